@@ -1,0 +1,282 @@
+//! The door for embedders: binds apps to secrets and runs them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::app::{App, ComponentPlan, Digest, Encoding, EnvName, Plan};
+use crate::sandbox::{
+    Allocation, Cache, Egress, Ending, Environment, Limits, Output, Preopen, Program, Sandbox,
+    Setup, World,
+};
+use crate::secrets::{ReleaseRequest, Released, SecretStore, Wanted};
+use crate::{Error, sandbox};
+
+/// What the Flow is called in the audit log.
+const FLOW: &str = "flow";
+
+/// Instances that a host keeps memory ready for where nothing else is asked for.
+const DEFAULT_POOL: u32 = 256;
+
+/// Binds and runs apps. Clones share the engine and the store.
+#[derive(Clone)]
+pub struct Host {
+    sandbox: Sandbox,
+    store: Option<Arc<SecretStore>>,
+    protected: Arc<[PathBuf]>,
+}
+
+/// Makes a [`Host`].
+#[derive(Default)]
+pub struct HostBuilder {
+    store: Option<SecretStore>,
+    cache: Option<PathBuf>,
+    protected: Vec<PathBuf>,
+    allocation: Option<Allocation>,
+}
+
+impl HostBuilder {
+    /// The store that apps' secrets come from.
+    pub fn secrets(mut self, store: SecretStore) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// A folder for compiled components; without one, each bind compiles.
+    pub fn cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache = Some(folder.into());
+        self
+    }
+
+    /// A path that no app may see through a folder given to it. The store's own files are always
+    /// protected; name the key file here.
+    pub fn protect(mut self, path: impl Into<PathBuf>) -> Self {
+        self.protected.push(path.into());
+        self
+    }
+
+    /// Keeps memory ready for this many instances at once (256 where this is not called); more
+    /// are refused.
+    pub fn instances(mut self, most: u32) -> Self {
+        self.allocation = Some(Allocation::Pool(most));
+        self
+    }
+
+    /// Maps memory for each instance: starts faster, runs many instances slower.
+    pub fn on_demand(mut self) -> Self {
+        self.allocation = Some(Allocation::OnDemand);
+        self
+    }
+
+    /// Makes the host.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine cannot start or the cache folder cannot be used.
+    pub fn build(self) -> Result<Host, Error> {
+        let cache = self.cache.as_deref().map(Cache::open).transpose()?;
+        let mut protected = self.protected;
+        protected.extend(self.cache);
+        if let Some(store) = &self.store {
+            protected.extend([store.path(), store.state_dir()].map(PathBuf::from));
+        }
+        let allocation = self.allocation.unwrap_or(Allocation::Pool(DEFAULT_POOL));
+        Ok(Host {
+            sandbox: Sandbox::new(allocation, cache)?,
+            store: self.store.map(Arc::new),
+            protected: protected.into(),
+        })
+    }
+}
+
+impl Host {
+    /// Starts to make a host.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// Resolves all of an app's bindings at once. The release of its secrets is in the audit log,
+    /// committed, before this returns; nothing of the app has run.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that stands against running the app: it is not there or no program, a
+    /// request that nobody covered, a folder that may not be shown, or a secret that may not be
+    /// had. Then nothing was released.
+    pub async fn bind(&self, app: &App) -> Result<Bound, Error> {
+        let plan = app.plan()?;
+        let host = self.clone();
+        // Compiling, Argon2 and the database would block the executor.
+        let app = app.clone();
+        tokio::task::spawn_blocking(move || host.bind_plan(&app, &plan))
+            .await
+            .map_err(|error| Error::Task(error.to_string()))?
+    }
+
+    fn bind_plan(&self, app: &App, plan: &Plan) -> Result<Bound, Error> {
+        let flow = &plan.flow;
+        let label = |source| Error::Sandbox {
+            component: plan.name.clone(),
+            source,
+        };
+        let exact = !flow.secrets.is_empty();
+        let program = self
+            .sandbox
+            .load(&flow.source, exact)
+            .map_err(|error| match error {
+                Error::Engine(source) => label(source),
+                other => other,
+            })?;
+        let folders = flow
+            .dirs
+            .iter()
+            .map(|dir| Preopen::check(dir, &self.protected))
+            .collect::<Result<Vec<_>, _>>()?;
+        let values = self.release(app, plan, program.digest())?;
+        Ok(Bound(Arc::new(BoundApp {
+            name: plan.name.clone(),
+            program,
+            environment: environment(flow, values)?,
+            folders,
+            egress: Arc::new(Egress::new(flow.hosts.iter().cloned().collect())),
+            limits: Limits {
+                memory: flow.memory.unwrap_or(sandbox::DEFAULT_MEMORY),
+                timeout: flow.timeout,
+            },
+        })))
+    }
+
+    /// The values of a component's secrets, in the order of its plan; audited and committed.
+    fn release(
+        &self,
+        app: &App,
+        plan: &Plan,
+        component_digest: Digest,
+    ) -> Result<Vec<Released>, Error> {
+        let component = &plan.flow;
+        if component.secrets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let store = self
+            .store
+            .as_ref()
+            .ok_or(Error::NoStore(component.secrets.len()))?;
+        let wanted: Vec<Wanted> = component
+            .secrets
+            .iter()
+            .map(|(env, planned)| Wanted {
+                component: FLOW.to_owned(),
+                component_digest,
+                env: env.clone(),
+                secret: planned.secret.clone(),
+            })
+            .collect();
+        Ok(store.release(&ReleaseRequest {
+            app_name: &plan.name,
+            app_digest: app.digest()?,
+            wanted: &wanted,
+        })?)
+    }
+}
+
+/// The environment of a component: its plain entries and its secrets, by name.
+fn environment(component: &ComponentPlan, values: Vec<Released>) -> Result<Environment, Error> {
+    let texts = component
+        .secrets
+        .iter()
+        .zip(values)
+        .map(|((name, planned), released)| {
+            let text = match planned.secret.encoding {
+                Encoding::Text => released.value.into_text().map_err(|problem| Error::NotText {
+                    name: name.clone(),
+                    problem,
+                })?,
+                Encoding::Base64 => released.value.into_base64(),
+            };
+            Ok((name, text))
+        })
+        .collect::<Result<Vec<(&EnvName, Zeroizing<String>)>, Error>>()?;
+    let plain = component.env.iter();
+    let mut entries: Vec<(&str, &str)> = plain
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .chain(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+        .collect();
+    entries.sort_unstable_by_key(|(name, _)| *name);
+    Ok(Environment::new(entries))
+}
+
+/// An app whose secrets are released: run it as often as you like.
+///
+/// The values live in memory that is wiped when the last clone and the last run are gone.
+/// Revoking or deleting a secret stops later binds, not what is already lent here.
+#[derive(Clone)]
+pub struct Bound(Arc<BoundApp>);
+
+struct BoundApp {
+    name: String,
+    program: Program,
+    environment: Environment,
+    folders: Vec<Preopen>,
+    egress: Arc<Egress>,
+    limits: Limits,
+}
+
+/// What one run is given beside its bindings.
+#[derive(Clone, Default)]
+pub struct Input {
+    /// Arguments, without the program's name, which comes first by itself.
+    pub arguments: Vec<String>,
+    /// Standard input; empty where nothing is said.
+    pub stdin: sandbox::Input,
+    /// Standard output; thrown away where nothing is said.
+    pub stdout: Output,
+    /// Standard error; thrown away where nothing is said.
+    pub stderr: Output,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its ending.
+    pub ending: Ending,
+}
+
+impl Bound {
+    /// Runs the app in an instance of its own. Must be called within a tokio runtime with time
+    /// and I/O enabled; dropping the future stops the guest.
+    ///
+    /// # Errors
+    ///
+    /// Where the host fails; what the guest does is the [`Outcome`].
+    pub async fn run(&self, input: Input) -> Result<Outcome, Error> {
+        let app = &*self.0;
+        let mut arguments = input.arguments;
+        arguments.insert(0, app.name.clone());
+        let setup = Setup {
+            environment: app.environment.clone(),
+            arguments,
+            stdin: input.stdin,
+            stdout: input.stdout,
+            stderr: input.stderr,
+            folders: app.folders.clone(),
+            egress: Arc::clone(&app.egress),
+            limits: app.limits,
+        };
+        let ending = app.program.run(&setup).await.map_err(|source| Error::Sandbox {
+            component: app.name.clone(),
+            source,
+        })?;
+        Ok(Outcome { ending })
+    }
+
+    /// The app's name: a label.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Which version of WASI its Flow is written to.
+    pub fn world(&self) -> World {
+        self.0.program.world()
+    }
+}

@@ -1,0 +1,14 @@
+#![doc = include_str!("crate.md")]
+
+pub mod app;
+pub mod host;
+pub mod sandbox;
+pub mod secrets;
+
+mod error;
+
+pub use app::App;
+pub use error::Error;
+pub use host::{Bound, Host, HostBuilder, Input, Outcome};
+pub use sandbox::{Captured, Ending, Output};
+pub use secrets::{Key, SecretStore, SecretValue};

@@ -1,0 +1,194 @@
+//! Compiled components, kept on disk so that a second start compiles nothing.
+//!
+//! Code is found by the SHA-256 of the component and a hash of the engine's version and settings.
+//! In front stands an index by device, inode, size and times of the component's file, for runs
+//! that need not know what exactly they run because no secret is bound.
+//!
+//! Cached code is native code: the folder and each file in it must belong to this user and be
+//! closed to others, checked on the open descriptor, or it is not used.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use rustix::fs::{Mode, OFlags};
+use wasmtime::Engine;
+
+use crate::app::{Digest, FileId};
+
+use super::program::{Compiled, SandboxError};
+use super::trusted;
+
+/// Size of all compiled code beyond which the code used longest ago is removed: 2 GiB.
+const MAX_SIZE: u64 = 2 << 30;
+/// Ending of compiled code's file names.
+const CODE: &str = "code";
+/// Ending of the index's file names.
+const INDEX: &str = "index";
+
+/// A folder of compiled components.
+#[derive(Debug)]
+pub struct Cache {
+    path: PathBuf,
+    folder: OwnedFd,
+}
+
+/// What a cache holds, for `leyden doctor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CacheReport {
+    /// Compiled components.
+    pub entries: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+impl Cache {
+    /// Opens the folder, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be made, is a symbolic link, belongs to somebody else or is open to others.
+    pub fn open(path: &Path) -> Result<Self, SandboxError> {
+        let failed = |error: io::Error| SandboxError::Cache {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        };
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(failed)?;
+        }
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|error| failed(error.into()))?;
+        let stat = rustix::fs::fstat(&folder).map_err(|error| failed(error.into()))?;
+        if !is_ours(stat.st_uid, stat.st_mode) {
+            return Err(SandboxError::Cache {
+                path: path.to_owned(),
+                reason: format!(
+                    "it must belong to you and be closed to others: chmod 700 {}",
+                    path.display()
+                ),
+            });
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            folder,
+        })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How much is cached.
+    pub fn report(&self) -> CacheReport {
+        let mut report = CacheReport::default();
+        for (_, metadata) in self.files(CODE) {
+            report.entries += 1;
+            report.bytes += metadata.len();
+        }
+        report
+    }
+
+    pub(super) fn get(&self, engine: &Engine, digest: &Digest) -> Option<Compiled> {
+        let file = self.open_file(&code_name(engine, digest))?;
+        let compiled = trusted::map_compiled(engine, &file)?;
+        // When it was last used decides what is removed first; a failure costs only that.
+        let _ = file.set_modified(std::time::SystemTime::now());
+        Some(compiled)
+    }
+
+    /// Keeps compiled code. Whoever loses a race with another process has written the same.
+    pub(super) fn put(&self, engine: &Engine, digest: &Digest, code: &[u8]) -> io::Result<()> {
+        self.write(&code_name(engine, digest), code)?;
+        self.prune();
+        Ok(())
+    }
+
+    /// The digest of the component that this file held when it was last read.
+    pub(super) fn digest_of(&self, file: &FileId) -> Option<Digest> {
+        let mut digest = [0; 32];
+        self.open_file(&index_name(file))?
+            .read_exact(&mut digest)
+            .ok()?;
+        Some(digest.into())
+    }
+
+    pub(super) fn remember(&self, file: &FileId, digest: &Digest) -> io::Result<()> {
+        self.write(&index_name(file), digest.as_bytes())
+    }
+
+    fn open_file(&self, name: &str) -> Option<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.folder, name, flags, Mode::empty()).ok()?;
+        let file = File::from(file);
+        let metadata = file.metadata().ok()?;
+        (metadata.is_file() && is_ours(metadata.uid(), metadata.mode())).then_some(file)
+    }
+
+    /// Writes a file whole or not at all: a name never stands for half-written code, also after
+    /// a power cut.
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempfile_in(&self.path)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_data()?;
+        file.persist(self.path.join(name))?;
+        Ok(())
+    }
+
+    fn files(&self, ending: &str) -> Vec<(PathBuf, fs::Metadata)> {
+        let Ok(folder) = fs::read_dir(&self.path) else {
+            return Vec::new();
+        };
+        folder
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|found| found == ending))
+            .filter_map(|path| Some((path.clone(), fs::symlink_metadata(path).ok()?)))
+            .collect()
+    }
+
+    fn prune(&self) {
+        let mut files = self.files(CODE);
+        let mut total: u64 = files.iter().map(|(_, metadata)| metadata.len()).sum();
+        files.sort_by_key(|(_, metadata)| metadata.modified().ok());
+        for (path, metadata) in files {
+            if total <= MAX_SIZE {
+                break;
+            }
+            // Code that is in use stays mapped after its name is gone.
+            if fs::remove_file(path).is_ok() {
+                total -= metadata.len();
+            }
+        }
+    }
+}
+
+fn is_ours(owner: u32, mode: u32) -> bool {
+    owner == rustix::process::geteuid().as_raw() && mode & 0o077 == 0
+}
+
+fn code_name(engine: &Engine, digest: &Digest) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{}-{:016x}.{CODE}", HEXLOWER.encode(digest.as_bytes()), hasher.finish())
+}
+
+fn index_name(file: &FileId) -> String {
+    let mut hasher = DefaultHasher::new();
+    file.hash(&mut hasher);
+    let FileId { device, inode, .. } = file;
+    format!("{device:x}-{inode:x}-{:016x}.{INDEX}", hasher.finish())
+}

@@ -1,0 +1,212 @@
+//! The engine and its linkers: made once for each host, shared by all instances.
+
+use std::sync::Arc;
+
+use wasmtime::component::{Component, Linker as ComponentLinker};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, Linker as ModuleLinker, Module,
+    PoolingAllocationConfig,
+};
+use wasmtime_wasi::{p0, p1, p2, p3};
+
+use crate::app::{ComponentSource, Kind};
+
+use super::cache::Cache;
+use super::instance::State;
+use super::program::{Compiled, Program, SandboxError, not_runnable};
+use super::ticker::Ticker;
+use super::{environment, lookup};
+
+/// How memory for instances is had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allocation {
+    /// Mapped for each instance: for a command that runs one.
+    OnDemand,
+    /// Kept ready for so many instances at once: for a service. Making the pool takes
+    /// milliseconds and reserves address space, not memory.
+    Pool(u32),
+}
+
+/// Host stack of an instance, in bytes.
+const STACK: usize = 2 << 20;
+/// What is kept in memory of each finished instance's slot; it is zeroed before it is kept.
+const KEEP_RESIDENT: usize = 64 << 10;
+/// Core instances, memories and tables that one component may have. Components made from
+/// Python or JavaScript hold some dozens.
+const POOLED_ITEMS: u32 = 64;
+
+/// Engine, linkers and cache; clones share them.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Shared>);
+
+struct Shared {
+    engine: Engine,
+    components: ComponentLinker<State>,
+    modules: ModuleLinker<State>,
+    ticker: Ticker,
+    cache: Option<Cache>,
+}
+
+impl Sandbox {
+    /// Starts an engine.
+    ///
+    /// # Errors
+    ///
+    /// Where the operating system refuses the address space, or on an unknown processor.
+    pub fn new(allocation: Allocation, cache: Option<Cache>) -> Result<Self, SandboxError> {
+        let failed = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
+        let engine = Engine::new(&config(allocation)).map_err(failed)?;
+        Ok(Self(Arc::new(Shared {
+            components: components(&engine).map_err(failed)?,
+            modules: modules(&engine).map_err(failed)?,
+            ticker: Ticker::new(engine.clone()),
+            engine,
+            cache,
+        })))
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(super) fn components(&self) -> &ComponentLinker<State> {
+        &self.0.components
+    }
+
+    pub(super) fn modules(&self) -> &ModuleLinker<State> {
+        &self.0.modules
+    }
+
+    pub(super) fn ticker(&self) -> &Ticker {
+        &self.0.ticker
+    }
+
+    /// Compiles a component or module, or finds it compiled in the cache, and links it.
+    ///
+    /// With `exact`, the source's bytes are read and hashed, and what runs is what they say: for
+    /// apps with secrets. Otherwise a file that has not changed since it was last read is taken
+    /// at its word.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError::NotRunnable`] where it is invalid or needs what this host does not give;
+    /// an error of reading the source.
+    pub fn load(&self, source: &ComponentSource, exact: bool) -> Result<Program, crate::Error> {
+        let cache = self.0.cache.as_ref();
+        if !exact
+            && let (Some(cache), Some(file)) = (cache, source.file_id())
+            && let Some(digest) = cache.digest_of(&file)
+            && let Some(compiled) = cache.get(self.engine(), &digest)
+        {
+            return Ok(Program::new(self, digest, &compiled)?);
+        }
+        let digest = source.digest()?;
+        let compiled = match cache.and_then(|cache| cache.get(self.engine(), &digest)) {
+            Some(compiled) => compiled,
+            None => self.compile(source)?,
+        };
+        let program = Program::new(self, digest, &compiled)?;
+        if let (Some(cache), Some(file)) = (cache, source.file_id())
+            && cache.digest_of(&file) != Some(digest)
+        {
+            // A cache that cannot be written costs time, not correctness.
+            let _ = cache.remember(&file, &digest);
+        }
+        Ok(program)
+    }
+
+    fn compile(&self, source: &ComponentSource) -> Result<Compiled, crate::Error> {
+        let bytes = source.bytes()?;
+        let text;
+        let (kind, bytes) = match source.kind() {
+            Kind::Text => {
+                text = wat::parse_bytes(bytes)
+                    .map_err(|error| not_runnable(wasmtime::Error::msg(error.to_string())))?;
+                (binary_kind(&text), &text[..])
+            }
+            kind => (kind, bytes),
+        };
+        let compiled = match kind {
+            Kind::Component => Component::from_binary(self.engine(), bytes).map(Compiled::Component),
+            _ => Module::from_binary(self.engine(), bytes).map(Compiled::Module),
+        }
+        .map_err(not_runnable)?;
+        if let Some(cache) = &self.0.cache
+            && let Ok(code) = compiled.serialize()
+        {
+            let _ = cache.put(self.engine(), &source.digest()?, &code);
+        }
+        Ok(compiled)
+    }
+}
+
+/// The kind of WebAssembly that text was turned to.
+fn binary_kind(bytes: &[u8]) -> Kind {
+    // Layer 1 of the preamble is a component (component-model, Binary.md).
+    match bytes.get(6..8) {
+        Some([1, 0]) => Kind::Component,
+        _ => Kind::CoreModule,
+    }
+}
+
+fn config(allocation: Allocation) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .wasm_component_model_async(true)
+        .async_stack_size(STACK)
+        // Stacks are reused in a pool: what a guest left there is wiped.
+        .async_stack_zeroing(true);
+    if let Allocation::Pool(instances) = allocation {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
+    }
+    config
+}
+
+fn pool(instances: u32) -> PoolingAllocationConfig {
+    let many = instances.saturating_mul(4);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(many)
+        .total_memories(many)
+        .total_tables(many)
+        .total_stacks(many)
+        .total_gc_heaps(instances)
+        .max_core_instances_per_component(POOLED_ITEMS)
+        .max_memories_per_component(POOLED_ITEMS)
+        .max_tables_per_component(POOLED_ITEMS)
+        .max_memories_per_module(4)
+        .max_tables_per_module(16)
+        .table_elements(100_000)
+        .max_core_instance_size(4 << 20)
+        .max_component_instance_size(4 << 20)
+        // A finished guest's memory is given back or zeroed at once: in batches, its secrets
+        // would stay resident.
+        .decommit_batch_size(1)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT)
+        .async_stack_keep_resident(KEEP_RESIDENT)
+        // Before wasmtime 50 it misses pages that were swapped out, and hands one guest's memory
+        // to the next.
+        .pagemap_scan(Enabled::No);
+    pool
+}
+
+fn components(engine: &Engine) -> wasmtime::Result<ComponentLinker<State>> {
+    let mut linker = ComponentLinker::new(engine);
+    p2::add_to_linker_async(&mut linker)?;
+    p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    environment::shadow_in_components(&mut linker)?;
+    lookup::shadow(&mut linker)?;
+    Ok(linker)
+}
+
+fn modules(engine: &Engine) -> wasmtime::Result<ModuleLinker<State>> {
+    let mut linker = ModuleLinker::new(engine);
+    p1::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)?;
+    p0::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)?;
+    environment::shadow_in_modules(&mut linker)?;
+    Ok(linker)
+}

@@ -1,0 +1,189 @@
+//! The environment lent to a guest, in memory that wipes itself.
+//!
+//! wasmtime's stock WASI context keeps `(String, String)` pairs, clones them at each call and never
+//! wipes them. Here the pairs stand once in memory; the guest's own `get-environment` reads them
+//! from there straight into the guest's memory, and the last owner overwrites them.
+
+use std::sync::Arc;
+
+use wasmtime::component::Linker as ComponentLinker;
+use wasmtime::{Caller, Extern, Linker as ModuleLinker};
+use zeroize::Zeroize;
+
+use super::instance::State;
+
+/// The two versions of `wasi:cli/environment` that the component linker holds.
+const ENVIRONMENT_INTERFACES: [&str; 2] =
+    ["wasi:cli/environment@0.2.12", "wasi:cli/environment@0.3.0"];
+
+/// The module names under which core modules import WASI 0.1 and its predecessor.
+const PREVIEW1_MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
+
+/// `errno` values of WASI 0.1 (`wasi_snapshot_preview1.witx`).
+mod errno {
+    pub(super) const SUCCESS: i32 = 0;
+    pub(super) const FAULT: i32 = 21;
+    pub(super) const OVERFLOW: i32 = 61;
+}
+
+/// One list of environment entries, shared by a bound component and its running instances.
+///
+/// Cloning shares the memory. When the last clone is dropped, names and values are overwritten.
+#[derive(Clone)]
+pub struct Environment(Arc<Entries>);
+
+struct Entries {
+    /// Cloned only for the length of one host call, by an instance that itself holds `Entries`:
+    /// at the drop below this is the only reference.
+    list: Arc<[(Box<str>, Box<str>)]>,
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        let list = Arc::get_mut(&mut self.list);
+        debug_assert!(list.is_some(), "an environment outlived its instances");
+        for (name, value) in list.into_iter().flatten() {
+            name.zeroize();
+            value.zeroize();
+        }
+    }
+}
+
+impl Environment {
+    /// Copies `entries`, in their order, into memory of its own. The caller wipes its copies.
+    pub fn new<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let list = entries
+            .into_iter()
+            .map(|(name, value)| (Box::from(name), Box::from(value)))
+            .collect();
+        Self(Arc::new(Entries { list }))
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.0.list.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.0.list.is_empty()
+    }
+
+    /// The bytes that WASI 0.1's `environ_get` writes: `NAME=VALUE\0` for each entry.
+    fn preview1_len(&self) -> usize {
+        let entry = |(name, value): &(Box<str>, Box<str>)| name.len() + value.len() + 2;
+        self.0.list.iter().map(entry).sum()
+    }
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Environment({} entries)", self.len())
+    }
+}
+
+/// Puts our `get-environment` in place of the stock one, for WASI 0.2 and 0.3.
+pub(super) fn shadow_in_components(linker: &mut ComponentLinker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    for interface in ENVIRONMENT_INTERFACES {
+        linker.instance(interface)?.func_wrap(
+            "get-environment",
+            |store: wasmtime::StoreContextMut<'_, State>, (): ()| {
+                Ok((Arc::clone(&store.data().environment.0.list),))
+            },
+        )?;
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Puts our `environ_get` and `environ_sizes_get` in place of the stock ones, for WASI 0.1.
+pub(super) fn shadow_in_modules(linker: &mut ModuleLinker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    for module in PREVIEW1_MODULES {
+        linker.func_wrap(module, "environ_sizes_get", environ_sizes_get)?;
+        linker.func_wrap(module, "environ_get", environ_get)?;
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn environ_sizes_get(mut caller: Caller<'_, State>, count_at: i32, bytes_at: i32) -> i32 {
+    let environment = caller.data().environment.clone();
+    let (Ok(count), Ok(bytes)) = (
+        u32::try_from(environment.len()),
+        u32::try_from(environment.preview1_len()),
+    ) else {
+        return errno::OVERFLOW;
+    };
+    let Some(memory) = memory(&mut caller) else {
+        return errno::FAULT;
+    };
+    let data = memory.data_mut(&mut caller);
+    let written = put(data, count_at, &count.to_le_bytes())
+        .and_then(|()| put(data, bytes_at, &bytes.to_le_bytes()));
+    if written.is_some() {
+        errno::SUCCESS
+    } else {
+        errno::FAULT
+    }
+}
+
+fn environ_get(mut caller: Caller<'_, State>, pointers_at: i32, bytes_at: i32) -> i32 {
+    let environment = caller.data().environment.clone();
+    let Some(memory) = memory(&mut caller) else {
+        return errno::FAULT;
+    };
+    let data = memory.data_mut(&mut caller);
+    let mut pointer_at = pointers_at.cast_unsigned();
+    let mut byte_at = bytes_at.cast_unsigned();
+    for (name, value) in environment.0.list.iter() {
+        let mut entry = || {
+            put(data, pointer_at.cast_signed(), &byte_at.to_le_bytes())?;
+            pointer_at = pointer_at.checked_add(4)?;
+            for part in [name.as_bytes(), b"=", value.as_bytes(), b"\0"] {
+                put(data, byte_at.cast_signed(), part)?;
+                byte_at = byte_at.checked_add(u32::try_from(part.len()).ok()?)?;
+            }
+            Some(())
+        };
+        if entry().is_none() {
+            return errno::FAULT;
+        }
+    }
+    errno::SUCCESS
+}
+
+/// The guest's memory, which WASI 0.1 expects under the name `memory`.
+fn memory(caller: &mut Caller<'_, State>) -> Option<wasmtime::Memory> {
+    caller.get_export("memory").and_then(Extern::into_memory)
+}
+
+/// Writes `bytes` at a 32-bit guest address; `None` where they do not fit.
+fn put(data: &mut [u8], at: i32, bytes: &[u8]) -> Option<()> {
+    let at = usize::try_from(at.cast_unsigned()).ok()?;
+    data.get_mut(at..at.checked_add(bytes.len())?)?
+        .copy_from_slice(bytes);
+    Some(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_tells_no_value() {
+        let environment = Environment::new([("NAME", "a value")]);
+        assert_eq!(format!("{environment:?}"), "Environment(1 entries)");
+    }
+
+    #[test]
+    fn put_refuses_what_does_not_fit() {
+        let mut data = [0; 4];
+        assert_eq!(put(&mut data, 2, &[1, 2]), Some(()));
+        assert_eq!(put(&mut data, 3, &[1, 2]), None);
+        assert_eq!(put(&mut data, -1, &[1]), None);
+        assert_eq!(data, [0, 0, 1, 2]);
+    }
+}

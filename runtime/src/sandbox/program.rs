@@ -1,0 +1,201 @@
+//! A component or core module, compiled, linked and ready to be instantiated many times.
+
+use std::path::PathBuf;
+
+use wasmtime::component::{Component, InstancePre as ComponentPre};
+use wasmtime::{InstancePre as ModulePre, Module, Store};
+use wasmtime_wasi::{p2, p3};
+
+use crate::app::Digest;
+
+use super::ending::Ending;
+use super::engine::Sandbox;
+use super::instance::{self, Setup, State};
+
+/// Why something cannot be run; each is Leyden's or the component's fault, not the guest's end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SandboxError {
+    /// The bytes are no valid component or module, or it needs what this host does not give.
+    #[error("it cannot be run: {0}")]
+    NotRunnable(String),
+    /// The folder of compiled components cannot be used.
+    #[error("the cache folder {} cannot be used: {reason}", path.display())]
+    Cache {
+        /// The folder.
+        path: PathBuf,
+        /// Why not, and what mends it.
+        reason: String,
+    },
+    /// A folder could not be opened for the instance.
+    #[error("the folder {} cannot be opened: {reason}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system says.
+        reason: String,
+    },
+    /// All slots of the pool are taken.
+    #[error("as many instances run as this host was built for; wait, or build it for more")]
+    Full,
+    /// The engine could not be made.
+    #[error("the WebAssembly engine cannot be started: {0}")]
+    Engine(String),
+    /// The thread that guards time limits could not be started.
+    #[error("no thread can be started to guard time limits: {0}")]
+    Ticker(#[source] std::io::Error),
+}
+
+/// Compiled code of either kind.
+#[derive(Clone)]
+pub(super) enum Compiled {
+    Component(Component),
+    Module(Module),
+}
+
+impl Compiled {
+    pub(super) fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
+        match self {
+            Self::Component(component) => component.serialize(),
+            Self::Module(module) => module.serialize(),
+        }
+    }
+}
+
+/// Which version of WASI a program is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// A core module of WASI 0.1 (or its predecessor).
+    Wasi01,
+    /// A component that exports `wasi:cli/run@0.2`.
+    Wasi02,
+    /// A component that exports `wasi:cli/run@0.3`.
+    Wasi03,
+}
+
+impl std::fmt::Display for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Wasi01 => "WASI 0.1",
+            Self::Wasi02 => "WASI 0.2",
+            Self::Wasi03 => "WASI 0.3",
+        })
+    }
+}
+
+/// A program that can be run, again and again.
+pub struct Program {
+    sandbox: Sandbox,
+    digest: Digest,
+    pre: Pre,
+}
+
+pub(super) enum Pre {
+    Module(ModulePre<State>),
+    Wasi02(p2::bindings::CommandPre<State>),
+    Wasi03(p3::bindings::CommandPre<State>),
+}
+
+impl Program {
+    pub(super) fn new(
+        sandbox: &Sandbox,
+        digest: Digest,
+        compiled: &Compiled,
+    ) -> Result<Self, SandboxError> {
+        let pre = match compiled {
+            Compiled::Module(module) => link_module(sandbox, module)?,
+            Compiled::Component(component) => link_component(sandbox, component)?,
+        };
+        Ok(Self {
+            sandbox: sandbox.clone(),
+            digest,
+            pre,
+        })
+    }
+
+    /// The digest of the bytes that this program was compiled from.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Which version of WASI it is written to.
+    pub fn world(&self) -> World {
+        match self.pre {
+            Pre::Module(_) => World::Wasi01,
+            Pre::Wasi02(_) => World::Wasi02,
+            Pre::Wasi03(_) => World::Wasi03,
+        }
+    }
+
+    /// Runs one instance with its own memory. Dropping the future stops it.
+    ///
+    /// # Errors
+    ///
+    /// Where the host fails; an end of the guest, good or bad, is an [`Ending`].
+    pub async fn run(&self, setup: &Setup) -> Result<Ending, SandboxError> {
+        instance::run(&self.sandbox, &self.pre, setup).await
+    }
+}
+
+fn link_module(sandbox: &Sandbox, module: &Module) -> Result<Pre, SandboxError> {
+    if !module.exports().any(|export| export.name() == "_start") {
+        return Err(SandboxError::NotRunnable(
+            "it is a core module without a `_start` function, so not a command; build it as a \
+             program, not as a library"
+                .into(),
+        ));
+    }
+    let pre = sandbox.modules().instantiate_pre(module);
+    Ok(Pre::Module(pre.map_err(not_runnable)?))
+}
+
+fn link_component(sandbox: &Sandbox, component: &Component) -> Result<Pre, SandboxError> {
+    let pre: ComponentPre<State> = sandbox
+        .components()
+        .instantiate_pre(component)
+        .map_err(not_runnable)?;
+    if let Ok(command) = p3::bindings::CommandPre::new(pre.clone()) {
+        return Ok(Pre::Wasi03(command));
+    }
+    p2::bindings::CommandPre::new(pre)
+        .map(Pre::Wasi02)
+        .map_err(|_| {
+            SandboxError::NotRunnable(
+                "it is a component that does not export `wasi:cli/run`, so not a command; build \
+                 it as a program, not as a library"
+                    .into(),
+            )
+        })
+}
+
+/// An error of compiling or linking, whole but in one line.
+pub(super) fn not_runnable(error: wasmtime::Error) -> SandboxError {
+    let text = format!("{error:#}");
+    SandboxError::NotRunnable(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+impl Pre {
+    /// Instantiates and calls the program's entry; its exit status.
+    pub(super) async fn call(&self, store: &mut Store<State>) -> wasmtime::Result<i32> {
+        let succeeded = match self {
+            Self::Module(pre) => {
+                let instance = pre.instantiate_async(&mut *store).await?;
+                let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
+                start.call_async(store, ()).await?;
+                true
+            }
+            Self::Wasi02(pre) => {
+                let command = pre.instantiate_async(&mut *store).await?;
+                command.wasi_cli_run().call_run(store).await?.is_ok()
+            }
+            Self::Wasi03(pre) => {
+                let command = pre.instantiate_async(&mut *store).await?;
+                store
+                    .run_concurrent(async |store| command.wasi_cli_run().call_run(store).await)
+                    .await??
+                    .is_ok()
+            }
+        };
+        Ok(i32::from(!succeeded))
+    }
+}

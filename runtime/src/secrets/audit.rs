@@ -1,0 +1,142 @@
+//! The audit log's records: who did what with which secret, and how it is asked for.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One record of the audit log. Never a value, nor anything computed from one.
+///
+/// Texts that come from manifests are kept as they are, cut to a bound: whoever prints them
+/// escapes control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub struct AuditRecord {
+    /// Its place in the log, from 1.
+    #[serde(default)]
+    pub sequence: u64,
+    /// When, to the microsecond.
+    pub time: Timestamp,
+    /// The user, as the operating system knows the process's owner.
+    pub user: String,
+    /// The machine's host name.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+    /// What was done or tried.
+    pub event: AuditEvent,
+    /// How it ended.
+    pub outcome: AuditOutcome,
+    /// The app's name: a label, from its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// The app's digest: its identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_digest: Option<String>,
+    /// The component that the secret was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// The component's digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component_digest: Option<String>,
+    /// The environment name that the secret was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// The secret's name, in lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// The secret's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The key slot's label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
+    /// Why it was denied, in a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What was done or tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum AuditEvent {
+    /// The store was made.
+    StoreCreated,
+    /// An older copy of the store was accepted.
+    RollbackAccepted,
+    /// A key slot was added.
+    KeyAdded,
+    /// A key was handed out.
+    KeyExported,
+    /// A secret was created.
+    SecretCreated,
+    /// A secret got a new version.
+    SecretSet,
+    /// A secret was deleted.
+    SecretDeleted,
+    /// A secret was released to a component, or the release was denied.
+    Release,
+    /// Something that a newer Leyden does.
+    #[serde(untagged)]
+    Other(String),
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum AuditOutcome {
+    /// It was done.
+    Done,
+    /// It was denied.
+    Denied,
+    /// Something that a newer Leyden knows.
+    #[serde(untagged)]
+    Other(String),
+}
+
+/// Which audit records are wanted. The default is all of them.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct AuditFilter {
+    /// Of this secret only; without regard to case.
+    pub secret: Option<String>,
+    /// Of apps with this name, or this digest, only.
+    pub app: Option<String>,
+    /// The newest so many of them.
+    pub limit: Option<usize>,
+}
+
+impl AuditFilter {
+    /// Of this secret only.
+    pub fn secret(mut self, name: impl Into<String>) -> Self {
+        self.secret = Some(name.into());
+        self
+    }
+
+    /// Of apps with this name, or this digest (`sha256:…`), only.
+    pub fn app(mut self, app: impl Into<String>) -> Self {
+        self.app = Some(app.into());
+        self
+    }
+
+    /// The newest so many of them.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Whether the record is wanted.
+    pub(super) fn wants(&self, record: &AuditRecord) -> bool {
+        let secret = self.secret.as_ref().is_none_or(|wanted| {
+            record
+                .secret
+                .as_ref()
+                .is_some_and(|secret| secret.eq_ignore_ascii_case(wanted))
+        });
+        let app = self.app.is_none()
+            || record.app.as_ref() == self.app.as_ref()
+            || record.app_digest.as_ref() == self.app.as_ref();
+        secret && app
+    }
+}

@@ -1,0 +1,160 @@
+//! The audit log's chain: each record's MAC covers the one before.
+//!
+//! Record `n` is stored with HMAC-SHA-256 over `frame("leyden/1/audit", mac of n − 1, n, body)`, the
+//! number in 8 bytes, big endian; before the first stand 32 zeros. The body is an [`AuditRecord`]
+//! in JSON. The last record's number and MAC stand in the store's header, so that none can be cut
+//! off the end.
+
+use super::keys::{Hash, KeyBytes, same};
+use super::sql::{AuditRow, Tables};
+use super::{AuditFilter, AuditRecord, StoreError};
+
+/// A place in the chain: so far, and what the MAC is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) sequence: u64,
+    pub(super) mac: Hash,
+}
+
+impl Link {
+    /// Before the first record.
+    pub(super) const START: Self = Self {
+        sequence: 0,
+        mac: [0; 32],
+    };
+}
+
+/// Adds a record after this link; returns the new last link.
+pub(super) fn append(
+    tables: &Tables<'_>,
+    key: &KeyBytes,
+    last: Link,
+    mut record: AuditRecord,
+) -> Result<Link, StoreError> {
+    let sequence = last.sequence + 1;
+    record.sequence = sequence;
+    let body = serde_json::to_string(&record)
+        .map_err(|_| broken(tables, sequence, "it cannot be written"))?;
+    let mac = link_mac(key, &last.mac, sequence, &body);
+    tables.add_audit(&AuditRow {
+        sequence,
+        body,
+        mac,
+    })?;
+    Ok(Link { sequence, mac })
+}
+
+/// Verifies that the chain leads from one link to the other, and that nothing stands behind it.
+pub(super) fn verify(
+    tables: &Tables<'_>,
+    key: &KeyBytes,
+    from: Link,
+    to: Link,
+) -> Result<(), StoreError> {
+    let mut at = from;
+    tables.audit_after(from.sequence, |row| {
+        let sequence = at.sequence + 1;
+        if sequence > to.sequence {
+            return Err(broken(tables, sequence, "it stands after the end"));
+        }
+        if row.sequence != sequence {
+            return Err(broken(tables, sequence, "it is missing"));
+        }
+        if !same(&row.mac, &link_mac(key, &at.mac, sequence, &row.body)) {
+            return Err(broken(tables, sequence, "it is not what was written"));
+        }
+        at = Link {
+            sequence,
+            mac: row.mac,
+        };
+        Ok(true)
+    })?;
+    match (at.sequence == to.sequence, same(&at.mac, &to.mac)) {
+        (true, true) => Ok(()),
+        (true, false) => Err(broken(tables, at.sequence, "it is not what was written")),
+        (false, _) => Err(broken(tables, at.sequence + 1, "it is missing")),
+    }
+}
+
+/// The records that the filter wants, oldest first, each verified back from the end.
+pub(super) fn list(
+    tables: &Tables<'_>,
+    key: &KeyBytes,
+    end: Link,
+    filter: &AuditFilter,
+) -> Result<Vec<AuditRecord>, StoreError> {
+    let limit = filter.limit.unwrap_or(usize::MAX);
+    let mut wanted = Vec::new();
+    // A record is verified once the MAC before it is known: one step later.
+    let mut verify = |row: &AuditRow, before: &Hash| {
+        if !same(&row.mac, &link_mac(key, before, row.sequence, &row.body)) {
+            return Err(broken(tables, row.sequence, "it is not what was written"));
+        }
+        let record: AuditRecord = serde_json::from_str(&row.body)
+            .map_err(|_| broken(tables, row.sequence, "a newer Leyden wrote it"))?;
+        if filter.wants(&record) {
+            wanted.push(record);
+        }
+        Ok(wanted.len() < limit)
+    };
+    if limit == 0 || end.sequence == 0 {
+        return Ok(Vec::new());
+    }
+    let mut waiting: Option<AuditRow> = None;
+    let mut more = true;
+    tables.audit_backwards(|row| {
+        let expected = waiting
+            .as_ref()
+            .map_or(end.sequence, |newer| newer.sequence - 1);
+        if row.sequence != expected {
+            let extra = row.sequence > expected;
+            let what = if extra {
+                "it stands after the end"
+            } else {
+                "it is missing"
+            };
+            return Err(broken(
+                tables,
+                if extra { row.sequence } else { expected },
+                what,
+            ));
+        }
+        match &waiting {
+            None if !same(&row.mac, &end.mac) => {
+                return Err(broken(tables, row.sequence, "it is not what was written"));
+            }
+            None => {}
+            Some(newer) => more = verify(newer, &row.mac)?,
+        }
+        waiting = Some(row);
+        Ok(more)
+    })?;
+    if more {
+        match waiting {
+            Some(first) if first.sequence == 1 => {
+                verify(&first, &Link::START.mac)?;
+            }
+            Some(first) => return Err(broken(tables, first.sequence - 1, "it is missing")),
+            None => return Err(broken(tables, end.sequence, "it is missing")),
+        }
+    }
+    wanted.reverse();
+    Ok(wanted)
+}
+
+fn link_mac(key: &KeyBytes, before: &Hash, sequence: u64, body: &str) -> Hash {
+    key.mac(&[
+        b"leyden/1/audit",
+        before,
+        &sequence.to_be_bytes(),
+        body.as_bytes(),
+    ])
+}
+
+fn broken(tables: &Tables<'_>, sequence: u64, what: &'static str) -> StoreError {
+    StoreError::AuditBroken {
+        path: tables.path.to_owned(),
+        sequence,
+        what,
+    }
+}

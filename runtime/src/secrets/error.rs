@@ -1,0 +1,410 @@
+//! What can go wrong with the store: what happened, where, and what to do next. Never a value.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use crate::app::EnvName;
+
+use super::NotText;
+
+/// A store's error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no store at this path.
+    #[error("there is no secret store at {}; `leyden secret create NAME` makes one", .path.display())]
+    MissingStore {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A new store was asked for where one is.
+    #[error("there is a secret store at {} already", .path.display())]
+    StoreExists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The file is no store.
+    #[error("{} is not a Leyden store: {problem}", .path.display())]
+    NotAStore {
+        /// Which file.
+        path: PathBuf,
+        /// What it is, or what is wrong with it.
+        problem: String,
+    },
+    /// A newer Leyden wrote the store.
+    #[error("{} has format {found}, but this Leyden reads up to {supported}; use a newer Leyden", .path.display())]
+    TooNew {
+        /// The store.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// Ours.
+        supported: i64,
+    },
+    /// An older Leyden wrote the store.
+    #[error("{} has format {found}, and this Leyden needs {supported}; run `leyden store upgrade`", .path.display())]
+    TooOld {
+        /// The store.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// Ours.
+        supported: i64,
+    },
+    /// A newer Leyden wrote something that may forbid what this one would allow.
+    #[error("{} uses a feature that this Leyden does not know; use a newer Leyden", .path.display())]
+    NewerFeature {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The SQLite that was linked can damage a store.
+    #[error(
+        "SQLite {found} can damage a store that several processes write (its WAL-reset bug); build Leyden with SQLite 3.51.3 or newer"
+    )]
+    SqliteTooOld {
+        /// Its version.
+        found: &'static str,
+    },
+    /// There is no key file at this path.
+    #[error("there is no key file at {}; give the store's key file, or a passphrase", .path.display())]
+    MissingKey {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The file is no key file.
+    #[error("{} is not a usable key file: {problem}", .path.display())]
+    KeyFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: KeyFileProblem,
+    },
+    /// A wrong key file, a wrong passphrase, or a damaged slot: which of them cannot be told.
+    #[error("{} does not open with this key: it is another store's key or passphrase, or its slot is damaged", .path.display())]
+    WrongKey {
+        /// The store.
+        path: PathBuf,
+    },
+    /// A file or folder is open to others, of the wrong kind, or not ours.
+    #[error("{} {problem}; {remedy}", .path.display())]
+    Permission {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// What mends it.
+        remedy: String,
+    },
+    /// Something in the store is not what was written there.
+    #[error("{} has been tampered with or is damaged: {what}; restore a backup", .path.display())]
+    Tampered {
+        /// The store.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The store is older than, or parted from, what this machine has seen of it.
+    #[error("{} is not the store that this machine saw last: {what}; if you put an older copy there yourself, say --accept-rollback", .path.display())]
+    RolledBack {
+        /// The store.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// What this machine remembers of the store cannot be trusted.
+    #[error("{} has been tampered with or is damaged; if you trust the store as it is, say --accept-rollback", .path.display())]
+    StateRecord {
+        /// The rollback record.
+        path: PathBuf,
+    },
+    /// The change is committed, but this machine could not note it.
+    #[error("the change is in the store, but could not be noted in {}", .path.display())]
+    StateNotWritten {
+        /// The rollback record.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Somebody else kept the store locked for too long.
+    #[error("{} is locked by another process; try again", .path.display())]
+    Busy {
+        /// The store.
+        path: PathBuf,
+    },
+    /// There is no secret of this name.
+    #[error("there is no secret `{name}`{}", did_you_mean(suggestion.as_deref()))]
+    NotFound {
+        /// The name as typed.
+        name: String,
+        /// The nearest name that there is.
+        suggestion: Option<String>,
+    },
+    /// The secret was deleted.
+    #[error("the secret `{name}` was deleted, and its name stays taken; use another name")]
+    Deleted {
+        /// The name as first typed.
+        name: String,
+    },
+    /// There is a secret of this name already.
+    #[error("there is a secret `{name}` already; `leyden secret set {name}` adds a version")]
+    Exists {
+        /// The name as first typed.
+        name: String,
+    },
+    /// The secret has as many versions as it may have.
+    #[error("the secret `{name}` has {limit} versions, which is the most; create another one")]
+    TooManyVersions {
+        /// The name as first typed.
+        name: String,
+        /// The most there may be.
+        limit: usize,
+    },
+    /// The value is too long.
+    #[error("the value is longer than {limit} bytes, which is the most")]
+    TooLarge {
+        /// The most bytes there may be.
+        limit: usize,
+    },
+    /// The value could not be read.
+    #[error("the value could not be read")]
+    ReadValue {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Some bindings were refused, so nothing was released.
+    #[error("{}", refused(refusals))]
+    Refused {
+        /// Every refused one.
+        refusals: Vec<Refusal>,
+    },
+    /// There is no slot of this label.
+    #[error("the store has no key slot `{label}`; it has {}", .labels.join(", "))]
+    NoSuchSlot {
+        /// The label asked for.
+        label: String,
+        /// The labels there are.
+        labels: Vec<String>,
+    },
+    /// A slot cannot be added, or picked, so.
+    #[error("the key slot `{label}` cannot be used: {problem}")]
+    Slot {
+        /// Its label.
+        label: String,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// Stretching the passphrase failed.
+    #[error("stretching the passphrase needs {memory_kib} KiB of memory, which could not be had")]
+    Stretch {
+        /// How much it needs.
+        memory_kib: u32,
+    },
+    /// The audit log's chain is broken.
+    #[error("the audit log of {} is broken at record {sequence}: {what}", .path.display())]
+    AuditBroken {
+        /// The store.
+        path: PathBuf,
+        /// The first record that is not what was written.
+        sequence: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// SQLite refused.
+    #[error("the database {} failed", .path.display())]
+    Database {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes: {reason}")]
+    Random {
+        /// What it said.
+        reason: String,
+    },
+    /// There is no place for the rollback record.
+    #[error("no state folder is known for this user: set HOME or XDG_STATE_HOME")]
+    NoStateDir,
+}
+
+/// What is wrong with a key file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileProblem {
+    /// There is nothing in it.
+    #[error("it is empty")]
+    Empty,
+    /// It is something else.
+    #[error("it does not hold a line that begins with `leyden-key-1-`")]
+    NotAKey,
+    /// A newer Leyden wrote it.
+    #[error("its format is newer than this Leyden; use a newer Leyden")]
+    Version,
+    /// A character or more are wrong or missing.
+    #[error("its checksum does not fit: a character is wrong or missing")]
+    Checksum,
+}
+
+/// One binding that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The component that it was for.
+    pub component: String,
+    /// The environment name that it was for.
+    pub env: EnvName,
+    /// The secret's name as the binding had it.
+    pub secret: String,
+    /// Why.
+    pub reason: RefusalReason,
+}
+
+/// Why a binding was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// There is no secret of this name.
+    NotFound {
+        /// The nearest name that there is.
+        suggestion: Option<String>,
+    },
+    /// The secret was deleted.
+    Deleted,
+    /// The secret has no such version.
+    NoSuchVersion {
+        /// The version asked for.
+        version: NonZeroU32,
+        /// The versions there are, oldest first.
+        available: Vec<NonZeroU32>,
+    },
+    /// What is stored for this version is not what was written there.
+    Undecryptable {
+        /// The version.
+        version: NonZeroU32,
+    },
+    /// The value cannot stand in the environment as text.
+    NotText(NotText),
+}
+
+impl RefusalReason {
+    /// A short word for it, as the audit log has it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not-found",
+            Self::Deleted => "deleted",
+            Self::NoSuchVersion { .. } => "no-such-version",
+            Self::Undecryptable { .. } => "undecryptable",
+            Self::NotText(_) => "not-text",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}={} for `{}`: ",
+            self.env,
+            self.secret,
+            shown(&self.component)
+        )?;
+        match &self.reason {
+            RefusalReason::NotFound { suggestion } => {
+                let hint = did_you_mean(suggestion.as_deref());
+                write!(f, "there is no such secret{hint}")
+            }
+            RefusalReason::Deleted => f.write_str("the secret was deleted"),
+            RefusalReason::NoSuchVersion { version, available } => {
+                write!(
+                    f,
+                    "there is no version {version}; there are {}",
+                    ranges(available)
+                )
+            }
+            RefusalReason::Undecryptable { version } => write!(
+                f,
+                "version {version} has been tampered with or is damaged; set a new version or restore a backup"
+            ),
+            RefusalReason::NotText(problem) => problem.fmt(f),
+        }
+    }
+}
+
+fn refused(refusals: &[Refusal]) -> String {
+    let mut text = String::from("no secret was released:");
+    for refusal in refusals {
+        text.push_str("\n  ");
+        text.push_str(&refusal.to_string());
+    }
+    text
+}
+
+fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default()
+}
+
+/// A component's name comes from a manifest: no control character of it reaches a terminal.
+fn shown(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
+}
+
+/// `1, 2, 3, 7` as `1 to 3, 7`.
+fn ranges(numbers: &[NonZeroU32]) -> String {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for number in numbers.iter().map(|number| number.get()) {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let shown = |(first, last)| match last == first {
+        true => format!("{first}"),
+        false => format!("{first} to {last}"),
+    };
+    runs.into_iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_in_ranges() {
+        let of = |numbers: &[u32]| {
+            ranges(
+                &numbers
+                    .iter()
+                    .filter_map(|n| NonZeroU32::new(*n))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(of(&[1]), "1");
+        assert_eq!(of(&[1, 2, 3, 7, 9, 10]), "1 to 3, 7, 9 to 10");
+    }
+}

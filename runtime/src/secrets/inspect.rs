@@ -1,0 +1,101 @@
+//! Looking at the store: secrets, versions, audit log, and verifying all of it.
+
+use crate::app::SecretName;
+
+use super::chain::{self, Link};
+use super::{
+    AuditFilter, AuditRecord, SecretInfo, SecretStore, StoreError, Verified, VersionInfo, head,
+};
+
+impl SecretStore {
+    /// All secrets, by name; deleted ones too.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`] if any was changed, added or removed behind the store's back.
+    pub fn list(&self) -> Result<Vec<SecretInfo>, StoreError> {
+        self.read(|snapshot| {
+            Ok(snapshot
+                .heads()?
+                .into_iter()
+                .map(|(_, head)| head.info())
+                .collect())
+        })
+    }
+
+    /// One secret; also if it was deleted.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], with the nearest name that there is.
+    pub fn show(&self, name: &SecretName) -> Result<SecretInfo, StoreError> {
+        self.read(|snapshot| match snapshot.find(name)? {
+            (_, Some(head)) => Ok(head.info()),
+            (_, None) => Err(snapshot.not_found(name)),
+        })
+    }
+
+    /// One secret's versions, oldest first.
+    ///
+    /// # Errors
+    /// As [`show`](Self::show).
+    pub fn versions(&self, name: &SecretName) -> Result<Vec<VersionInfo>, StoreError> {
+        Ok(self.show(name)?.versions)
+    }
+
+    /// The audit records that the filter wants, oldest first, each verified.
+    ///
+    /// # Errors
+    /// [`StoreError::AuditBroken`].
+    pub fn audit_list(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
+        self.read(|snapshot| {
+            let end = snapshot.last_link();
+            chain::list(&snapshot.tables, &snapshot.keys.audit, end, filter)
+        })
+    }
+
+    /// Verifies the whole audit log; returns how many records it has.
+    ///
+    /// # Errors
+    /// [`StoreError::AuditBroken`] with the first record that is not what was written.
+    pub fn audit_verify(&self) -> Result<u64, StoreError> {
+        self.read(|snapshot| {
+            let end = snapshot.last_link();
+            chain::verify(&snapshot.tables, &snapshot.keys.audit, Link::START, end)?;
+            Ok(end.sequence)
+        })
+    }
+
+    /// Verifies every row of the store: key slots, KEKs, secrets, versions and audit log.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`] or [`StoreError::AuditBroken`].
+    pub fn verify(&self) -> Result<Verified, StoreError> {
+        self.read(|snapshot| {
+            let (end, tables) = (snapshot.last_link(), &snapshot.tables);
+            chain::verify(tables, &snapshot.keys.audit, Link::START, end)?;
+            let heads = snapshot.heads()?;
+            let mut versions = 0;
+            for (place, head) in &heads {
+                for version in &head.versions {
+                    let row = tables.version(place, version.version.get())?;
+                    let hash = row.map(|row| head::row_hash(place, version.version, &row));
+                    if hash != Some(version.hash) {
+                        let (version, name) = (version.version, &head.name);
+                        return Err(tables.tampered(format!(
+                            "version {version} of the secret `{name}` is not what was written"
+                        )));
+                    }
+                    versions += 1;
+                }
+            }
+            if tables.version_count()? != versions {
+                return Err(tables.tampered("a version of a secret was inserted"));
+            }
+            let secrets = heads.len() as u64;
+            Ok(Verified {
+                secrets,
+                versions,
+                audit_records: end.sequence,
+            })
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! What opens a store: a key file or a passphrase.
+//!
+//! A key file is one line of text: `leyden-key-1-` and then 58 characters of base32 (RFC 4648,
+//! section 6, without padding; case does not matter) for 36 bytes: the 32 random bytes of the key,
+//! and the first 4 bytes of SHA-256 over the framed fields `leyden/1/key-file` and the key. They
+//! catch a typing error when it is copied from paper. White space around the line is ignored.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use data_encoding::BASE32_NOPAD;
+use zeroize::Zeroizing;
+
+use super::keys::{KeyBytes, hash, same};
+use super::{KeyFileProblem, StoreError, files};
+
+const PREFIX: &str = "leyden-key-1-";
+const ANY_PREFIX: &str = "leyden-key-";
+const CHECKSUM: usize = 4;
+/// A key file is 71 bytes and a line end.
+const MAX_KEY_FILE_BYTES: usize = 1024;
+
+/// What opens a slot of a store: the 32 random bytes of a key file, or a passphrase.
+///
+/// It is wiped when dropped, and its `Debug` tells its kind alone.
+pub struct Key(pub(super) Credential);
+
+pub(super) enum Credential {
+    File(KeyBytes),
+    Passphrase(Zeroizing<String>),
+}
+
+impl Key {
+    /// Reads a key file, or a key from an inherited descriptor: `/dev/fd/N`, `/proc/self/fd/N` or
+    /// `/dev/stdin`, which may be pipes.
+    ///
+    /// # Errors
+    /// [`StoreError::MissingKey`] if there is no file; [`StoreError::KeyFile`] if it holds no key;
+    /// [`StoreError::Permission`] if it is a symbolic link or no regular file, or others may read
+    /// it, or it belongs to somebody else (who opened a descriptor answers for it: none of this is
+    /// asked of one).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        let file = files::open_key_file(path)?;
+        let mut text = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE_BYTES + 1));
+        file.take(MAX_KEY_FILE_BYTES as u64 + 1)
+            .read_to_end(&mut text)
+            .map_err(files::io("read the key file", path))?;
+        parse(&text)
+            .map(|key| Self(Credential::File(key)))
+            .map_err(|problem| StoreError::KeyFile {
+                path: path.to_owned(),
+                problem,
+            })
+    }
+
+    /// A passphrase, taken as it is: no character is changed or removed.
+    pub fn from_passphrase(passphrase: Zeroizing<String>) -> Self {
+        Self(Credential::Passphrase(passphrase))
+    }
+
+    /// A new random key for a key file.
+    ///
+    /// # Errors
+    /// [`StoreError::Random`].
+    pub fn generate() -> Result<Self, StoreError> {
+        Ok(Self(Credential::File(KeyBytes::random()?)))
+    }
+
+    /// Writes the key to a new file of mode 0600; it is on disk when this returns. The file
+    /// appears whole or not at all, and never replaces another. The folder is made, for the user
+    /// alone, if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], also if there is a file; [`StoreError::Slot`] for a passphrase.
+    pub fn write_new(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
+        let path = path.as_ref();
+        let text = self.to_text().ok_or_else(no_key_file)?;
+        let folder = files::parent(path);
+        files::make_folder(folder)?;
+        let failed = |source| files::io("write the key file", path)(source);
+        let mut file = files::private_temp(folder).map_err(failed)?;
+        file.write_all(text.as_bytes()).map_err(failed)?;
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist_noclobber(path)
+            .map_err(|error| failed(error.error))?;
+        files::sync_folder(folder)
+    }
+
+    /// The key file's line, with its line end.
+    pub(super) fn to_text(&self) -> Option<Zeroizing<String>> {
+        let Credential::File(key) = &self.0 else {
+            return None;
+        };
+        let mut bytes = Zeroizing::new(Vec::with_capacity(32 + CHECKSUM));
+        bytes.extend_from_slice(key.expose());
+        bytes.extend_from_slice(&checksum(key));
+        let length = PREFIX.len() + BASE32_NOPAD.encode_len(bytes.len()) + 1;
+        let mut text = Zeroizing::new(String::with_capacity(length));
+        text.push_str(PREFIX);
+        BASE32_NOPAD.encode_append(&bytes, &mut text);
+        text.push('\n');
+        text.make_ascii_lowercase();
+        Some(text)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Credential::File(_) => "Key::File",
+            Credential::Passphrase(_) => "Key::Passphrase",
+        })
+    }
+}
+
+pub(super) fn no_key_file() -> StoreError {
+    StoreError::Slot {
+        label: "passphrase".to_owned(),
+        problem: "it has no key file",
+    }
+}
+
+fn parse(text: &[u8]) -> Result<KeyBytes, KeyFileProblem> {
+    let text = text.trim_ascii();
+    if text.is_empty() {
+        return Err(KeyFileProblem::Empty);
+    }
+    let prefixed = |prefix: &str| {
+        let (start, rest) = text.split_at_checked(prefix.len())?;
+        start
+            .eq_ignore_ascii_case(prefix.as_bytes())
+            .then_some(rest)
+    };
+    let encoded = match (prefixed(PREFIX), prefixed(ANY_PREFIX)) {
+        (Some(rest), _) => rest,
+        (None, Some(_)) => return Err(KeyFileProblem::Version),
+        (None, None) => return Err(KeyFileProblem::NotAKey),
+    };
+    let mut upper = Zeroizing::new(encoded.to_vec());
+    upper.make_ascii_uppercase();
+    let mut bytes = Zeroizing::new([0; 32 + CHECKSUM]);
+    let fits = BASE32_NOPAD.decode_len(upper.len()) == Ok(bytes.len());
+    if !fits || BASE32_NOPAD.decode_mut(&upper, &mut *bytes).is_err() {
+        return Err(KeyFileProblem::Checksum);
+    }
+    let (key_part, sum) = bytes.split_at(32);
+    let mut key = KeyBytes::zeroed();
+    key.expose_mut().copy_from_slice(key_part);
+    match same(sum, &checksum(&key)) {
+        true => Ok(key),
+        false => Err(KeyFileProblem::Checksum),
+    }
+}
+
+fn checksum(key: &KeyBytes) -> [u8; CHECKSUM] {
+    let [a, b, c, d, ..] = hash(&[b"leyden/1/key-file", key.expose()]);
+    [a, b, c, d]
+}

@@ -1,0 +1,183 @@
+//! Keys in memory, what is derived from the root key, and the keyed and unkeyed hashes.
+
+use std::fmt;
+
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+use super::StoreError;
+
+/// What SHA-256 and HMAC-SHA-256 give.
+pub(super) type Hash = [u8; 32];
+
+/// A store's random identity, which every seal and hash of it is bound to.
+pub(super) type StoreId = [u8; 16];
+
+/// 32 bytes of key: on the heap, so that moving it leaves no copy, and wiped when dropped.
+pub(super) struct KeyBytes(Box<[u8; 32]>);
+
+impl KeyBytes {
+    /// All zeros, to be filled in place.
+    pub(super) fn zeroed() -> Self {
+        Self(Box::new([0; 32]))
+    }
+
+    /// 32 bytes from the operating system.
+    pub(super) fn random() -> Result<Self, StoreError> {
+        let mut key = Self::zeroed();
+        random(key.expose_mut())?;
+        Ok(key)
+    }
+
+    pub(super) fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub(super) fn expose_mut(&mut self) -> &mut [u8; 32] {
+        &mut self.0
+    }
+
+    /// HKDF-SHA-256 (RFC 5869) without salt; `info` is the parts, one after the other. Returns
+    /// whether it could: `out` must not be longer than 255 hashes.
+    pub(super) fn expand(&self, info: &[&[u8]], out: &mut [u8]) -> bool {
+        let (mut pseudo_random_key, hkdf) = Hkdf::<Sha256>::extract(None, self.expose());
+        pseudo_random_key.as_mut_slice().zeroize();
+        hkdf.expand_multi_info(info, out).is_ok()
+    }
+
+    /// The key of one purpose in one store.
+    fn derive(&self, purpose: &str, store: &StoreId) -> Self {
+        let mut derived = Self::zeroed();
+        // Cannot fail: 32 bytes is one hash.
+        self.expand(
+            &[b"leyden/1/derive/", purpose.as_bytes(), store],
+            derived.expose_mut(),
+        );
+        derived
+    }
+
+    /// HMAC-SHA-256 (RFC 2104) over the fields, framed.
+    pub(super) fn mac(&self, fields: &[&[u8]]) -> Hash {
+        // Not `new_from_slice`, which is fallible: a key of exactly one hash always fits.
+        let mut padded = hmac::digest::array::Array::default();
+        if let Some(start) = padded.get_mut(..32) {
+            start.copy_from_slice(self.expose());
+        }
+        let mut mac = Hmac::<Sha256>::new(&padded);
+        padded.as_mut_slice().zeroize();
+        frame(fields, |bytes| mac.update(bytes));
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl Drop for KeyBytes {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for KeyBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyBytes")
+    }
+}
+
+/// The root key and what is derived from it.
+#[derive(Debug)]
+pub(super) struct StoreKeys {
+    /// Seals KEKs; is sealed in every slot.
+    pub(super) root: KeyBytes,
+    /// MACs the header row.
+    pub(super) header: KeyBytes,
+    /// MACs the heads.
+    pub(super) head: KeyBytes,
+    /// Turns a secret's canonical name into its place in the tree.
+    pub(super) place: KeyBytes,
+    /// Chains the audit records.
+    pub(super) audit: KeyBytes,
+    /// MACs the rollback record.
+    pub(super) state: KeyBytes,
+}
+
+impl StoreKeys {
+    pub(super) fn new(root: KeyBytes, store: &StoreId) -> Self {
+        Self {
+            header: root.derive("header", store),
+            head: root.derive("head", store),
+            place: root.derive("place", store),
+            audit: root.derive("audit", store),
+            state: root.derive("state", store),
+            root,
+        }
+    }
+}
+
+/// Feeds the fields so that no two different lists give the same bytes: each is its length in 8
+/// bytes, big endian, and then itself.
+pub(super) fn frame(fields: &[&[u8]], mut feed: impl FnMut(&[u8])) {
+    for field in fields {
+        feed(&(field.len() as u64).to_be_bytes());
+        feed(field);
+    }
+}
+
+/// SHA-256 over the fields, framed.
+pub(super) fn hash(fields: &[&[u8]]) -> Hash {
+    let mut hash = Sha256::new();
+    frame(fields, |bytes| hash.update(bytes));
+    hash.finalize().into()
+}
+
+/// SHA-256 of exactly these bytes.
+pub(super) fn hash_of(bytes: &[u8]) -> Hash {
+    Sha256::digest(bytes).into()
+}
+
+/// Compares in constant time.
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}
+
+/// Fills the buffer from the operating system's generator.
+pub(super) fn random(buffer: &mut [u8]) -> Result<(), StoreError> {
+    getrandom::fill(buffer).map_err(|error| StoreError::Random {
+        reason: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn framing_tells_lists_apart() {
+        assert_ne!(hash(&[b"ab", b"c"]), hash(&[b"a", b"bc"]));
+        assert_ne!(hash(&[b"ab"]), hash(&[b"ab", b""]));
+    }
+
+    #[test]
+    fn each_purpose_and_each_store_has_its_own_keys() {
+        let root = KeyBytes::zeroed();
+        let keys = StoreKeys::new(KeyBytes::zeroed(), &[1; 16]);
+        let other = StoreKeys::new(KeyBytes::zeroed(), &[2; 16]);
+        let mut all = vec![*root.expose()];
+        for keys in [&keys, &other] {
+            for key in [
+                &keys.header,
+                &keys.head,
+                &keys.place,
+                &keys.audit,
+                &keys.state,
+            ] {
+                all.push(*key.expose());
+            }
+        }
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+}

@@ -1,0 +1,179 @@
+//! Release: resolving all of an app's bindings at once, checked, audited and committed first.
+
+use std::num::NonZeroU32;
+
+use crate::app::{Digest, Encoding, EnvName, SecretRef};
+
+use super::actor::clip;
+use super::head::{self, Head};
+use super::keys::Hash;
+use super::seal::{self, Subject};
+use super::snapshot::Snapshot;
+use super::{
+    AuditEvent, AuditOutcome, AuditRecord, Refusal, RefusalReason, SecretStore, SecretValue,
+    StoreError,
+};
+
+/// What an app needs, all of which is released or none of it.
+#[derive(Debug, Clone)]
+pub struct ReleaseRequest<'a> {
+    /// The app's name: a label for the audit log, from a manifest; cut there to a bound.
+    pub app_name: &'a str,
+    /// The app's digest: its identity.
+    pub app_digest: Digest,
+    /// Every binding of every component.
+    pub wanted: &'a [Wanted],
+}
+
+/// One component's binding of one secret.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The component's name: a label for the audit log.
+    pub component: String,
+    /// The digest of the component's bytes.
+    pub component_digest: Digest,
+    /// The environment name that the component sees.
+    pub env: EnvName,
+    /// Which secret, which version of it, and how it is to be encoded.
+    pub secret: SecretRef,
+}
+
+/// A released secret.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Released {
+    /// The version that was resolved: the one asked for, or the newest.
+    pub version: NonZeroU32,
+    /// The value, not yet encoded.
+    pub value: SecretValue,
+}
+
+impl SecretStore {
+    /// Releases all that is wanted, in that order, or nothing.
+    ///
+    /// All of it is checked and opened in one transaction, which writes one audit record for each;
+    /// the values leave once that is committed. With nothing wanted, nothing is written.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] with every binding that cannot be had, and why; the audit log then
+    /// says so (if that can be written: the refusal stands in any case). Any other error means that
+    /// nothing was released, except that after [`StoreError::StateNotWritten`] and
+    /// [`StoreError::StateRecord`] the audit log may say it was.
+    pub fn release(&self, request: &ReleaseRequest<'_>) -> Result<Vec<Released>, StoreError> {
+        if request.wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut refusals = Vec::new();
+        let written = self.write(|snapshot| {
+            let mut released = Vec::with_capacity(request.wanted.len());
+            for wanted in request.wanted {
+                match resolve(snapshot, wanted)? {
+                    Ok(one) => released.push((wanted, one)),
+                    Err(reason) => refusals.push((wanted, reason)),
+                }
+            }
+            for (wanted, reason) in &refusals {
+                let mut record = request.record(snapshot, wanted);
+                record.outcome = AuditOutcome::Denied;
+                record.version = wanted.secret.version.map(NonZeroU32::get);
+                record.reason = Some(reason.code().to_owned());
+                snapshot.record(record)?;
+            }
+            if !refusals.is_empty() {
+                return Ok(Vec::new());
+            }
+            for (wanted, one) in &released {
+                let mut record = request.record(snapshot, wanted);
+                record.version = Some(one.version.get());
+                snapshot.record(record)?;
+            }
+            Ok(released.into_iter().map(|(_, one)| one).collect())
+        });
+        if refusals.is_empty() {
+            return written;
+        }
+        let refusal = |(wanted, reason): (&Wanted, RefusalReason)| Refusal {
+            component: wanted.component.clone(),
+            env: wanted.env.clone(),
+            secret: wanted.secret.name.as_str().to_owned(),
+            reason,
+        };
+        Err(StoreError::Refused {
+            refusals: refusals.into_iter().map(refusal).collect(),
+        })
+    }
+}
+
+impl ReleaseRequest<'_> {
+    fn record(&self, snapshot: &Snapshot<'_>, wanted: &Wanted) -> AuditRecord {
+        let mut record = snapshot.actor.record(AuditEvent::Release);
+        record.app = Some(clip(self.app_name));
+        record.app_digest = Some(self.app_digest.to_string());
+        record.component = Some(clip(&wanted.component));
+        record.component_digest = Some(wanted.component_digest.to_string());
+        record.env = Some(clip(wanted.env.as_str()));
+        record.secret = Some(wanted.secret.name.canonical().to_owned());
+        record
+    }
+}
+
+/// One binding's value, or why it cannot be had. An error is one of the store as a whole.
+fn resolve(
+    snapshot: &Snapshot<'_>,
+    wanted: &Wanted,
+) -> Result<Result<Released, RefusalReason>, StoreError> {
+    let name = &wanted.secret.name;
+    let (place, Some(head)) = snapshot.find(name)? else {
+        return Ok(Err(RefusalReason::NotFound {
+            suggestion: snapshot.suggest(name),
+        }));
+    };
+    if head.deleted.is_some() {
+        return Ok(Err(RefusalReason::Deleted));
+    }
+    let version = match (head.version(wanted.secret.version), wanted.secret.version) {
+        (Some(version), _) => version.version,
+        (None, wanted) => {
+            return Ok(Err(RefusalReason::NoSuchVersion {
+                version: wanted.unwrap_or(NonZeroU32::MIN),
+                available: head
+                    .versions
+                    .iter()
+                    .map(|version| version.version)
+                    .collect(),
+            }));
+        }
+    };
+    let Some(value) = open_value(snapshot, &place, &head, version)? else {
+        return Ok(Err(RefusalReason::Undecryptable { version }));
+    };
+    match (wanted.secret.encoding, value.check_text()) {
+        (Encoding::Text, Err(problem)) => Ok(Err(RefusalReason::NotText(problem))),
+        _ => Ok(Ok(Released { version, value })),
+    }
+}
+
+/// Opens a version's value; `None` if what is stored is not what was written.
+fn open_value(
+    snapshot: &Snapshot<'_>,
+    place: &Hash,
+    head: &Head,
+    version: NonZeroU32,
+) -> Result<Option<SecretValue>, StoreError> {
+    let (store, name, number) = (snapshot.store_id(), head.canonical.as_str(), version.get());
+    let row = match snapshot.tables.version(place, number) {
+        Ok(row) => row,
+        // A cell of a type, or a length, that is never written.
+        Err(StoreError::Tampered { .. }) => None,
+        Err(other) => return Err(other),
+    };
+    let expected = head.version(Some(version)).map(|version| version.hash);
+    let Some(row) = row.filter(|row| Some(head::row_hash(place, version, row)) == expected) else {
+        return Ok(None);
+    };
+    let opened = snapshot
+        .kek(row.kek)
+        .and_then(|kek| seal::open_key(&kek, &Subject::dek(store, name, number, row.kek), &row.dek))
+        .and_then(|dek| seal::open(&dek, &Subject::value(store, name, number), &row.value));
+    opened.map(SecretValue::new).transpose()
+}

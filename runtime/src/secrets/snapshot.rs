@@ -1,0 +1,309 @@
+//! One transaction's view of the store: verified when it is loaded, MACed again when it is changed.
+//!
+//! The header's MAC is HMAC-SHA-256 over `frame("leyden/1/header", format, store id, created,
+//! generation, audit sequence, audit MAC, tree root, slots, KEKs)`: numbers big endian, of 4 and 8
+//! bytes; `slots` and `KEKs` are SHA-256 over all their rows. Through it, every row of every table
+//! is covered.
+
+use crate::app::{SecretName, nearest};
+
+use super::actor::{Actor, now};
+use super::chain::{self, Link};
+use super::head::{self, Head};
+use super::keys::{Hash, KeyBytes, StoreId, StoreKeys, hash, same};
+use super::seal::{self, Subject};
+use super::sql::{FORMAT, HeaderRow, KekRow, SlotRow, Tables};
+use super::state::Mark;
+use super::{AuditEvent, AuditRecord, StoreError, tree};
+
+pub(super) struct Snapshot<'t> {
+    pub(super) tables: Tables<'t>,
+    pub(super) keys: &'t StoreKeys,
+    pub(super) actor: &'t Actor,
+    pub(super) slots: Vec<SlotRow>,
+    header: HeaderRow,
+    keks: Vec<KekRow>,
+}
+
+impl<'t> Snapshot<'t> {
+    /// Reads the header, the slots and the KEKs, and verifies them.
+    pub(super) fn load(
+        tables: Tables<'t>,
+        keys: &'t StoreKeys,
+        actor: &'t Actor,
+    ) -> Result<Self, StoreError> {
+        let (header, slots, keks) = (tables.header()?, tables.slots()?, tables.keks()?);
+        if !same(&header.mac, &header_mac(&keys.header, &header)) {
+            return Err(tables.tampered("its header is not what was written"));
+        }
+        if !same(&header.slots, &slots_hash(&slots)) {
+            return Err(tables.tampered("its key slots are not what was written"));
+        }
+        if !same(&header.keks, &keks_hash(&keks)) {
+            return Err(tables.tampered("its KEKs are not what was written"));
+        }
+        Ok(Self {
+            tables,
+            keys,
+            actor,
+            slots,
+            header,
+            keks,
+        })
+    }
+
+    /// The last link of the audit chain.
+    pub(super) fn last_link(&self) -> Link {
+        Link {
+            sequence: self.header.audit_sequence,
+            mac: self.header.audit_mac,
+        }
+    }
+
+    /// How far the store has come.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            generation: self.header.generation,
+            link: self.last_link(),
+        }
+    }
+
+    /// Refuses a store that is older than what was seen of it, or has parted from it.
+    pub(super) fn check_seen(&self, seen: Option<Mark>) -> Result<(), StoreError> {
+        let Some(seen) = seen else {
+            return Ok(());
+        };
+        let refuse = |what| {
+            Err(StoreError::RolledBack {
+                path: self.tables.path.to_owned(),
+                what,
+            })
+        };
+        let mark = self.mark();
+        if mark.generation < seen.generation || mark.link.sequence < seen.link.sequence {
+            let (is, was) = (mark.generation, seen.generation);
+            return refuse(format!(
+                "its generation is {is}, and generation {was} was seen"
+            ));
+        }
+        match chain::verify(&self.tables, &self.keys.audit, seen.link, mark.link) {
+            Err(StoreError::AuditBroken { sequence, .. }) => refuse(format!(
+                "from record {sequence}, its audit log does not follow from what was seen"
+            )),
+            result => result,
+        }
+    }
+
+    /// The secret's place, and its head if there is such a secret: verified by its path in the tree.
+    pub(super) fn find(&self, name: &SecretName) -> Result<(Hash, Option<Head>), StoreError> {
+        let place = head::place(&self.keys.place, name.canonical());
+        let expected = tree::find(&self.tables, &self.header.tree, &place)?;
+        match (expected, self.tables.head(&place)?) {
+            (None, None) => Ok((place, None)),
+            (Some(mac), Some(body)) => Ok((place, Some(self.parse_head(&place, &body, &mac)?))),
+            (Some(_), None) => Err(self
+                .tables
+                .tampered(format!("the secret `{name}` was removed"))),
+            (None, Some(_)) => Err(self
+                .tables
+                .tampered(format!("a secret `{name}` was inserted"))),
+        }
+    }
+
+    /// Every secret's place and head. Fails unless they are exactly the tree's.
+    pub(super) fn heads(&self) -> Result<Vec<(Hash, Head)>, StoreError> {
+        let mut expected = tree::leaves(&self.tables, &self.header.tree)?;
+        let mut heads = Vec::new();
+        self.tables.each_head(|place, body| {
+            let Some(mac) = expected.remove(&place) else {
+                return Err(self.tables.tampered("a secret was inserted"));
+            };
+            heads.push((place, self.parse_head(&place, &body, &mac)?));
+            Ok(())
+        })?;
+        if !expected.is_empty() {
+            return Err(self.tables.tampered("a secret was removed"));
+        }
+        heads.sort_by(|(_, a), (_, b)| a.canonical.cmp(&b.canonical));
+        Ok(heads)
+    }
+
+    fn parse_head(&self, place: &Hash, body: &str, expected: &Hash) -> Result<Head, StoreError> {
+        if !same(expected, &head::mac(&self.keys.head, place, body)) {
+            return Err(self
+                .tables
+                .tampered("the head of a secret is not what was written"));
+        }
+        match serde_json::from_str::<Head>(body) {
+            Ok(head) if head.is_understood() => Ok(head),
+            _ => Err(StoreError::NewerFeature {
+                path: self.tables.path.to_owned(),
+            }),
+        }
+    }
+
+    /// Writes a secret's head.
+    pub(super) fn put_head(&mut self, place: &Hash, head: &Head) -> Result<(), StoreError> {
+        let body = serde_json::to_string(head).map_err(|error| StoreError::Database {
+            path: self.tables.path.to_owned(),
+            source: Box::new(error),
+        })?;
+        let mac = head::mac(&self.keys.head, place, &body);
+        self.tables.put_head(place, &body)?;
+        self.header.tree = tree::put(&self.tables, &self.header.tree, place, &mac)?;
+        Ok(())
+    }
+
+    /// The KEK that new versions are sealed under.
+    pub(super) fn newest_kek(&self) -> Result<(u32, KeyBytes), StoreError> {
+        let newest = self.keks.iter().map(|row| row.version).max();
+        let kek = newest.and_then(|version| Some((version, self.kek(version)?)));
+        kek.ok_or_else(|| self.tables.tampered("it has no KEK that opens"))
+    }
+
+    /// The KEK of this version, if there is one and it opens.
+    pub(super) fn kek(&self, version: u32) -> Option<KeyBytes> {
+        let row = self.keks.iter().find(|row| row.version == version)?;
+        seal::open_key(
+            &self.keys.root,
+            &Subject::kek(&self.header.store, version),
+            &row.sealed,
+        )
+    }
+
+    pub(super) fn store_id(&self) -> &StoreId {
+        &self.header.store
+    }
+
+    /// There is no such secret.
+    pub(super) fn not_found(&self, name: &SecretName) -> StoreError {
+        StoreError::NotFound {
+            name: name.as_str().to_owned(),
+            suggestion: self.suggest(name),
+        }
+    }
+
+    /// The name of a secret that is nearest to this one.
+    pub(super) fn suggest(&self, name: &SecretName) -> Option<String> {
+        // A hint only: whatever is wrong with the others is told by what reads them.
+        let heads = self.heads().unwrap_or_default();
+        let active = heads.iter().filter(|(_, head)| head.deleted.is_none());
+        nearest(name.as_str(), active.map(|(_, head)| head.name.as_str())).map(str::to_owned)
+    }
+
+    /// Adds a slot; [`seal`](Self::seal) covers it.
+    pub(super) fn add_slot(&mut self, slot: SlotRow) -> Result<(), StoreError> {
+        self.tables.add_slot(&slot)?;
+        self.slots.push(slot);
+        self.slots.sort_by(|a, b| a.label.cmp(&b.label));
+        Ok(())
+    }
+
+    /// Adds an audit record; [`seal`](Self::seal) covers it.
+    pub(super) fn record(&mut self, record: AuditRecord) -> Result<(), StoreError> {
+        let link = chain::append(&self.tables, &self.keys.audit, self.last_link(), record)?;
+        (self.header.audit_sequence, self.header.audit_mac) = (link.sequence, link.mac);
+        Ok(())
+    }
+
+    /// Makes the next generation of what was changed: the last thing before a commit.
+    pub(super) fn seal(&mut self) -> Result<Mark, StoreError> {
+        self.header.generation += 1;
+        self.header.slots = slots_hash(&self.slots);
+        self.header.mac = header_mac(&self.keys.header, &self.header);
+        self.tables.put_header(&self.header)?;
+        Ok(self.mark())
+    }
+
+    /// Fills the tables of a new store, which has one KEK and one slot.
+    pub(super) fn make(
+        tables: Tables<'t>,
+        keys: &'t StoreKeys,
+        actor: &'t Actor,
+        store: StoreId,
+        slot: SlotRow,
+    ) -> Result<(), StoreError> {
+        let created = now().as_microsecond();
+        let sealed = seal::seal(
+            &keys.root,
+            &Subject::kek(&store, 1),
+            KeyBytes::random()?.expose(),
+        )?;
+        let keks = vec![KekRow {
+            version: 1,
+            created,
+            sealed,
+        }];
+        for kek in &keks {
+            tables.add_kek(kek)?;
+        }
+        let header = HeaderRow {
+            store,
+            created,
+            generation: 0,
+            audit_sequence: Link::START.sequence,
+            audit_mac: Link::START.mac,
+            tree: tree::make(&tables)?,
+            slots: slots_hash(&[]),
+            keks: keks_hash(&keks),
+            mac: [0; 32],
+        };
+        let mut snapshot = Self {
+            tables,
+            keys,
+            actor,
+            slots: Vec::new(),
+            header,
+            keks,
+        };
+        snapshot.record(actor.record(AuditEvent::StoreCreated))?;
+        let mut added = actor.record(AuditEvent::KeyAdded);
+        added.slot = Some(slot.label.clone());
+        snapshot.add_slot(slot)?;
+        snapshot.record(added)?;
+        snapshot.seal().map(|_| ())
+    }
+}
+
+fn header_mac(key: &KeyBytes, header: &HeaderRow) -> Hash {
+    key.mac(&[
+        b"leyden/1/header",
+        &FORMAT.to_be_bytes(),
+        &header.store,
+        &header.created.to_be_bytes(),
+        &header.generation.to_be_bytes(),
+        &header.audit_sequence.to_be_bytes(),
+        &header.audit_mac,
+        &header.tree,
+        &header.slots,
+        &header.keks,
+    ])
+}
+
+fn slots_hash(slots: &[SlotRow]) -> Hash {
+    let mut fields: Vec<&[u8]> = vec![b"leyden/1/slots"];
+    for slot in slots {
+        fields.extend([
+            slot.label.as_bytes(),
+            slot.public.as_bytes(),
+            &slot.sealed[..],
+        ]);
+    }
+    hash(&fields)
+}
+
+fn keks_hash(keks: &[KekRow]) -> Hash {
+    let rows: Vec<_> = keks
+        .iter()
+        .map(|kek| {
+            hash(&[
+                &kek.version.to_be_bytes(),
+                &kek.created.to_be_bytes(),
+                &kek.sealed,
+            ])
+        })
+        .collect();
+    let mut fields: Vec<&[u8]> = vec![b"leyden/1/keks"];
+    fields.extend(rows.iter().map(|row| &row[..]));
+    hash(&fields)
+}

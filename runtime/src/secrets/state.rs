@@ -1,0 +1,158 @@
+//! The rollback record: what this machine remembers of a store, in a folder of its own.
+//!
+//! A store that is put back as a whole, with its log, is consistent in itself: what tells is that
+//! this machine has seen a later state. So the newest generation and audit link seen are kept
+//! outside, in the file `<store id>.state`:
+//!
+//! ```text
+//! leyden-state-1 <generation> <audit sequence> <audit MAC, hex> <MAC, hex>
+//! ```
+//!
+//! The MAC is HMAC-SHA-256 over `frame("leyden/1/state", generation, sequence, audit MAC)`. It is
+//! read before a state of the store is looked at, and raised after a commit, under a lock: so it
+//! is never ahead of what its reader then sees, however many write. No record (a new machine) is
+//! accepted. Who can write to both folders, or remove the record and replace the store, can roll
+//! back unnoticed.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+
+use super::chain::Link;
+use super::keys::{Hash, KeyBytes, StoreId, same};
+use super::{StoreError, files};
+
+const MAGIC: &str = "leyden-state-1";
+const MAX_RECORD_BYTES: u64 = 1024;
+
+/// How far a store had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) generation: u64,
+    pub(super) link: Link,
+}
+
+/// Where the record of one store is.
+#[derive(Debug)]
+pub(super) struct StateRecord {
+    folder: PathBuf,
+    file: PathBuf,
+    lock: PathBuf,
+}
+
+impl StateRecord {
+    /// Makes the folder if there is none.
+    pub(super) fn new(folder: &Path, store: &StoreId) -> Result<Self, StoreError> {
+        files::make_folder(folder)?;
+        let folder = folder
+            .canonicalize()
+            .map_err(files::io("find the folder", folder))?;
+        files::check_folder(&folder)?;
+        let file = folder.join(format!("{}.state", HEXLOWER.encode(store)));
+        Ok(Self {
+            lock: files::with_suffix(&file, ".lock"),
+            file,
+            folder,
+        })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What is remembered; `None` if this machine has not seen the store.
+    pub(super) fn read(&self, key: &KeyBytes) -> Result<Option<Mark>, StoreError> {
+        let file = match files::open_private(&self.file) {
+            Ok(file) => file?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(files::io("open", &self.file)(error)),
+        };
+        let mut text = Vec::new();
+        file.take(MAX_RECORD_BYTES)
+            .read_to_end(&mut text)
+            .map_err(files::io("read", &self.file))?;
+        match parse(&text, key) {
+            Some(mark) => Ok(Some(mark)),
+            None => Err(StoreError::StateRecord {
+                path: self.file.clone(),
+            }),
+        }
+    }
+
+    /// Remembers this mark, unless a later one is remembered already.
+    pub(super) fn raise(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
+        let _lock = files::lock(&self.lock)?;
+        match self.read(key)? {
+            Some(seen) if seen.generation >= mark.generation => Ok(()),
+            _ => self.write(key, mark),
+        }
+    }
+
+    /// Remembers this mark, whatever is remembered.
+    pub(super) fn force(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
+        let _lock = files::lock(&self.lock)?;
+        self.write(key, mark)
+    }
+
+    /// Under the lock: the new record is whole on disk before it takes the old one's name.
+    fn write(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
+        let new = files::with_suffix(&self.file, ".new");
+        let write = || {
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+                .open(&new)?;
+            file.write_all(line(key, mark).as_bytes())?;
+            file.sync_data()?;
+            std::fs::rename(&new, &self.file)
+        };
+        write().map_err(|source| StoreError::StateNotWritten {
+            path: self.file.clone(),
+            source,
+        })
+    }
+}
+
+fn line(key: &KeyBytes, mark: Mark) -> String {
+    let Mark { generation, link } = mark;
+    format!(
+        "{MAGIC} {generation} {} {} {}\n",
+        link.sequence,
+        HEXLOWER.encode(&link.mac),
+        HEXLOWER.encode(&mac(key, mark))
+    )
+}
+
+fn parse(text: &[u8], key: &KeyBytes) -> Option<Mark> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut words = text.strip_suffix('\n')?.split(' ');
+    let mut next = || words.next();
+    let hex = |word: &str| Hash::try_from(HEXLOWER.decode(word.as_bytes()).ok()?).ok();
+    if next()? != MAGIC {
+        return None;
+    }
+    let generation = next()?.parse().ok()?;
+    let link = Link {
+        sequence: next()?.parse().ok()?,
+        mac: hex(next()?)?,
+    };
+    let mark = Mark { generation, link };
+    let found = hex(next()?)?;
+    (next().is_none() && same(&found, &mac(key, mark))).then_some(mark)
+}
+
+fn mac(key: &KeyBytes, mark: Mark) -> Hash {
+    let Mark { generation, link } = mark;
+    let sequence = link.sequence.to_be_bytes();
+    key.mac(&[
+        b"leyden/1/state",
+        &generation.to_be_bytes(),
+        &sequence,
+        &link.mac,
+    ])
+}

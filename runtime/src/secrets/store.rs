@@ -1,0 +1,161 @@
+//! The open store, and the frame that every reading and every change of it goes through.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::actor::Actor;
+use super::keys::StoreKeys;
+use super::snapshot::Snapshot;
+use super::sql::Tables;
+use super::state::StateRecord;
+use super::{Argon2Cost, AuditEvent, Key, Opened, StoreError, StoreOptions};
+
+/// An open store of secrets.
+///
+/// `Send` and `Sync`: calls from several threads take turns. Any number of processes may have one
+/// store open and write to it. Every call reads or writes files and may wait for other writers, so
+/// call it where blocking is allowed. The root key is in memory until this is dropped.
+pub struct SecretStore {
+    pub(super) connection: Mutex<Connection>,
+    pub(super) keys: StoreKeys,
+    pub(super) path: PathBuf,
+    pub(super) state: StateRecord,
+    /// The label of the slot that opened it.
+    pub(super) slot: String,
+    /// What new passphrase slots cost.
+    pub(super) argon2: Argon2Cost,
+    pub(super) actor: Actor,
+}
+
+impl SecretStore {
+    /// Opens the store at this path, with the default [`StoreOptions`].
+    ///
+    /// # Errors
+    /// See [`StoreOptions::open`].
+    pub fn open(path: impl AsRef<Path>, key: Key) -> Result<Self, StoreError> {
+        StoreOptions::new().open(path, key)
+    }
+
+    /// Opens the store, or makes it and its key file, with the default [`StoreOptions`].
+    ///
+    /// # Errors
+    /// See [`StoreOptions::open_or_create`].
+    pub fn open_or_create(
+        path: impl AsRef<Path>,
+        key_file: impl AsRef<Path>,
+    ) -> Result<Opened, StoreError> {
+        StoreOptions::new().open_or_create(path, key_file)
+    }
+
+    /// Where the store is: its folder's canonical path, and the file's name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The canonical path of the folder with the rollback record.
+    pub fn state_dir(&self) -> &Path {
+        self.state.folder()
+    }
+
+    /// Reads from one state of the store.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.lock();
+        // Before the snapshot: a record that is read later may be ahead of it.
+        let seen = self.state.read(&self.keys.state)?;
+        let transaction = connection
+            .transaction()
+            .map_err(|e| Tables::error(&self.path, e))?;
+        let snapshot = self.load(&transaction)?;
+        snapshot.check_seen(seen)?;
+        read(&snapshot)
+    }
+
+    /// Changes the store: all of it or nothing, and on disk when this returns.
+    pub(super) fn write<T>(
+        &self,
+        change: impl FnOnce(&mut Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let failed = |error| Tables::error(&self.path, error);
+        let mut connection = self.lock();
+        let seen = self.state.read(&self.keys.state)?;
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let mut snapshot = self.load(&transaction)?;
+        snapshot.check_seen(seen)?;
+        let result = change(&mut snapshot)?;
+        let mark = snapshot.seal()?;
+        transaction.commit().map_err(failed)?;
+        self.state.raise(&self.keys.state, mark)?;
+        Ok(result)
+    }
+
+    /// The first look at a store that was just opened: notes it if this machine has not seen it,
+    /// or not this state of it, and accepts an older one if `accept_rollback` says so.
+    pub(super) fn admit(&self, accept_rollback: bool) -> Result<(), StoreError> {
+        let failed = |error| Tables::error(&self.path, error);
+        let seen = self.state.read(&self.keys.state);
+        if !accept_rollback {
+            let seen = seen?;
+            let mark = {
+                let mut connection = self.lock();
+                let transaction = connection.transaction().map_err(failed)?;
+                let snapshot = self.load(&transaction)?;
+                snapshot.check_seen(seen)?;
+                snapshot.mark()
+            };
+            return match seen.is_none_or(|seen| seen.generation < mark.generation) {
+                true => self.state.raise(&self.keys.state, mark),
+                false => Ok(()),
+            };
+        }
+        let mut connection = self.lock();
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let mut snapshot = self.load(&transaction)?;
+        let checked = seen.and_then(|seen| snapshot.check_seen(seen));
+        match checked {
+            Ok(()) => return self.state.raise(&self.keys.state, snapshot.mark()),
+            Err(StoreError::RolledBack { .. } | StoreError::StateRecord { .. }) => {}
+            Err(other) => return Err(other),
+        }
+        snapshot.record(self.actor.record(AuditEvent::RollbackAccepted))?;
+        let mark = snapshot.seal()?;
+        transaction.commit().map_err(failed)?;
+        self.state.force(&self.keys.state, mark)
+    }
+
+    fn load<'t>(&'t self, connection: &'t Connection) -> Result<Snapshot<'t>, StoreError> {
+        Snapshot::load(
+            Tables {
+                connection,
+                path: &self.path,
+            },
+            &self.keys,
+            &self.actor,
+        )
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A thread that panicked has rolled its transaction back while unwinding.
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for SecretStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretStore")
+            .field("path", &self.path)
+            .field("slot", &self.slot)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! `cargo xtask guests`: the examples' and the tests' guests, built to `target/guests/*.wasm`.
+
+mod python;
+mod toolchain;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::step;
+use toolchain::Toolchain;
+
+/// Where a guest comes from and the name it gets: target, cargo's artifact, `target/guests/` name.
+const GUESTS: [(&str, &str, &str); 14] = [
+    ("wasm32-wasip1", "env", "env-p1"),
+    ("wasm32-wasip1", "probe", "probe-p1"),
+    ("wasm32-wasip2", "env", "env-p2"),
+    ("wasm32-wasip2", "probe", "probe-p2"),
+    ("wasm32-wasip2", "env_p3", "env-p3"),
+    ("wasm32-wasip2", "probe_p3", "probe-p3"),
+    ("wasm32-wasip2", "http-get", "http-get"),
+    ("wasm32-wasip2", "tcp", "tcp"),
+    ("wasm32-wasip2", "udp", "udp"),
+    ("wasm32-wasip2", "listen", "listen"),
+    ("wasm32-wasip2", "exit", "exit"),
+    ("wasm32-wasip2", "sdk", "sdk"),
+    ("wasm32-wasip2", "hello", "hello"),
+    ("wasm32-wasip2", "fetch", "fetch"),
+];
+
+/// What each target builds: of WASI 0.1, only what the standard library alone can do.
+const TARGETS: [(&str, &[&str]); 2] = [
+    ("wasm32-wasip1", &["--package", "plain"]),
+    ("wasm32-wasip2", &["--workspace"]),
+];
+
+/// Prepares the toolchain and builds every guest. Quick where nothing has changed.
+pub(crate) fn build() -> Result<()> {
+    let root = root()?;
+    let guests = root.join("target/guests");
+    let work = guests.join("build");
+    fs::create_dir_all(&work)?;
+
+    let toolchain = Toolchain::prepare(&work, &TARGETS.map(|(target, _)| target))?;
+    for (target, packages) in TARGETS {
+        step::run(
+            toolchain
+                .build(target)
+                .current_dir(root.join("tests/guests"))
+                .args(["--release", "--locked", "--target-dir"])
+                .arg(&work)
+                .args(packages),
+        )?;
+    }
+    for (target, artifact, name) in GUESTS {
+        let built = work.join(format!("{target}/release/{artifact}.wasm"));
+        place(&built, &guests.join(format!("{name}.wasm")))?;
+    }
+
+    python::build(
+        &root.join("examples/seed-python"),
+        &work,
+        &guests.join("seed-python.wasm"),
+    )?;
+    eprintln!("guests are in {}", guests.display());
+    Ok(())
+}
+
+/// The repository: the folder above this package's.
+fn root() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = here.parent().context("xtask lies in the repository")?;
+    Ok(root.to_owned())
+}
+
+/// Copies a guest where it has changed, so that its time tells when it did; whole or not at all.
+fn place(built: &Path, at: &Path) -> Result<()> {
+    let bytes = fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;
+    if fs::read(at).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    let part = at.with_extension("part");
+    fs::write(&part, bytes)
+        .and_then(|()| fs::rename(&part, at))
+        .with_context(|| format!("cannot write {}", at.display()))
+}

@@ -1,0 +1,75 @@
+//! The Python guest: `componentize-py` out of PyPI, in an environment of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+
+use super::toolchain::apt_install;
+use crate::step;
+
+const VERSION: &str = "0.25.1";
+
+/// Makes a component of the app in `source`, where that is newer than the component.
+pub(super) fn build(source: &Path, work: &Path, component: &Path) -> Result<()> {
+    let tool = componentize_py(work)?;
+    let made = fs::metadata(component).and_then(|file| file.modified());
+    if made.is_ok_and(|made| made > newest(source).max(modified(&tool))) {
+        return Ok(());
+    }
+    let part = component.with_extension("part");
+    step::run(
+        Command::new(tool)
+            .current_dir(source)
+            .args(["--quiet", "--wit-path", "wit", "--world", "command"])
+            .args(["componentize", "main", "--output"])
+            .arg(&part),
+    )?;
+    fs::rename(&part, component).context("cannot put the Python guest in its place")
+}
+
+/// The tool, installed at its first use.
+fn componentize_py(work: &Path) -> Result<PathBuf> {
+    let environment = work.join(format!("componentize-py-{VERSION}"));
+    let tool = environment.join("bin/componentize-py");
+    if !tool.exists() {
+        let make = |python: &str| {
+            let mut python = Command::new(python);
+            step::run(python.args(["-m", "venv", "--clear"]).arg(&environment))
+        };
+        if let Err(error) = make("python3") {
+            eprintln!("{error:#}: trying Debian's Python");
+            apt_install(&["python3-venv"]).context("Python 3 with its venv module is needed")?;
+            make("/usr/bin/python3")?;
+        }
+        step::run(
+            Command::new(environment.join("bin/pip"))
+                .args(["install", "--quiet", "--disable-pip-version-check"])
+                .arg(format!("componentize-py=={VERSION}")),
+        )?;
+    }
+    Ok(tool)
+}
+
+/// When anything in a folder was last changed.
+fn newest(folder: &Path) -> SystemTime {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .map(|path| {
+            if path.is_dir() {
+                newest(&path)
+            } else {
+                modified(&path)
+            }
+        })
+        .fold(SystemTime::UNIX_EPOCH, SystemTime::max)
+}
+
+fn modified(path: &Path) -> SystemTime {
+    fs::metadata(path)
+        .and_then(|file| file.modified())
+        .unwrap_or(SystemTime::UNIX_EPOCH)
+}
