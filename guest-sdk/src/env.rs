@@ -27,7 +27,7 @@ pub fn env(name: &str) -> Result<String, Error> {
 ///
 /// # Errors
 ///
-/// Those of [`env`], and [`Error::Invalid`] where the value is not a `T`. `T`'s own error is left
+/// Those of [`env()`], and [`Error::Invalid`] where the value is not a `T`. `T`'s own error is left
 /// out, as many of them repeat the value.
 ///
 /// ```

@@ -117,7 +117,7 @@ impl Host {
     fn bind_plan(&self, app: &App, plan: &Plan) -> Result<Bound, Error> {
         let flow = &plan.flow;
         let label = |source| Error::Sandbox {
-            component: plan.name.clone(),
+            component: flow.source.name().to_owned(),
             source,
         };
         let exact = !flow.secrets.is_empty();

@@ -1,6 +1,7 @@
 //! `cargo xtask guests`: the examples' and the tests' guests, built to `target/guests/*.wasm`.
 
 mod python;
+mod suite;
 mod toolchain;
 
 use std::fs;
@@ -63,6 +64,7 @@ pub(crate) fn build() -> Result<()> {
         &work,
         &guests.join("seed-python.wasm"),
     )?;
+    suite::fetch(&root.join("target/wasi-testsuite"))?;
     eprintln!("guests are in {}", guests.display());
     Ok(())
 }

@@ -1,8 +1,14 @@
 //! What is done to this repository by program: `cargo xtask COMMAND`.
 #![allow(clippy::print_stderr, reason = "tells the developer what it does")]
 
+mod audit;
+mod bench;
+mod demo;
 mod guests;
+mod home;
+mod repository;
 mod step;
+mod test;
 
 use anyhow::Result;
 use clap::Parser;
@@ -10,12 +16,24 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Builds and checks Leyden")]
 enum Command {
+    /// Show what Leyden does: an app, its secret, the audit record, and two refusals.
+    Demo,
+    /// Check everything: format, clippy, guests, unit, integration and doc tests.
+    Test,
+    /// Check all dependencies: licences, duplicates, sources, and advisories where reachable.
+    Audit,
+    /// Measure Leyden beside bare wasmtime; takes a release build first.
+    Bench(bench::Arguments),
     /// Build the examples' and the tests' guests to target/guests/*.wasm, with what that takes.
     Guests,
 }
 
 fn main() -> Result<()> {
     match Command::parse() {
+        Command::Demo => demo::run(),
+        Command::Test => test::run(),
+        Command::Audit => audit::run(),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Guests => guests::build(),
     }
 }

@@ -39,8 +39,8 @@ fn shown(command: &Command) -> String {
 }
 
 fn quoted(word: &str) -> String {
-    if word.contains([' ', '\u{1f}', '*', '$', '\'']) {
-        format!("{word:?}")
+    if word.contains([' ', '"', '*', '$']) {
+        format!("'{word}'")
     } else {
         word.to_owned()
     }

@@ -12,11 +12,11 @@ fn main() {
 }
 
 fn hello() -> Result<(), Box<dyn std::error::Error>> {
-    let foo = leyden_guest::env("FOO")?;
+    let value = leyden_guest::env("FOO")?;
     let secret = leyden_guest::secret("MY_APP_SECRET")?;
     let mut signature = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())?;
-    signature.update(foo.as_bytes());
-    println!("FOO={foo}");
+    signature.update(value.as_bytes());
+    println!("FOO={value}");
     println!("MY_APP_SECRET has {} bytes", secret.expose().len());
     println!(
         "HMAC-SHA256 of FOO under it: {}",

@@ -75,6 +75,10 @@ fn trap_reason(trap: Trap) -> String {
             "it aborted (reached an `unreachable` instruction)".to_owned()
         }
         Trap::StackOverflow => "it ran out of stack (endless recursion?)".to_owned(),
+        // Compilers put a program's own stack at the bottom of its memory, and run over its end.
+        Trap::MemoryOutOfBounds => {
+            "out of bounds memory access (a wild pointer, or endless recursion)".to_owned()
+        }
         _ => one_line(text),
     }
 }

@@ -157,10 +157,7 @@ pub(super) fn open_key_file(path: &Path) -> Result<File, StoreError> {
     if is_descriptor(path) {
         return File::open(path).map_err(failed);
     }
-    match open_private(path).map_err(failed)? {
-        Ok(file) => Ok(file),
-        Err(refused) => Err(refused),
-    }
+    open_private(path).map_err(failed)?
 }
 
 /// Whether the path names a descriptor that this process inherited.

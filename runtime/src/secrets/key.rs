@@ -158,3 +158,67 @@ fn checksum(key: &KeyBytes) -> [u8; CHECKSUM] {
     let [a, b, c, d, ..] = hash(&[b"leyden/1/key-file", key.expose()]);
     [a, b, c, d]
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The bytes 0 to 31, as another implementation wrote them from the description above.
+    const LINE: &str = "leyden-key-1-aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dyp2ylg2te";
+
+    #[test]
+    fn key_files_are_as_documented() {
+        let key = parse(LINE.as_bytes()).unwrap();
+        assert!(key.expose().iter().copied().eq(0..32));
+        assert_eq!(
+            *Key(Credential::File(key)).to_text().unwrap(),
+            format!("{LINE}\n")
+        );
+    }
+
+    #[test]
+    fn white_space_around_and_case_do_not_matter() {
+        for text in [
+            format!("{LINE}\r\n"),
+            format!("\n  {LINE}\n\n"),
+            LINE.to_uppercase(),
+        ] {
+            assert!(parse(text.as_bytes()).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn any_wrong_or_missing_character_is_noticed() {
+        let problem = |text: &str| parse(text.as_bytes()).err().unwrap();
+        for at in PREFIX.len()..LINE.len() {
+            let other = if &LINE[at..=at] == "b" { "c" } else { "b" };
+            let wrong = format!("{}{other}{}", &LINE[..at], &LINE[at + 1..]);
+            assert_eq!(problem(&wrong), KeyFileProblem::Checksum, "{wrong}");
+            let missing = format!("{}{}", &LINE[..at], &LINE[at + 1..]);
+            assert_eq!(problem(&missing), KeyFileProblem::Checksum, "{missing}");
+        }
+        assert_eq!(problem(""), KeyFileProblem::Empty);
+        assert_eq!(problem(" \n"), KeyFileProblem::Empty);
+        assert_eq!(problem("-----BEGIN"), KeyFileProblem::NotAKey);
+        assert_eq!(problem("leyden-key-2-abc"), KeyFileProblem::Version);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>, tail in "[a-zA-Z2-7=\u{e4} ]{0,80}") {
+            let _ = parse(&bytes);
+            let _ = parse(format!("{PREFIX}{tail}").as_bytes());
+        }
+
+        #[test]
+        fn what_is_written_is_read(bytes: [u8; 32]) {
+            let mut key = KeyBytes::zeroed();
+            key.expose_mut().copy_from_slice(&bytes);
+            let text = Key(Credential::File(key)).to_text().unwrap();
+            let read = parse(text.as_bytes()).unwrap();
+            prop_assert_eq!(read.expose(), &bytes);
+        }
+    }
+}

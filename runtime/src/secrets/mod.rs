@@ -24,6 +24,9 @@ mod store;
 mod tree;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use audit::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
 pub use error::{KeyFileProblem, Refusal, RefusalReason, StoreError};
 pub use info::{Argon2Cost, SecretInfo, SecretState, SlotInfo, SlotKind, Verified, VersionInfo};

@@ -205,3 +205,110 @@ fn open_into(
         .decrypt_inout_detached(&nonce, &aad, content.into(), &tag)
         .ok()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use data_encoding::HEXLOWER;
+
+    const STORE: StoreId = *b"@ABCDEFGHIJKLMNO";
+
+    fn parent() -> KeyBytes {
+        let mut parent = KeyBytes::zeroed();
+        for (at, byte) in parent.expose_mut().iter_mut().enumerate() {
+            *byte = at as u8;
+        }
+        parent
+    }
+
+    /// Each subject with the commitment, ciphertext and tag of `hello`, as another implementation
+    /// (Python's `cryptography`) computed them from the description above.
+    fn vectors() -> [(Subject<'static>, &'static str, &'static str); 4] {
+        [
+            (
+                Subject::value(&STORE, "my-secret", 7),
+                "97239b6902c91a0935ae8763992baf5ab61df652f0fcd69bb96a3298d7e0f1ab",
+                "17f771ecdbb6083e1fcbb72be0fc3f81c601037bc6",
+            ),
+            (
+                Subject::dek(&STORE, "my-secret", 7, 3),
+                "b44a743e0fe37a3af82f9a9b6812caf48dce014318041898f5d11912f1e256ca",
+                "886f72b985fdfc84bb339165423ee80834892cf629",
+            ),
+            (
+                Subject::kek(&STORE, 3),
+                "66b660729bd0b17bdbfe73a11c09cfe7b5a58d8b43858700f37f83786c7e2e2e",
+                "63a3f10013849feaab0d1054df8062105c30b0e0ed",
+            ),
+            (
+                Subject::slot(&STORE, "key-file", "{}"),
+                "4b9ff5ea7ead5b8d7a5eca814382c6229b3b79ff3b901e1dfd6c8f344cc562a4",
+                "22214221413f10e8c875443f9f2f4155913bd09a12",
+            ),
+        ]
+    }
+
+    #[test]
+    fn seals_are_as_documented() {
+        for (subject, commit, ciphertext) in vectors() {
+            let sealed = seal_with(&parent(), &subject, b"hello", &[0xa5; 32], &[0x5a; 12]);
+            let expected = format!(
+                "01{}{commit}{}{ciphertext}",
+                "a5".repeat(32),
+                "5a".repeat(12)
+            );
+            assert_eq!(HEXLOWER.encode(&sealed), expected, "{}", subject.kind);
+            assert_eq!(sealed.len(), OVERHEAD + 5);
+            assert_eq!(open(&parent(), &subject, &sealed).unwrap(), b"hello");
+        }
+    }
+
+    #[test]
+    fn a_seal_opens_only_whole_under_its_key_and_for_its_subject() {
+        let subject = Subject::dek(&STORE, "my-secret", 7, 3);
+        let sealed = seal(&parent(), &subject, &[1; 32]).unwrap();
+        assert_eq!(
+            open_key(&parent(), &subject, &sealed).unwrap().expose(),
+            &[1; 32]
+        );
+        for at in 0..sealed.len() {
+            for bit in 0..8 {
+                let mut bad = sealed.clone();
+                bad[at] ^= 1 << bit;
+                assert!(open(&parent(), &subject, &bad).is_none());
+            }
+            assert!(open(&parent(), &subject, &sealed[..at]).is_none());
+        }
+        assert!(open(&parent(), &subject, &[&sealed[..], &[0]].concat()).is_none());
+        assert!(open(&KeyBytes::zeroed(), &subject, &sealed).is_none());
+        for other in [
+            Subject::dek(&STORE, "my-secret", 7, 4),
+            Subject::dek(&STORE, "my-secret", 8, 3),
+            Subject::dek(&STORE, "my-secres", 7, 3),
+            Subject::dek(&[0; 16], "my-secret", 7, 3),
+            Subject::value(&STORE, "my-secret", 7),
+            Subject::kek(&STORE, 7),
+        ] {
+            assert!(open(&parent(), &other, &sealed).is_none());
+        }
+    }
+
+    #[test]
+    fn the_commitment_is_checked_and_not_the_tag_alone() {
+        // Another commitment, with the ciphertext and tag as they were.
+        let subject = Subject::kek(&STORE, 1);
+        let mut sealed = seal(&parent(), &subject, &[1; 32]).unwrap();
+        sealed[1 + SALT] ^= 1;
+        assert!(open_key(&parent(), &subject, &sealed).is_none());
+    }
+
+    #[test]
+    fn no_two_seals_are_alike() {
+        let subject = Subject::kek(&STORE, 1);
+        let one = seal(&parent(), &subject, &[1; 32]).unwrap();
+        let two = seal(&parent(), &subject, &[1; 32]).unwrap();
+        assert_ne!(one[1..33], two[1..33]);
+        assert_ne!(one[33..], two[33..]);
+    }
+}

@@ -156,3 +156,67 @@ fn mac(key: &KeyBytes, mark: Mark) -> Hash {
         &link.mac,
     ])
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn mark(generation: u64) -> Mark {
+        Mark {
+            generation,
+            link: Link {
+                sequence: generation,
+                mac: [generation as u8; 32],
+            },
+        }
+    }
+
+    #[test]
+    fn the_latest_mark_is_kept_whoever_writes_last() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (record, key) = (
+            StateRecord::new(folder.path(), &[1; 16]).unwrap(),
+            KeyBytes::zeroed(),
+        );
+        assert_eq!(record.read(&key).unwrap(), None);
+        for (raised, kept) in [(5, 5), (3, 5), (5, 5), (6, 6)] {
+            record.raise(&key, mark(raised)).unwrap();
+            assert_eq!(record.read(&key).unwrap(), Some(mark(kept)));
+        }
+        record.force(&key, mark(2)).unwrap();
+        assert_eq!(record.read(&key).unwrap(), Some(mark(2)));
+    }
+
+    #[test]
+    fn a_record_is_read_under_its_key_and_for_its_store_alone() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (record, key) = (
+            StateRecord::new(folder.path(), &[1; 16]).unwrap(),
+            KeyBytes::zeroed(),
+        );
+        record.raise(&key, mark(5)).unwrap();
+        let other = KeyBytes::random().unwrap();
+        assert!(matches!(
+            record.read(&other),
+            Err(StoreError::StateRecord { .. })
+        ));
+        let other_store = StateRecord::new(folder.path(), &[2; 16]).unwrap();
+        assert_eq!(other_store.read(&key).unwrap(), None);
+    }
+
+    #[test]
+    fn any_changed_character_is_noticed() {
+        let key = KeyBytes::zeroed();
+        let good = line(&key, mark(5)).into_bytes();
+        assert_eq!(parse(&good, &key), Some(mark(5)));
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            if let Some(byte) = bad.get_mut(at) {
+                *byte ^= 1;
+            }
+            assert_eq!(parse(&bad, &key), None);
+            assert_eq!(parse(good.get(..at).unwrap(), &key), None);
+        }
+    }
+}

@@ -240,3 +240,86 @@ pub(super) fn leaves(tables: &Tables<'_>, root: &Hash) -> Result<BTreeMap<Hash, 
 fn too_deep(tables: &Tables<'_>) -> StoreError {
     tables.tampered("the tree over the secrets is deeper than it can be")
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+    use rusqlite::Connection;
+
+    use super::*;
+
+    fn database() -> Connection {
+        let database = Connection::open_in_memory().unwrap();
+        database
+            .execute_batch("CREATE TABLE node (path TEXT PRIMARY KEY, body BLOB)")
+            .unwrap();
+        database
+    }
+
+    /// Places that begin alike for long, so that the tree is deep.
+    fn place() -> impl Strategy<Value = Hash> {
+        (0..64_usize, 0..16_u8).prop_map(|(same, last)| {
+            let mut place = [0xab; 32];
+            if let Some(byte) = place.get_mut(same / 2) {
+                *byte = if same.is_multiple_of(2) {
+                    last << 4
+                } else {
+                    0xa0 | last
+                };
+            }
+            place
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_tree_holds_what_was_put_in_whatever_the_order(
+            leaves_in in proptest::collection::vec((place(), any::<[u8; 32]>()), 0..20),
+            absent in place(),
+        ) {
+            let (one, two) = (database(), database());
+            let path = Path::new("");
+            let (one, two) = (Tables { connection: &one, path }, Tables { connection: &two, path });
+            let model: BTreeMap<Hash, Hash> = leaves_in.iter().copied().collect();
+            let mut root = make(&one).unwrap();
+            for (place, mac) in &leaves_in {
+                root = put(&one, &root, place, mac).unwrap();
+            }
+            prop_assert_eq!(&leaves(&one, &root).unwrap(), &model);
+            for (place, mac) in &model {
+                prop_assert_eq!(find(&one, &root, place).unwrap(), Some(*mac));
+            }
+            prop_assert_eq!(find(&one, &root, &absent).unwrap(), model.get(&absent).copied());
+            // The shape is that of the set: not of the order, nor of what was there between.
+            let mut other = make(&two).unwrap();
+            for (place, mac) in model.iter().rev() {
+                other = put(&two, &other, place, mac).unwrap();
+            }
+            prop_assert_eq!(root, other);
+        }
+    }
+
+    #[test]
+    fn a_node_is_read_back_as_it_was_written_and_nothing_else_is() {
+        let mut node = Node::EMPTY;
+        node.set(
+            3,
+            Entry::Leaf {
+                place: [1; 32],
+                mac: [2; 32],
+            },
+        );
+        node.set(15, Entry::Node { hash: [3; 32] });
+        let body = node.body();
+        assert_eq!(body.len(), 14 + 65 + 33);
+        assert_eq!(Node::parse(&body).unwrap().body(), body);
+        for end in 0..body.len() {
+            assert!(Node::parse(body.get(..end).unwrap()).is_none());
+        }
+        assert!(Node::parse(&[&body[..], &[0]].concat()).is_none());
+        assert!(Node::parse(&[3; 16]).is_none());
+    }
+}

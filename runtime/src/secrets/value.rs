@@ -136,3 +136,89 @@ pub enum NotText {
     #[error("the value holds a NUL byte; bind it with `:base64`")]
     Nul,
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn of(bytes: &[u8]) -> SecretValue {
+        SecretValue::new(bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn text_is_utf8_without_nul() {
+        assert_eq!(
+            &**of("schlüssel".as_bytes()).into_text().unwrap(),
+            "schlüssel"
+        );
+        assert_eq!(&**of(b"").into_text().unwrap(), "");
+        assert_eq!(of(b"\xff").into_text().unwrap_err(), NotText::Utf8);
+        assert_eq!(of(b"a\0").into_text().unwrap_err(), NotText::Nul);
+    }
+
+    #[test]
+    fn base64_is_the_standards_and_is_not_copied_while_it_grows() {
+        let text = of(b"\x00\xff\x10").into_base64();
+        assert_eq!(&**text, "AP8Q");
+        assert_eq!(text.capacity(), 4);
+        assert_eq!(&**of(b"a").into_base64(), "YQ==");
+    }
+
+    #[test]
+    fn a_value_may_have_a_mebibyte_and_no_more() {
+        let most = vec![7; MAX_VALUE_BYTES];
+        assert_eq!(
+            SecretValue::new(most.clone()).unwrap().len(),
+            MAX_VALUE_BYTES
+        );
+        assert_eq!(
+            SecretValue::read_from(&most[..]).unwrap().len(),
+            MAX_VALUE_BYTES
+        );
+        let more = vec![7; MAX_VALUE_BYTES + 1];
+        let limit = |result| {
+            matches!(
+                result,
+                Err(StoreError::TooLarge {
+                    limit: MAX_VALUE_BYTES
+                })
+            )
+        };
+        assert!(limit(SecretValue::read_from(&more[..])));
+        assert!(limit(SecretValue::new(more)));
+        assert!(limit(SecretValue::read_from(std::io::repeat(1))));
+    }
+
+    #[test]
+    fn reading_keeps_every_byte_and_no_spare_capacity() {
+        // A reader that gives one byte at a time, and is interrupted.
+        struct Drip(Vec<u8>, bool);
+        impl Read for Drip {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                self.1 = !self.1;
+                if self.1 {
+                    return Err(std::io::ErrorKind::Interrupted.into());
+                }
+                let Some(byte) = self.0.pop() else {
+                    return Ok(0);
+                };
+                buffer.iter_mut().take(1).for_each(|first| *first = byte);
+                Ok(1)
+            }
+        }
+        let value = SecretValue::read_from(Drip(b"\ncba".to_vec(), false)).unwrap();
+        assert_eq!(value.expose(), b"abc\n");
+        assert_eq!(value.0.capacity(), 4);
+        assert!(SecretValue::read_from(std::io::empty()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn text_and_bytes_are_taken_over_and_not_copied() {
+        let text = Zeroizing::new(String::from("a text"));
+        let at = text.as_ptr();
+        let value = SecretValue::from_text(text).unwrap();
+        assert_eq!(value.expose().as_ptr(), at);
+        assert_eq!(value.into_text().unwrap().as_ptr(), at);
+    }
+}

@@ -1,7 +1,7 @@
 //! The Python guest: `componentize-py` out of PyPI, in an environment of its own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
@@ -14,7 +14,11 @@ const VERSION: &str = "0.25.1";
 
 /// Makes a component of the app in `source`, where that is newer than the component.
 pub(super) fn build(source: &Path, work: &Path, component: &Path) -> Result<()> {
-    let tool = componentize_py(work)?;
+    let environment = work.join(format!("componentize-py-{VERSION}"));
+    let tool = environment.join("bin/componentize-py");
+    if !tool.exists() {
+        install(&environment)?;
+    }
     let made = fs::metadata(component).and_then(|file| file.modified());
     if made.is_ok_and(|made| made > newest(source).max(modified(&tool))) {
         return Ok(());
@@ -22,35 +26,34 @@ pub(super) fn build(source: &Path, work: &Path, component: &Path) -> Result<()> 
     let part = component.with_extension("part");
     step::run(
         Command::new(tool)
+            // Else it takes modules from whatever Python is the user's.
+            .env("VIRTUAL_ENV", &environment)
             .current_dir(source)
             .args(["--quiet", "--wit-path", "wit", "--world", "command"])
             .args(["componentize", "main", "--output"])
             .arg(&part),
     )?;
+    // Left behind where there was something to compile.
+    let _ = fs::remove_dir_all(source.join("__pycache__"));
     fs::rename(&part, component).context("cannot put the Python guest in its place")
 }
 
-/// The tool, installed at its first use.
-fn componentize_py(work: &Path) -> Result<PathBuf> {
-    let environment = work.join(format!("componentize-py-{VERSION}"));
-    let tool = environment.join("bin/componentize-py");
-    if !tool.exists() {
-        let make = |python: &str| {
-            let mut python = Command::new(python);
-            step::run(python.args(["-m", "venv", "--clear"]).arg(&environment))
-        };
-        if let Err(error) = make("python3") {
-            eprintln!("{error:#}: trying Debian's Python");
-            apt_install(&["python3-venv"]).context("Python 3 with its venv module is needed")?;
-            make("/usr/bin/python3")?;
-        }
-        step::run(
-            Command::new(environment.join("bin/pip"))
-                .args(["install", "--quiet", "--disable-pip-version-check"])
-                .arg(format!("componentize-py=={VERSION}")),
-        )?;
+/// Puts the tool into a Python environment of its own.
+fn install(environment: &Path) -> Result<()> {
+    let make = |python: &str| {
+        let mut python = Command::new(python);
+        step::run(python.args(["-m", "venv", "--clear"]).arg(environment))
+    };
+    if let Err(error) = make("python3") {
+        eprintln!("{error:#}: trying Debian's Python");
+        apt_install(&["python3-venv"]).context("Python 3 with its venv module is needed")?;
+        make("/usr/bin/python3")?;
     }
-    Ok(tool)
+    step::run(
+        Command::new(environment.join("bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .arg(format!("componentize-py=={VERSION}")),
+    )
 }
 
 /// When anything in a folder was last changed.

@@ -68,43 +68,41 @@ impl Toolchain {
 
     /// `cargo build` for a target, to which packages and folders are to be added.
     pub(super) fn build(&self, target: &str) -> Command {
-        let mut cargo = match self {
+        let mut command = match self {
             Self::Own => Command::new(cargo()),
-            Self::Debian {
-                wasm_ld,
-                component_ld,
-            } => {
-                let mut flags = vec![
-                    "-Clink-self-contained=no".into(),
-                    "-L/usr/lib/wasm32-wasi".into(),
-                ];
-                if target == "wasm32-wasip1" {
-                    flags.push(format!("-Clinker={}", wasm_ld.display()));
-                } else {
-                    flags.push(format!("-Clinker={}", component_ld.display()));
-                    flags.push(format!("-Clink-arg=--wasm-ld-path={}", wasm_ld.display()));
-                }
-                let mut cargo = Command::new("/usr/bin/cargo");
-                cargo
-                    // Building the standard library is unstable: Debian's source fits its compiler.
-                    .env("RUSTC_BOOTSTRAP", "1")
-                    .env("RUSTC", "/usr/bin/rustc")
-                    .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
-                    // Set for the libraries of the compiler that built this program.
-                    .env_remove("LD_LIBRARY_PATH");
-                cargo
-            }
+            Self::Debian { .. } => Command::new("/usr/bin/cargo"),
         };
-        if matches!(self, Self::Own) {
-            // Flags for the host's linker are not the target's.
-            cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
+        // Flags for the host are not the target's.
+        command
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .args(["build", "--target", target]);
+        if let Self::Debian {
+            wasm_ld,
+            component_ld,
+        } = self
+        {
+            let mut flags = vec![
+                "-Clink-self-contained=no".into(),
+                "-L/usr/lib/wasm32-wasi".into(),
+            ];
+            if target == "wasm32-wasip1" {
+                flags.push(format!("-Clinker={}", wasm_ld.display()));
+            } else {
+                flags.push(format!("-Clinker={}", component_ld.display()));
+                flags.push(format!("-Clink-arg=--wasm-ld-path={}", wasm_ld.display()));
+            }
+            command
+                // Building the standard library is unstable: Debian's source fits its compiler.
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("RUSTC", "/usr/bin/rustc")
+                // Set for the libraries of the compiler that built this program.
+                .env_remove("LD_LIBRARY_PATH")
+                .arg("-Zbuild-std=std,panic_abort")
+                .arg("--config")
+                .arg(format!("target.{target}.rustflags={flags:?}"));
         }
-        cargo.env_remove("RUSTFLAGS").arg("build");
-        if matches!(self, Self::Debian { .. }) {
-            cargo.arg("-Zbuild-std=std,panic_abort");
-        }
-        cargo.args(["--target", target]);
-        cargo
+        command
     }
 }
 

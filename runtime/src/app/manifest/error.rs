@@ -98,17 +98,6 @@ pub enum ManifestProblem {
     /// A bad host.
     #[error(transparent)]
     Host(#[from] HostRuleError),
-    /// A name in a component's `secrets` that the app does not ask for.
-    #[error(
-        "the app asks for no secret under the name `{env}`{}: add `{env} = \"SECRET\"` to [secrets]",
-        did_you_mean(nearest.as_ref().map(EnvName::as_str))
-    )]
-    NotAsked {
-        /// The name.
-        env: EnvName,
-        /// The nearest name that it asks for.
-        nearest: Option<EnvName>,
-    },
     /// A name that is both a plain entry and a secret.
     #[error("`{env}` is both a plain entry and a secret: rename or remove one of them")]
     PlainAndSecret {

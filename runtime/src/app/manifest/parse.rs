@@ -14,7 +14,6 @@ use super::table::{Document, Table, Value};
 use crate::app::binding::{EnvEntry, EnvValue, SecretRef};
 use crate::app::file::{OpenError, open_regular, read_bounded};
 use crate::app::names::EnvName;
-use crate::app::suggest::nearest;
 
 /// The most bytes a manifest may have: 1 MiB.
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
@@ -152,7 +151,7 @@ fn read_component(
     table: &Table<'_>,
     asked: &BTreeMap<EnvName, SecretRef>,
 ) -> Result<ComponentSpec, ManifestError> {
-    let secrets = |value: Value<'_>| value.list()?.map(|item| read_asked(&item, asked)).collect();
+    let secrets = |value: Value<'_>| value.list()?.map(|item| item.parse()).collect();
     let hosts = |value: Value<'_>| value.list()?.map(|item| item.parse()).collect();
     let spec = ComponentSpec {
         component: read_component_path(&table.require("component")?)?,
@@ -191,23 +190,6 @@ fn read_env(value: &Value<'_>) -> Result<BTreeMap<EnvName, EnvValue>, ManifestEr
         env.insert(entry.name, entry.value);
     }
     Ok(env)
-}
-
-/// One name of a component's `secrets`, which the app must ask for.
-fn read_asked(
-    value: &Value<'_>,
-    asked: &BTreeMap<EnvName, SecretRef>,
-) -> Result<EnvName, ManifestError> {
-    let env: EnvName = value.parse()?;
-    if asked.contains_key(&env) {
-        return Ok(env);
-    }
-    let near = nearest(env.as_str(), asked.keys().map(EnvName::as_str));
-    let nearest = asked
-        .keys()
-        .find(|name| Some(name.as_str()) == near)
-        .cloned();
-    Err(value.error(ManifestProblem::NotAsked { env, nearest }))
 }
 
 fn read_name(value: &Value<'_>) -> Result<String, ManifestError> {

@@ -1,1 +1,51 @@
-fn main(){}
+//! The `leyden` command: runs apps, keeps their secrets, tells what was released to whom.
+
+mod audit;
+mod cli;
+mod completions;
+mod doctor;
+mod events;
+mod exit;
+mod harden;
+mod key;
+mod man;
+mod paths;
+mod progress;
+mod prompt;
+mod report;
+mod run;
+mod secret;
+mod signals;
+mod unlock;
+
+use cli::{Cli, Command, RunCommand};
+use paths::Paths;
+
+fn main() {
+    harden::process();
+    let status = match cli::parse() {
+        Ok(cli) => dispatch(cli).unwrap_or_else(|error| {
+            exit::tell(&error);
+            exit::status_of(&error)
+        }),
+        Err(refused) => refused.tell(),
+    };
+    // Not by returning: a thread that waits for standard input must not hold the command.
+    std::process::exit(status.into());
+}
+
+fn dispatch(mut cli: Cli) -> anyhow::Result<u8> {
+    // The doctor changes nothing, and accepting a rollback writes to the store.
+    cli.store.accept_rollback &= !matches!(cli.command, Command::Doctor(_));
+    let paths = || Paths::find(&cli.store);
+    match cli.command {
+        Command::Run(RunCommand::App(arguments)) => return run::app(*arguments, paths),
+        Command::Secret(command) => secret::run(command, &paths()?)?,
+        Command::Key(command) => key::run(command, &paths()?)?,
+        Command::Audit(command) => audit::run(command, &paths()?)?,
+        Command::Doctor(arguments) => return doctor::run(&arguments, &paths()?),
+        Command::Completions { shell } => completions::print(shell)?,
+        Command::Man { command } => man::print(&command)?,
+    }
+    Ok(exit::DONE)
+}

@@ -24,6 +24,10 @@ impl wasip3::exports::cli::run::Guest for Env {
         let written = write_via_stream(reader);
         let rest = writer.write_all(text.into_bytes()).await;
         drop(writer);
-        if rest.is_empty() { written.await.map_err(drop) } else { Err(()) }
+        if rest.is_empty() {
+            written.await.map_err(drop)
+        } else {
+            Err(())
+        }
     }
 }

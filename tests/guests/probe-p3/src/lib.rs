@@ -54,8 +54,14 @@ async fn print(bytes: Vec<u8>) -> Result<(), Box<dyn Error>> {
     let written = stdout::write_via_stream(reader);
     let rest = writer.write_all(bytes).await;
     drop(writer);
-    written.await.map_err(|error| format!("standard output: {error:?}"))?;
-    if rest.is_empty() { Ok(()) } else { Err("standard output closed".into()) }
+    written
+        .await
+        .map_err(|error| format!("standard output: {error:?}"))?;
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err("standard output closed".into())
+    }
 }
 
 /// A failure to complain has nowhere to go.
@@ -74,7 +80,8 @@ async fn read_all() -> Result<Vec<u8>, Box<dyn Error>> {
         let (result, bytes) = reader.read(Vec::with_capacity(65536)).await;
         all.extend(bytes);
         if !matches!(result, StreamResult::Complete(_)) {
-            read.await.map_err(|error| format!("standard input: {error:?}"))?;
+            read.await
+                .map_err(|error| format!("standard input: {error:?}"))?;
             return Ok(all);
         }
     }

@@ -1,0 +1,224 @@
+//! An app's run as events: one JSON object on each line of standard output.
+//!
+//! `{"event":"started","app":…,"world":…}`, then `{"event":"stdout","text":…}` and `"stderr"` as
+//! the app writes, with `"base64"` in place of `"text"` for what is not UTF-8, then
+//! `{"event":"ended","ending":…,"status":…}`, with a `"reason"` where it did not end by itself.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use data_encoding::BASE64;
+use leyden::sandbox::{Ending, World};
+use serde::Serialize;
+
+/// Writes events, whole lines at a time and in the order of what happens.
+pub(crate) struct Events<W>(Mutex<Writer<W>>);
+
+struct Writer<W> {
+    to: W,
+    /// Of stdout and stderr: a character whose other bytes the app has not written yet.
+    pending: [Vec<u8>; 2],
+}
+
+/// What an app writes to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Event<'a> {
+    Started {
+        app: &'a str,
+        world: String,
+    },
+    Stdout(Chunk<'a>),
+    Stderr(Chunk<'a>),
+    Ended {
+        ending: &'static str,
+        status: u8,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Chunk<'a> {
+    Text(&'a str),
+    Base64(String),
+}
+
+impl<W: Write + Send + 'static> Events<W> {
+    pub(crate) fn new(to: W) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Writer { to, pending: Default::default() })))
+    }
+
+    /// Where the app writes, so that it becomes events.
+    pub(crate) fn output(self: &Arc<Self>, stream: Stream) -> leyden::Output {
+        let events = Arc::clone(self);
+        leyden::Output::to(move |bytes| events.with(|writer| writer.written(stream, bytes)))
+    }
+
+    /// The app starts.
+    pub(crate) fn started(&self, app: &str, world: World) -> io::Result<()> {
+        let world = world.to_string();
+        self.with(|writer| writer.event(&Event::Started { app, world }))
+    }
+
+    /// The app ended, and the command ends with this status.
+    pub(crate) fn ended(&self, ending: &Ending, status: u8) -> io::Result<()> {
+        let reason = (!matches!(ending, Ending::Exited(_))).then(|| ending.to_string());
+        self.end(&Event::Ended { ending: word(ending), status, reason })
+    }
+
+    /// A signal ended it.
+    pub(crate) fn signalled(&self, status: u8) -> io::Result<()> {
+        self.end(&Event::Ended { ending: "signal", status, reason: None })
+    }
+
+    fn end(&self, event: &Event<'_>) -> io::Result<()> {
+        self.with(|writer| {
+            writer.rest(Stream::Stdout)?;
+            writer.rest(Stream::Stderr)?;
+            writer.event(event)
+        })
+    }
+
+    fn with<T>(&self, use_it: impl FnOnce(&mut Writer<W>) -> T) -> T {
+        use_it(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<W: Write> Writer<W> {
+    fn written(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        let mut all = std::mem::take(self.pending(stream));
+        all.extend_from_slice(bytes);
+        let complete = complete(&all);
+        *self.pending(stream) = all.split_off(complete);
+        self.chunk(stream, &all)
+    }
+
+    /// The bytes of a character that was never finished.
+    fn rest(&mut self, stream: Stream) -> io::Result<()> {
+        let rest = std::mem::take(self.pending(stream));
+        self.chunk(stream, &rest)
+    }
+
+    fn pending(&mut self, stream: Stream) -> &mut Vec<u8> {
+        let [stdout, stderr] = &mut self.pending;
+        match stream {
+            Stream::Stdout => stdout,
+            Stream::Stderr => stderr,
+        }
+    }
+
+    fn chunk(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let chunk = match std::str::from_utf8(bytes) {
+            Ok(text) => Chunk::Text(text),
+            Err(_) => Chunk::Base64(BASE64.encode(bytes)),
+        };
+        self.event(&match stream {
+            Stream::Stdout => Event::Stdout(chunk),
+            Stream::Stderr => Event::Stderr(chunk),
+        })
+    }
+
+    fn event(&mut self, event: &Event<'_>) -> io::Result<()> {
+        let mut line = serde_json::to_string(event)?;
+        line.push('\n');
+        self.to.write_all(line.as_bytes())?;
+        self.to.flush()
+    }
+}
+
+/// How many of the bytes can be shown now: all, but for a character at their end that has begun
+/// and may go on.
+fn complete(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
+    }
+}
+
+fn word(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Exited(_) => "exited",
+        Ending::Trapped(_) => "trapped",
+        Ending::TimedOut(_) => "timed-out",
+        Ending::OutOfMemory(_) => "out-of-memory",
+        Ending::OutputClosed => "output-closed",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The events that these writes to stdout give.
+    fn events(writes: &[Vec<u8>]) -> Vec<Value> {
+        let events = Events::new(Vec::new());
+        for write in writes {
+            events.with(|writer| writer.written(Stream::Stdout, write)).unwrap();
+        }
+        events.ended(&Ending::Exited(3), 3).unwrap();
+        events.with(|writer| {
+            let lines = std::str::from_utf8(&writer.to).unwrap().lines();
+            lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+        })
+    }
+
+    fn bytes(event: &Value) -> Vec<u8> {
+        match (&event["text"], &event["base64"]) {
+            (Value::String(text), Value::Null) => text.clone().into_bytes(),
+            (Value::Null, Value::String(base64)) => BASE64.decode(base64.as_bytes()).unwrap(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_character_that_is_written_in_parts_is_text() {
+        let [first, second] = [vec![b'a', 0xc3], vec![0xa4, b'b']];
+        let events = events(&[first, second]);
+        assert_eq!(events[0], json!({ "event": "stdout", "text": "a" }));
+        assert_eq!(events[1], json!({ "event": "stdout", "text": "äb" }));
+        assert_eq!(events[2], json!({ "event": "ended", "ending": "exited", "status": 3 }));
+    }
+
+    #[test]
+    fn what_is_no_text_is_base64() {
+        let events = events(&[vec![0xff, b'a'], vec![0xc3]]);
+        assert_eq!(events[0], json!({ "event": "stdout", "base64": "/2E=" }));
+        assert_eq!(events[1], json!({ "event": "stdout", "base64": "ww==" }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_byte_is_lost_or_moved(writes: Vec<Vec<u8>>) {
+            let seen: Vec<u8> = events(&writes).iter().flat_map(bytes).collect();
+            prop_assert_eq!(seen, writes.concat());
+        }
+
+        #[test]
+        fn text_stays_text_however_it_is_cut(text: String, cuts: Vec<prop::sample::Index>) {
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let writes: Vec<_> =
+                cuts.windows(2).map(|cut| text.as_bytes()[cut[0]..cut[1]].to_vec()).collect();
+            let events = events(&writes);
+            prop_assert!(events.iter().all(|event| event["base64"].is_null()));
+            prop_assert_eq!(events.iter().flat_map(bytes).collect::<Vec<_>>(), text.into_bytes());
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Where everything is: the store, its key, and Leyden's folders.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use etcetera::BaseStrategy as _;
+use leyden::secrets;
+
+use crate::cli::StoreOptions;
+
+const STORE: &str = "LEYDEN_STORE";
+const KEY_FILE: &str = "LEYDEN_KEY_FILE";
+const PASSPHRASE_FILE: &str = "LEYDEN_PASSPHRASE_FILE";
+const NEW_PASSPHRASE_FILE: &str = "LEYDEN_NEW_PASSPHRASE_FILE";
+
+/// Where everything is.
+#[derive(Debug)]
+pub(crate) struct Paths {
+    /// The store's database.
+    pub(crate) store: PathBuf,
+    /// The key file, which need not be there.
+    pub(crate) key_file: PathBuf,
+    /// What says where the key is.
+    pub(crate) key_from: KeyFrom,
+    /// A file with the passphrase of a new key slot.
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+    /// Leyden's folders, which need not be there.
+    pub(crate) folders: Folders,
+    slot: Option<String>,
+    accept_rollback: bool,
+}
+
+/// What says where the key is, strongest first.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum KeyFrom {
+    /// `--key-file`.
+    Option,
+    /// A passphrase in the file that the environment names.
+    Passphrase(PathBuf),
+    /// `LEYDEN_KEY_FILE`.
+    Environment,
+    /// Nobody: the default key file, or a passphrase that is asked for.
+    Default,
+}
+
+/// Leyden's folders (XDG Base Directory Specification 0.8).
+#[derive(Debug)]
+pub(crate) struct Folders {
+    pub(crate) data: PathBuf,
+    pub(crate) config: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) cache: PathBuf,
+}
+
+impl Paths {
+    /// From the command line, the environment, and the user's XDG folders.
+    ///
+    /// # Errors
+    ///
+    /// Where no home folder is known.
+    pub(crate) fn find(options: &StoreOptions) -> anyhow::Result<Self> {
+        let xdg = etcetera::choose_base_strategy()
+            .ok()
+            .context("no home folder is known for this user: set HOME")?;
+        let home = xdg.home_dir();
+        let own = |folder: PathBuf| folder.join("leyden");
+        let folders = Folders {
+            data: own(xdg.data_dir()),
+            config: own(xdg.config_dir()),
+            state: own(xdg.state_dir().unwrap_or_else(|| home.join(".local/state"))),
+            cache: own(xdg.cache_dir()),
+        };
+        Ok(Self::resolve(options, folders, |name| {
+            std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+        }))
+    }
+
+    fn resolve(
+        options: &StoreOptions,
+        folders: Folders,
+        variable: impl Fn(&str) -> Option<PathBuf>,
+    ) -> Self {
+        let (store, key_file) = (options.store.clone(), options.key_file.clone());
+        let key_from = if key_file.is_some() {
+            KeyFrom::Option
+        } else if let Some(file) = variable(PASSPHRASE_FILE) {
+            KeyFrom::Passphrase(file)
+        } else if variable(KEY_FILE).is_some() {
+            KeyFrom::Environment
+        } else {
+            KeyFrom::Default
+        };
+        let store = store.or_else(|| variable(STORE));
+        let key_file = key_file.or_else(|| variable(KEY_FILE));
+        Self {
+            store: store.unwrap_or_else(|| folders.data.join("store.db")),
+            key_file: key_file.unwrap_or_else(|| folders.config.join("root.key")),
+            key_from,
+            new_passphrase_file: variable(NEW_PASSPHRASE_FILE),
+            slot: options.slot.clone(),
+            accept_rollback: options.accept_rollback,
+            folders,
+        }
+    }
+
+    /// How the store is opened.
+    pub(crate) fn store_options(&self) -> secrets::StoreOptions {
+        let options = secrets::StoreOptions::new()
+            .state_dir(&self.folders.state)
+            .accept_rollback(self.accept_rollback);
+        match &self.slot {
+            Some(label) => options.slot(label),
+            None => options,
+        }
+    }
+
+    /// What no app may see through a folder that is given to it, whether it is there or not.
+    pub(crate) fn protected(&self) -> Vec<PathBuf> {
+        let Folders { data, config, state, cache } = &self.folders;
+        let mut paths: Vec<_> =
+            [&self.store, &self.key_file, data, config, state, cache].map(PathBuf::clone).into();
+        if let KeyFrom::Passphrase(file) = &self.key_from {
+            paths.push(file.clone());
+        }
+        paths.extend(self.new_passphrase_file.clone());
+        paths
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(store: Option<&str>, key: Option<&str>, variables: &[(&str, &str)]) -> Paths {
+        let options = StoreOptions {
+            store: store.map(PathBuf::from),
+            key_file: key.map(PathBuf::from),
+            slot: None,
+            accept_rollback: false,
+        };
+        let folders = Folders {
+            data: "/h/data/leyden".into(),
+            config: "/h/config/leyden".into(),
+            state: "/h/state/leyden".into(),
+            cache: "/h/cache/leyden".into(),
+        };
+        Paths::resolve(&options, folders, |name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+        })
+    }
+
+    #[test]
+    fn options_override_variables_which_override_defaults() {
+        let variables = [("LEYDEN_STORE", "/e/store"), ("LEYDEN_KEY_FILE", "/e/key")];
+        let default = resolve(None, None, &[]);
+        assert_eq!(default.store, PathBuf::from("/h/data/leyden/store.db"));
+        assert_eq!(default.key_file, PathBuf::from("/h/config/leyden/root.key"));
+        assert_eq!(default.key_from, KeyFrom::Default);
+        let environment = resolve(None, None, &variables);
+        assert_eq!(environment.store, PathBuf::from("/e/store"));
+        assert_eq!(environment.key_file, PathBuf::from("/e/key"));
+        assert_eq!(environment.key_from, KeyFrom::Environment);
+        let options = resolve(Some("/o/store"), Some("/o/key"), &variables);
+        assert_eq!(options.store, PathBuf::from("/o/store"));
+        assert_eq!(options.key_file, PathBuf::from("/o/key"));
+        assert_eq!(options.key_from, KeyFrom::Option);
+    }
+
+    #[test]
+    fn a_passphrase_file_is_stronger_than_a_key_files_variable_only() {
+        let variables = [("LEYDEN_PASSPHRASE_FILE", "/e/pass"), ("LEYDEN_KEY_FILE", "/e/key")];
+        let passphrase = resolve(None, None, &variables);
+        assert_eq!(passphrase.key_from, KeyFrom::Passphrase("/e/pass".into()));
+        assert_eq!(resolve(None, Some("/o/key"), &variables).key_from, KeyFrom::Option);
+    }
+
+    #[test]
+    fn all_that_could_show_a_secret_is_protected() {
+        let variables =
+            [("LEYDEN_PASSPHRASE_FILE", "/e/pass"), ("LEYDEN_NEW_PASSPHRASE_FILE", "/e/new")];
+        let protected = resolve(Some("/o/store"), None, &variables).protected();
+        for path in [
+            "/o/store",
+            "/h/config/leyden/root.key",
+            "/h/data/leyden",
+            "/h/config/leyden",
+            "/h/state/leyden",
+            "/h/cache/leyden",
+            "/e/pass",
+            "/e/new",
+        ] {
+            assert!(protected.contains(&path.into()), "{path}");
+        }
+    }
+}

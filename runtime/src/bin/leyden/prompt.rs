@@ -1,0 +1,62 @@
+//! Questions on the terminal itself: passphrases, values, yes or no. Never through standard input.
+
+use std::io;
+
+use leyden::secrets::SecretValue;
+use zeroize::Zeroizing;
+
+use crate::exit::{Failure, usage};
+use crate::signals;
+
+/// Asks for something that is not shown while it is typed.
+///
+/// # Errors
+///
+/// [`NoTerminal`] where there is none; [`Failure::Interrupted`] after Ctrl-C or Ctrl-D.
+pub(crate) fn hidden(question: &str) -> anyhow::Result<Zeroizing<String>> {
+    let typed = signals::during_prompt(|| rpassword::prompt_password(question));
+    match typed {
+        Ok(typed) => Ok(Zeroizing::new(typed)),
+        Err(error) => Err(match error.kind() {
+            io::ErrorKind::Interrupted | io::ErrorKind::UnexpectedEof => Failure::Interrupted.into(),
+            _ => NoTerminal(error).into(),
+        }),
+    }
+}
+
+/// There is no terminal to ask on.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no terminal to ask on")]
+pub(crate) struct NoTerminal(#[source] io::Error);
+
+/// Asks twice for something that is not shown, so that a slip of the finger is noticed.
+fn hidden_twice(what: &str) -> anyhow::Result<Zeroizing<String>> {
+    let first = hidden(&format!("{what}: "))?;
+    let second = hidden(&format!("{what}, again: "))?;
+    if *first != *second {
+        return Err(usage("the two entries differ, so nothing was stored; try again"));
+    }
+    Ok(first)
+}
+
+/// Asks for a secret's value.
+pub(crate) fn value(name: &str) -> anyhow::Result<SecretValue> {
+    Ok(SecretValue::from_text(hidden_twice(&format!("Value of {name}"))?)?)
+}
+
+/// Asks for a new passphrase.
+pub(crate) fn new_passphrase() -> anyhow::Result<Zeroizing<String>> {
+    hidden_twice("New passphrase")
+}
+
+/// Asks a question that only `y` or `yes` affirms.
+pub(crate) fn confirm(question: &str) -> anyhow::Result<bool> {
+    use std::io::{BufRead as _, Write as _};
+
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{} [y/N] ", crate::report::printable(question))?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}

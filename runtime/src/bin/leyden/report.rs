@@ -1,0 +1,127 @@
+//! What is printed for people and for programs: tables, JSON, and text made safe for a terminal.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::exit::Failure;
+
+/// How a command reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Writes to standard output, all of it or an error. A reader that went away is
+/// [`Failure::OutputClosed`].
+pub(crate) fn print(bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(bytes.as_ref()).and_then(|()| stdout.flush());
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::OutputClosed.into(),
+        _ => anyhow::Error::new(error).context("cannot write to standard output"),
+    })
+}
+
+/// One line for people.
+pub(crate) fn line(text: &str) -> anyhow::Result<()> {
+    print(printable(text) + "\n")
+}
+
+/// One JSON document for programs.
+pub(crate) fn json(document: &impl Serialize) -> anyhow::Result<()> {
+    print(serde_json::to_string_pretty(document)? + "\n")
+}
+
+/// Whether colours and other styles go to standard output (<https://no-color.org>).
+pub(crate) fn styled() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+/// A table for people: columns without lines, so that tools of the shell can cut it, too.
+pub(crate) fn table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [Cell; N]>,
+) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    if !styled() {
+        table.force_no_tty();
+    }
+    table.set_header(header.map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    print(table.trim_fmt() + "\n")
+}
+
+/// A cell of a table.
+pub(crate) fn cell(text: impl ToString) -> Cell {
+    Cell::new(printable(&text.to_string()))
+}
+
+/// A moment as tables show it: UTC, to the second.
+pub(crate) fn time(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// Text that cannot drive a terminal: control characters but the line end, and those that turn or
+/// hide the text around them, are escaped. Names of apps and files come from anybody.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character != '\n' && (character.is_control() || turns_or_hides(character)) {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// Unicode's format characters that matter on a terminal: zero width, direction, separators.
+fn turns_or_hides(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(printable("a\u{1b}[2J\tb\nc"), "a\\u{1b}[2J\\u{9}b\nc");
+        assert_eq!(printable("\u{9b}\u{202e}é"), "\\u{9b}\\u{202e}é");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_printable_drives_a_terminal(text: String) {
+            let out = printable(&text);
+            prop_assert!(!out.chars().any(|c| c.is_control() && c != '\n'));
+            prop_assert!(!out.chars().any(turns_or_hides));
+            if !text.chars().any(|c| c.is_control() || turns_or_hides(c)) {
+                prop_assert_eq!(out, text);
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Ctrl-C and SIGTERM: a thread of its own, so that they work whatever the others wait for.
+//!
+//! A prompt reads the terminal in raw mode and must put it back; a guest must be stopped. Anything
+//! else just ends. A second signal always ends the process at once.
+
+use std::io;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::exit::{INTERRUPTED, TERMINATED};
+
+/// Who is told of the next signal.
+enum Listener {
+    Nobody,
+    Prompt,
+    Run(oneshot::Sender<u8>),
+}
+
+static LISTENER: Mutex<Listener> = Mutex::new(Listener::Nobody);
+
+/// How long a prompt has to put the terminal back.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// The exit status of the first signal from now on.
+///
+/// # Errors
+///
+/// The operating system's, where no thread or handler can be had.
+pub(crate) fn first() -> io::Result<oneshot::Receiver<u8>> {
+    watch()?;
+    let (sender, receiver) = oneshot::channel();
+    replace(Listener::Run(sender));
+    Ok(receiver)
+}
+
+/// Calls what reads a passphrase or a value from the terminal.
+pub(crate) fn during_prompt<T>(ask: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    watch()?;
+    replace(Listener::Prompt);
+    let answer = ask();
+    replace(Listener::Nobody);
+    answer
+}
+
+fn replace(listener: Listener) -> Listener {
+    std::mem::replace(&mut LISTENER.lock().unwrap_or_else(PoisonError::into_inner), listener)
+}
+
+/// Starts the thread, once; the handlers stand when this returns.
+fn watch() -> io::Result<()> {
+    static STARTED: OnceLock<()> = OnceLock::new();
+    if STARTED.get().is_some() {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    let wait = async move {
+        loop {
+            let status = tokio::select! {
+                _ = interrupt.recv() => INTERRUPTED,
+                _ = terminate.recv() => TERMINATED,
+            };
+            match replace(Listener::Nobody) {
+                Listener::Run(sender) => {
+                    if sender.send(status).is_ok() {
+                        continue;
+                    }
+                }
+                // The prompt sees Ctrl-C as well, and ends the process; if it does not, we do.
+                Listener::Prompt if status == INTERRUPTED => std::thread::sleep(GRACE),
+                _ => {}
+            }
+            std::process::exit(status.into());
+        }
+    };
+    std::thread::Builder::new()
+        .name("leyden-signals".into())
+        .spawn(move || runtime.block_on(wait))?;
+    let _ = STARTED.set(());
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! Tests of the store as a whole; those of one file stand in it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod bed;
+mod confidential;
+mod files;
+mod first_use;
+mod model;
+mod process;
+mod release;
+mod rollback;
+mod slots;
+mod tamper;

@@ -1,0 +1,137 @@
+//! Several processes on one store: the test binary starts itself again as [`child`].
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::bed::{Bed, get, name, options, value};
+
+const TASK: &str = "SECRETS_TEST_TASK";
+const FOLDER: &str = "SECRETS_TEST_FOLDER";
+
+fn start(task: &str, folder: &Path) -> Child {
+    // Without the crate's name, as the test harness wants it.
+    let (_, module) = module_path!().split_once("::").unwrap();
+    Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            &format!("{module}::child"),
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(TASK, task)
+        .env(FOLDER, folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Not a test of its own: what the processes do that the tests below start.
+#[test]
+#[allow(clippy::print_stdout)]
+fn child() {
+    let (Ok(task), Ok(folder)) = (std::env::var(TASK), std::env::var(FOLDER)) else {
+        return;
+    };
+    let folder = PathBuf::from(folder);
+    let (path, key) = (folder.join("data/store.db"), folder.join("config/root.key"));
+    let (kind, argument) = task.split_once(' ').unwrap();
+    if kind == "umask" {
+        let mask = u32::from_str_radix(argument, 8).unwrap();
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+    }
+    let opened = options(&folder).open_or_create(path, key).unwrap();
+    println!("\nmade {} {}", opened.made_store, opened.made_key);
+    let count = if kind == "endless" { usize::MAX } else { 10 };
+    for index in 0..count {
+        let secret = format!("s-{argument}-{index}");
+        opened
+            .store
+            .create_secret(&name(&secret), value(&secret))
+            .unwrap();
+        println!("\nacknowledged {secret}");
+        assert_eq!(
+            get(&opened.store, &secret, None).unwrap(),
+            secret.as_bytes()
+        );
+    }
+}
+
+fn lines(child: &mut Child, prefix: &str) -> Vec<String> {
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let lines = output.lines().map_while(Result::ok);
+    lines
+        .filter_map(|line| Some(line.strip_prefix(prefix)?.to_owned()))
+        .collect()
+}
+
+#[test]
+fn g8_processes_that_use_it_first_make_one_store_and_one_key() {
+    for _ in 0..3 {
+        let bed = Bed::new();
+        let task = |index| format!("create {index}");
+        let mut children: Vec<_> = (0..4)
+            .map(|index| start(&task(index), bed.folder.path()))
+            .collect();
+        let mut made: Vec<_> = children
+            .iter_mut()
+            .flat_map(|child| lines(child, "made "))
+            .collect();
+        for mut child in children {
+            assert!(child.wait().unwrap().success());
+        }
+        made.sort();
+        assert_eq!(
+            made,
+            ["false false", "false false", "false false", "true true"]
+        );
+        let verified = bed.open().unwrap().verify().unwrap();
+        assert_eq!((verified.secrets, verified.audit_records), (40, 2 + 80));
+    }
+}
+
+#[test]
+fn g8_kill_loses_nothing_that_was_acknowledged() {
+    let bed = Bed::new();
+    let mut acknowledged = Vec::new();
+    // Delays from before the store is there to in the midst of writing.
+    for round in 0..16_u64 {
+        let mut child = start(&format!("endless {round}"), bed.folder.path());
+        std::thread::sleep(std::time::Duration::from_millis(round * round));
+        child.kill().unwrap();
+        // What was printed before the kill is in the pipe.
+        acknowledged.extend(lines(&mut child, "acknowledged "));
+        child.wait().unwrap();
+    }
+    let store = bed.make();
+    store.verify().unwrap();
+    for secret in acknowledged {
+        assert_eq!(get(&store, &secret, None).unwrap(), secret.as_bytes());
+    }
+}
+
+#[test]
+fn files_and_folders_are_the_users_alone_whatever_the_umask() {
+    for mask in ["000", "077", "027"] {
+        let bed = Bed::new();
+        let mut child = start(&format!("umask {mask}"), bed.folder.path());
+        lines(&mut child, "");
+        assert!(child.wait().unwrap().success());
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for folder in ["data", "config", "state"] {
+            assert_eq!(mode(&bed.folder.path().join(folder)), 0o700, "{folder}");
+        }
+        let files = bed.files();
+        for file in &files {
+            assert_eq!(mode(file), 0o600, "{}", file.display());
+        }
+        // No checkpoint on close: the log and its index are there to be looked at.
+        for suffix in ["db", "db-wal", "db-shm", "key", "state"] {
+            let there = files
+                .iter()
+                .any(|file| file.extension().is_some_and(|e| e == suffix));
+            assert!(there, "{suffix}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What a user of Leyden sees, end to end: real components, real processes, real files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test that fails may panic"
+)]
+
+mod support;
+
+mod at_rest;
+mod bindings;
+mod conformance;
+mod environment;
+mod examples;
+mod files;
+mod manifest;
+mod manners;
+mod memory;
+mod network;
+mod robust;

