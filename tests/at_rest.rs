@@ -19,11 +19,28 @@ fn holds(bytes: &[u8], needle: &str) -> bool {
 fn g4_a_value_is_in_no_file() {
     let home = Home::new();
     home.create_secret("my-secret", VALUE);
-    run(home.leyden().args(["secret", "set", "my-secret"]), VALUE.as_bytes()).succeeded();
+    run(
+        home.leyden().args(["secret", "set", "my-secret"]),
+        VALUE.as_bytes(),
+    )
+    .succeeded();
     for (guest_name, arguments) in [
-        ("hello", &["--env", "FOO=bar", "--secret", "MY_APP_SECRET=my-secret"][..]),
+        (
+            "hello",
+            &["--env", "FOO=bar", "--secret", "MY_APP_SECRET=my-secret"][..],
+        ),
         ("probe-p2", &["--secret", "A=my-secret", "--", "panic"]),
-        ("probe-p1", &["--secret", "A=my-secret@1", "--timeout", "100ms", "--", "loop"]),
+        (
+            "probe-p1",
+            &[
+                "--secret",
+                "A=my-secret@1",
+                "--timeout",
+                "100ms",
+                "--",
+                "loop",
+            ],
+        ),
     ] {
         let mut command = home.leyden();
         // No log at any level may hold it, whatever a logger listens to.
@@ -42,7 +59,11 @@ fn g4_a_value_is_in_no_file() {
     for file in files {
         let bytes = std::fs::read(&file).unwrap();
         assert!(!holds(&bytes, VALUE), "{}", file.display());
-        assert!(!holds(&bytes, encoded.trim_end_matches('=')), "{}", file.display());
+        assert!(
+            !holds(&bytes, encoded.trim_end_matches('=')),
+            "{}",
+            file.display()
+        );
     }
 }
 
@@ -69,8 +90,13 @@ fn g4_a_value_is_in_no_process_listing() {
         assert!(!holds(&shown, VALUE), "{file}");
     }
     let limits = std::fs::read_to_string(format!("{process}/limits")).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
-    assert!(core.unwrap().split_whitespace().nth(4) == Some("0"), "{core:?}");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    assert!(
+        core.unwrap().split_whitespace().nth(4) == Some("0"),
+        "{core:?}"
+    );
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -94,7 +120,12 @@ fn files_are_closed_to_others_whatever_the_umask() {
             .arg(leyden.get_program())
             .arg(guest("env-p2"));
         run(&mut command, b"").succeeded();
-        for (folder, what) in [("data", "leyden"), ("config", "leyden"), ("state", "leyden"), ("cache", "leyden")] {
+        for (folder, what) in [
+            ("data", "leyden"),
+            ("config", "leyden"),
+            ("state", "leyden"),
+            ("cache", "leyden"),
+        ] {
             let folder = home.path().join(folder).join(what);
             let mode = folder.metadata().unwrap().permissions().mode() & 0o777;
             assert_eq!(mode, 0o700, "umask {umask}: {}", folder.display());
@@ -122,11 +153,17 @@ fn two_first_creates_at_once_make_one_store_and_one_key() {
             assert!(listed.contains(name.as_str()), "{listed}");
             let binding = format!("A={name}");
             let ran = home
-                .run_app(&guest("probe-p2"), &["--secret", &binding, "--", "env-get", "A"])
+                .run_app(
+                    &guest("probe-p2"),
+                    &["--secret", &binding, "--", "env-get", "A"],
+                )
                 .succeeded();
             assert_eq!(ran.stdout.trim_end(), name);
         }
-        let slots = home.run(["key", "list", "--output", "json"]).succeeded().stdout;
+        let slots = home
+            .run(["key", "list", "--output", "json"])
+            .succeeded()
+            .stdout;
         assert_eq!(slots.matches("\"label\"").count(), 1, "{slots}");
         home.run(["audit", "verify"]).succeeded();
     }
@@ -177,10 +214,16 @@ fn g7_a_wrong_key_and_a_damaged_slot_answer_alike() {
 
     let database = rusqlite::Connection::open(home.store()).unwrap();
     let table: String = database
-        .query_row("SELECT name FROM sqlite_master WHERE name LIKE '%slot%' AND type = 'table'", [], |row| row.get(0))
+        .query_row(
+            "SELECT name FROM sqlite_master WHERE name LIKE '%slot%' AND type = 'table'",
+            [],
+            |row| row.get(0),
+        )
         .unwrap();
     let columns: Vec<String> = database
-        .prepare(&format!("SELECT name FROM pragma_table_info('{table}') WHERE type = 'BLOB'"))
+        .prepare(&format!(
+            "SELECT name FROM pragma_table_info('{table}') WHERE type = 'BLOB'"
+        ))
         .unwrap()
         .query_map([], |row| row.get(0))
         .unwrap()
@@ -189,7 +232,10 @@ fn g7_a_wrong_key_and_a_damaged_slot_answer_alike() {
     assert!(!columns.is_empty());
     for column in columns {
         database
-            .execute(&format!("UPDATE {table} SET {column} = randomblob(length({column}))"), [])
+            .execute(
+                &format!("UPDATE {table} SET {column} = randomblob(length({column}))"),
+                [],
+            )
             .unwrap();
     }
     drop(database);

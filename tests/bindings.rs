@@ -11,7 +11,10 @@ fn bad_bindings_are_usage_errors_that_show_no_value() {
     for (options, words) in [
         (vec!["--env", &is("A"), "--env", &is("A")], &["`A`"][..]),
         (vec!["--env", &is("A"), "--secret", "A=my-secret"], &["`A`"]),
-        (vec!["--secret", "A=my-secret", "--secret", "A=my-secret"], &["`A`"]),
+        (
+            vec!["--secret", "A=my-secret", "--secret", "A=my-secret"],
+            &["`A`"],
+        ),
         (vec!["--env", &is("")], &["name"]),
         (vec!["--env", "A"], &["A", "inherit"]),
         (vec!["--secret", "A"], &["A"]),
@@ -20,7 +23,10 @@ fn bad_bindings_are_usage_errors_that_show_no_value() {
         (vec!["--env", &is("1A")], &["1A"]),
         (vec!["--env", &is("LEYDEN_X")], &["LEYDEN_X", "LEYDEN_"]),
         (vec!["--env", &is("Ä")], &["Ä"]),
-        (vec!["--secret", "A=my_secret"], &["my_secret", "`_`", "my-secret"]),
+        (
+            vec!["--secret", "A=my_secret"],
+            &["my_secret", "`_`", "my-secret"],
+        ),
         (vec!["--secret", "A=1st"], &["1st"]),
         (vec!["--secret", "A=a..b"], &["a..b"]),
         (vec!["--secret", "A=my-secret@0"], &["my-secret"]),
@@ -54,8 +60,11 @@ fn values_that_the_environment_cannot_carry_refuse_the_run() {
             .says(&[name, "base64"])
             .never_shows("after");
         assert_eq!(ran.stdout, "");
-        home.run_app(&guest("env-p2"), &["--secret", &format!("{binding}:base64")])
-            .succeeded();
+        home.run_app(
+            &guest("env-p2"),
+            &["--secret", &format!("{binding}:base64")],
+        )
+        .succeeded();
     }
 }
 
@@ -67,7 +76,10 @@ fn a_value_of_one_mebibyte_fits_and_one_byte_more_does_not() {
     // Of WASI 0.1: components that were built through the preview1 adapter have an arena of
     // their own for the environment, too small for this.
     let ran = home
-        .run_app(&guest("probe-p1"), &["--secret", "A=large", "--", "env-get", "A"])
+        .run_app(
+            &guest("probe-p1"),
+            &["--secret", "A=large", "--", "env-get", "A"],
+        )
         .succeeded();
     assert_eq!(ran.stdout.trim_end().as_bytes(), value);
     value.push(b'v');

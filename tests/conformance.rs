@@ -27,12 +27,18 @@ fn wasi_0_1_tests_pass_as_wasmtimes_own_do() {
     for language in ["assemblyscript", "c", "rust"] {
         let folder = suite.join(language).join("testsuite/wasm32-wasip1");
         let entries = fs::read_dir(&folder).unwrap_or_else(|_| {
-            panic!("{} is not there: run `cargo xtask guests` first", folder.display())
+            panic!(
+                "{} is not there: run `cargo xtask guests` first",
+                folder.display()
+            )
         });
         tests.extend(
             entries
                 .map(|entry| entry.unwrap().path())
-                .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+                .filter(|path| {
+                    path.extension()
+                        .is_some_and(|extension| extension == "wasm")
+                })
                 .map(|path| (language, path)),
         );
     }
@@ -58,9 +64,7 @@ fn passes(home: &Home, wasm: &Path, folder: &Path) -> Result<(), String> {
         Err(_) => Value::Null,
     };
     let mut command = home.leyden();
-    command
-        .args(["run", "app", "--timeout", "60s"])
-        .arg(wasm);
+    command.args(["run", "app", "--timeout", "60s"]).arg(wasm);
     for (name, value) in specification["env"].as_object().into_iter().flatten() {
         command.args(["--env", &format!("{name}={}", value.as_str().unwrap())]);
     }

@@ -73,7 +73,10 @@ fn g3_one_bad_binding_refuses_the_run_before_any_guest_code() {
     home.create_secret("old", "x");
     home.run(["secret", "delete", "old", "--yes"]).succeeded();
     for (bad, words) in [
-        ("OTHER=my-secrt", &["my-secrt", "did you mean `my-secret`"][..]),
+        (
+            "OTHER=my-secrt",
+            &["my-secrt", "did you mean `my-secret`"][..],
+        ),
         ("OTHER=old", &["old", "deleted"]),
         ("OTHER=my-secret@2", &["my-secret", "version 2"]),
     ] {

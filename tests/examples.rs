@@ -10,7 +10,11 @@ fn hello_uses_its_secret_without_showing_it() {
         .run_app(&guest("hello"), &bound)
         .succeeded()
         .never_shows("some-value");
-    assert!(ran.stdout.starts_with("FOO=bar\nMY_APP_SECRET has 10 bytes\n"), "{ran:?}");
+    assert!(
+        ran.stdout
+            .starts_with("FOO=bar\nMY_APP_SECRET has 10 bytes\n"),
+        "{ran:?}"
+    );
     home.run_app(&guest("hello"), &["--env", "FOO=bar"])
         .ended_with(1)
         .says(&["MY_APP_SECRET"]);
@@ -20,7 +24,10 @@ fn hello_uses_its_secret_without_showing_it() {
 fn seed_python_prints_exactly_its_secret() {
     let home = Home::with_my_secret();
     let ran = home
-        .run_app(&guest("seed-python"), &["--secret", "MY_APP_SECRET=my-secret"])
+        .run_app(
+            &guest("seed-python"),
+            &["--secret", "MY_APP_SECRET=my-secret"],
+        )
         .succeeded();
     assert_eq!(ran.stdout, "some-value\n");
     assert_eq!(ran.stderr, "");
@@ -37,8 +44,19 @@ fn the_guest_sdk_reads_what_was_bound() {
         .run_app(
             &guest("sdk"),
             &[
-                "--env", "FOO=bar", "--env", "PORT=8080", "--env", "RATIO=0.5", "--env",
-                "DEBUG=true", "--env", "LEVEL=loud", "--env", "TAGS=a,b", "--secret",
+                "--env",
+                "FOO=bar",
+                "--env",
+                "PORT=8080",
+                "--env",
+                "RATIO=0.5",
+                "--env",
+                "DEBUG=true",
+                "--env",
+                "LEVEL=loud",
+                "--env",
+                "TAGS=a,b",
+                "--secret",
                 "MY_APP_SECRET=my-secret",
             ],
         )

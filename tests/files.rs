@@ -18,12 +18,18 @@ fn g9_no_folder_is_seen_until_it_is_given() {
             .run_app(&app, &["--dir", &rule, "--", "cat", "/data/a.txt"])
             .succeeded();
         assert_eq!(ran.stdout, "text");
-        home.run_app(&app, &["--dir", &rule, "--", "write-file", "/data/b.txt", "new"])
-            .succeeded();
+        home.run_app(
+            &app,
+            &["--dir", &rule, "--", "write-file", "/data/b.txt", "new"],
+        )
+        .succeeded();
         assert_eq!(std::fs::read(data.join("b.txt")).unwrap(), b"new");
 
         let read_only = format!("{rule}:ro");
-        let ran = home.run_app(&app, &["--dir", &read_only, "--", "write-file", "/data/c.txt", "x"]);
+        let ran = home.run_app(
+            &app,
+            &["--dir", &read_only, "--", "write-file", "/data/c.txt", "x"],
+        );
         assert_ne!(ran.status, 0, "{ran:?}");
         assert!(!data.join("c.txt").exists());
         // No way out of the folder.
@@ -70,7 +76,10 @@ fn g2_a_folder_that_shows_the_store_or_the_key_is_refused() {
         "/sys".into(),
     ] {
         let ran = home
-            .run_app(&guest("probe-p2"), &["--dir", &format!("{folder}::/d"), "--", "ls", "/d"])
+            .run_app(
+                &guest("probe-p2"),
+                &["--dir", &format!("{folder}::/d"), "--", "ls", "/d"],
+            )
             .says(&["refused"]);
         assert_ne!(ran.status, 0, "{folder}: {ran:?}");
         assert_eq!(ran.stdout, "", "{folder}");

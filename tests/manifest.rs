@@ -22,7 +22,10 @@ fn g2_a_manifest_only_asks() {
     );
     let secret = "--secret MY_APP_SECRET=my-secret";
     let host = "--allow-host api.example.com";
-    let ran = home.run_app(&folder, &[]).ended_with(77).says(&[secret, host]);
+    let ran = home
+        .run_app(&folder, &[])
+        .ended_with(77)
+        .says(&[secret, host]);
     assert_eq!(ran.stdout, "");
     let ran = home
         .run_app(&folder, &["--secret", "MY_APP_SECRET=my-secret"])
@@ -36,7 +39,10 @@ fn g2_a_manifest_only_asks() {
         "api.example.com",
     ];
     let ran = home.run_app(&folder, &given).succeeded();
-    assert!(ran.stdout.contains("FOO=from the manifest\nMY_APP_SECRET=some-value\n"));
+    assert!(
+        ran.stdout
+            .contains("FOO=from the manifest\nMY_APP_SECRET=some-value\n")
+    );
     let mut overriding = given.to_vec();
     overriding.extend(["--env", "FOO=from the line"]);
     let ran = home.run_app(&folder, &overriding).succeeded();
@@ -50,13 +56,19 @@ fn a_bad_manifest_is_told_with_its_place() {
     let home = Home::new();
     for (manifest, words) in [
         ("", &["leyden.toml", "flow"][..]),
-        ("[flow]\ncomponnent = \"flow.wasm\"", &["leyden.toml:2", "did you mean `component`"]),
+        (
+            "[flow]\ncomponnent = \"flow.wasm\"",
+            &["leyden.toml:2", "did you mean `component`"],
+        ),
         ("[flow]\ncomponent = \"absent.wasm\"", &["absent.wasm"]),
         ("[flow]\ncomponent = \"../flow.wasm\"", &["leyden.toml:2"]),
         ("[flow]\ncomponent = \"/flow.wasm\"", &["leyden.toml:2"]),
         ("[flow", &["leyden.toml:1"]),
         ("\u{0}\u{1}", &["leyden.toml"]),
-        ("[flow]\ncomponent = \"flow.wasm\"\ntimeout = \"soon\"", &["leyden.toml:3"]),
+        (
+            "[flow]\ncomponent = \"flow.wasm\"\ntimeout = \"soon\"",
+            &["leyden.toml:3"],
+        ),
     ] {
         let folder = app(&home, manifest);
         let ran = home.run_app(&folder, &[]).ended_with(126).says(words);

@@ -6,10 +6,25 @@ use crate::support::{Home, guest, run};
 fn help_teaches_by_examples_and_tells_the_exit_statuses() {
     let home = Home::new();
     let help = home.run(["run", "app", "--help"]).succeeded().stdout;
-    for words in ["leyden run app app.wasm", "--env FOO=bar", "--secret MY_APP_SECRET=my-secret", "134", "124", "77", "126", "127"] {
+    for words in [
+        "leyden run app app.wasm",
+        "--env FOO=bar",
+        "--secret MY_APP_SECRET=my-secret",
+        "134",
+        "124",
+        "77",
+        "126",
+        "127",
+    ] {
         assert!(help.contains(words), "no {words} in {help}");
     }
-    for command in [&["secret"][..], &["key"], &["audit"], &["secret", "create"], &["doctor"]] {
+    for command in [
+        &["secret"][..],
+        &["key"],
+        &["audit"],
+        &["secret", "create"],
+        &["doctor"],
+    ] {
         let mut arguments = command.to_vec();
         arguments.push("--help");
         let help = home.run(arguments).succeeded().stdout;
@@ -32,38 +47,70 @@ fn completions_and_manual_pages_are_made() {
 #[test]
 fn a_secrets_life_on_the_command_line() {
     let home = Home::new();
-    home.run(["secret", "list"]).ended_with(77).says(&["leyden secret create"]);
-    let made = run(home.leyden().args(["secret", "create", "My-Secret"]), b"one\n")
-        .succeeded()
-        .says(&["newline", "leyden key export"]);
-    assert!(made.stderr.contains(&home.key_file().display().to_string()), "{made:?}");
-    run(home.leyden().args(["secret", "create", "my-secret"]), b"two")
-        .says(&["My-Secret", "leyden secret set"])
-        .never_shows("two");
-    run(home.leyden().args(["secret", "set", "my-secret", "--trim-newline"]), b"two\n").succeeded();
+    home.run(["secret", "list"])
+        .ended_with(77)
+        .says(&["leyden secret create"]);
+    let made = run(
+        home.leyden().args(["secret", "create", "My-Secret"]),
+        b"one\n",
+    )
+    .succeeded()
+    .says(&["newline", "leyden key export"]);
+    assert!(
+        made.stderr.contains(&home.key_file().display().to_string()),
+        "{made:?}"
+    );
+    run(
+        home.leyden().args(["secret", "create", "my-secret"]),
+        b"two",
+    )
+    .says(&["My-Secret", "leyden secret set"])
+    .never_shows("two");
+    run(
+        home.leyden()
+            .args(["secret", "set", "my-secret", "--trim-newline"]),
+        b"two\n",
+    )
+    .succeeded();
     let get = |version: &str| {
         let binding = format!("A=my-secret{version}");
-        home.run_app(&guest("probe-p2"), &["--secret", &binding, "--", "env-get", "A"])
-            .succeeded()
-            .stdout
+        home.run_app(
+            &guest("probe-p2"),
+            &["--secret", &binding, "--", "env-get", "A"],
+        )
+        .succeeded()
+        .stdout
     };
     assert_eq!(get(""), "two\n");
     assert_eq!(get("@1"), "one\n\n");
-    let versions = home.run(["secret", "versions", "my-secret", "--output", "json"]).succeeded();
-    assert_eq!(versions.stdout.matches("\"version\"").count(), 2, "{versions:?}");
+    let versions = home
+        .run(["secret", "versions", "my-secret", "--output", "json"])
+        .succeeded();
+    assert_eq!(
+        versions.stdout.matches("\"version\"").count(),
+        2,
+        "{versions:?}"
+    );
     let shown = home.run(["secret", "show", "MY-SECRET"]).succeeded();
     assert!(shown.stdout.contains("My-Secret"), "{shown:?}");
-    home.run(["secret", "show", "my-secre"]).says(&["did you mean"]);
-    home.run(["secret", "delete", "my-secret", "--yes"]).succeeded();
-    home.run_app(&guest("probe-p2"), &["--secret", "A=my-secret"]).ended_with(77);
+    home.run(["secret", "show", "my-secre"])
+        .says(&["did you mean"]);
+    home.run(["secret", "delete", "my-secret", "--yes"])
+        .succeeded();
+    home.run_app(&guest("probe-p2"), &["--secret", "A=my-secret"])
+        .ended_with(77);
 }
 
 #[test]
 fn a_value_never_stands_in_the_arguments() {
     let home = Home::new();
-    run(home.leyden().args(["secret", "create", "my-secret", "hunter2"]), b"")
-        .ended_with(2)
-        .never_shows("hunter2");
+    run(
+        home.leyden()
+            .args(["secret", "create", "my-secret", "hunter2"]),
+        b"",
+    )
+    .ended_with(2)
+    .never_shows("hunter2");
 }
 
 #[test]
@@ -71,36 +118,68 @@ fn g5_each_release_has_its_audit_record() {
     let home = Home::with_my_secret();
     home.run_app(
         &guest("env-p2"),
-        &["--name", "label", "--secret", "MY_APP_SECRET=my-secret", "--secret", "B=my-secret@1"],
+        &[
+            "--name",
+            "label",
+            "--secret",
+            "MY_APP_SECRET=my-secret",
+            "--secret",
+            "B=my-secret@1",
+        ],
     )
     .succeeded();
-    home.run_app(&guest("env-p2"), &["--secret", "C=absent"]).ended_with(77);
-    let listed = home.run(["audit", "list", "--output", "json"]).succeeded().stdout;
+    home.run_app(&guest("env-p2"), &["--secret", "C=absent"])
+        .ended_with(77);
+    let listed = home
+        .run(["audit", "list", "--output", "json"])
+        .succeeded()
+        .stdout;
     let records: Vec<serde_json::Value> = match serde_json::from_str(&listed) {
         Ok(serde_json::Value::Array(records)) => records,
-        _ => listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+        _ => listed
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect(),
     };
     let of = |event: &str| -> Vec<&serde_json::Value> {
         let is = |record: &&serde_json::Value| record["event"] == event;
         records.iter().filter(is).collect()
     };
     let released = of("release");
-    let done: Vec<_> = released.iter().filter(|record| record["outcome"] == "done").collect();
+    let done: Vec<_> = released
+        .iter()
+        .filter(|record| record["outcome"] == "done")
+        .collect();
     assert_eq!(done.len(), 2, "{records:#?}");
     for record in done {
         assert_eq!(record["app"], "label");
         assert_eq!(record["secret"], "my-secret");
         assert_eq!(record["version"], 1);
-        assert!(record["component_digest"].as_str().unwrap().starts_with("sha256:"));
+        assert!(
+            record["component_digest"]
+                .as_str()
+                .unwrap()
+                .starts_with("sha256:")
+        );
     }
-    assert!(listed.contains("denied") && listed.contains("absent"), "{listed}");
+    assert!(
+        listed.contains("denied") && listed.contains("absent"),
+        "{listed}"
+    );
     home.run(["audit", "verify"]).succeeded();
     let database = rusqlite::Connection::open(home.store()).unwrap();
     let table: String = database
-        .query_row("SELECT name FROM sqlite_master WHERE name LIKE '%audit%' AND type = 'table'", [], |row| row.get(0))
+        .query_row(
+            "SELECT name FROM sqlite_master WHERE name LIKE '%audit%' AND type = 'table'",
+            [],
+            |row| row.get(0),
+        )
         .unwrap();
     database
-        .execute(&format!("DELETE FROM {table} WHERE rowid = (SELECT min(rowid) + 2 FROM {table})"), [])
+        .execute(
+            &format!("DELETE FROM {table} WHERE rowid = (SELECT min(rowid) + 2 FROM {table})"),
+            [],
+        )
         .unwrap();
     let broken = home.run(["audit", "verify"]);
     assert_ne!(broken.status, 0, "{broken:?}");
@@ -111,20 +190,33 @@ fn keys_can_be_added_and_exported() {
     let home = Home::with_my_secret();
     let passphrase = home.path().join("passphrase");
     std::fs::write(&passphrase, "correct horse\n").unwrap();
-    std::fs::set_permissions(&passphrase, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(
+        &passphrase,
+        std::os::unix::fs::PermissionsExt::from_mode(0o600),
+    )
+    .unwrap();
     let mut command = home.leyden();
     command
         .env("LEYDEN_NEW_PASSPHRASE_FILE", &passphrase)
         .args(["key", "add", "spare", "--passphrase"]);
     run(&mut command, b"").succeeded();
     let copy = home.path().join("copy.key");
-    home.run(["key", "export", "--to", copy.to_str().unwrap()]).succeeded();
+    home.run(["key", "export", "--to", copy.to_str().unwrap()])
+        .succeeded();
     std::fs::remove_file(home.key_file()).unwrap();
     home.run(["secret", "list"]).ended_with(77);
-    for (variable, path) in [("LEYDEN_PASSPHRASE_FILE", &passphrase), ("LEYDEN_KEY_FILE", &copy)] {
+    for (variable, path) in [
+        ("LEYDEN_PASSPHRASE_FILE", &passphrase),
+        ("LEYDEN_KEY_FILE", &copy),
+    ] {
         let mut command = home.leyden();
         command.env(variable, path).args(["secret", "list"]);
-        assert!(run(&mut command, b"").succeeded().stdout.contains("my-secret"));
+        assert!(
+            run(&mut command, b"")
+                .succeeded()
+                .stdout
+                .contains("my-secret")
+        );
     }
 }
 
@@ -132,12 +224,20 @@ fn keys_can_be_added_and_exported() {
 fn doctor_finds_what_is_wrong() {
     let home = Home::with_my_secret();
     home.run(["doctor"]).succeeded();
-    std::fs::set_permissions(home.key_file(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(
+        home.key_file(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o644),
+    )
+    .unwrap();
     let ran = home.run(["doctor"]).ended_with(1);
     assert!(ran.stdout.contains("chmod"), "{ran:?}");
     let empty = Home::new();
     empty.run(["doctor"]);
-    assert_eq!(empty.files(), [] as [std::path::PathBuf; 0], "it makes nothing");
+    assert_eq!(
+        empty.files(),
+        [] as [std::path::PathBuf; 0],
+        "it makes nothing"
+    );
 }
 
 #[test]
@@ -151,6 +251,9 @@ fn events_as_json_lines() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert!(events.iter().any(|event| event["event"] == "stdout"), "{ran:?}");
+    assert!(
+        events.iter().any(|event| event["event"] == "stdout"),
+        "{ran:?}"
+    );
     assert_eq!(events.last().unwrap()["event"], "ended", "{ran:?}");
 }

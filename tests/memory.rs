@@ -41,7 +41,8 @@ impl Needle {
     }
 
     fn is_at(&self, bytes: &[u8]) -> bool {
-        bytes.len() >= self.0.len() && (0..self.0.len()).all(|index| bytes[index] == self.byte(index))
+        bytes.len() >= self.0.len()
+            && (0..self.0.len()).all(|index| bytes[index] == self.byte(index))
     }
 
     /// How often it stands in this process's memory.

@@ -61,10 +61,18 @@ fn g9_http_reaches_only_the_host_that_was_named() {
             (None, &by_address, false),
             (Some(by_address.clone()), &by_address, true),
             (Some(by_name.clone()), &by_name, true),
-            (Some("http://LOCALHOST:".to_owned() + &port.to_string()), &by_name, true),
+            (
+                Some("http://LOCALHOST:".to_owned() + &port.to_string()),
+                &by_name,
+                true,
+            ),
             (Some(by_name.clone()), &by_address, false),
             (Some(by_address.clone()), &by_name, false),
-            (Some(format!("http://127.0.0.1:{}", port ^ 1)), &by_address, false),
+            (
+                Some(format!("http://127.0.0.1:{}", port ^ 1)),
+                &by_address,
+                false,
+            ),
             // HTTPS and TCP, not plain HTTP.
             (Some(format!("127.0.0.1:{port}")), &by_address, false),
             (Some("http://127.0.0.1".into()), &by_address, false),
@@ -105,9 +113,24 @@ fn g9_tcp_and_look_ups_reach_only_the_named_host_and_port() {
         (Some(format!("localhost:{port}")), "localhost", &port, true),
         (Some(format!("localhost:{port}")), "127.0.0.1", &port, false),
         (Some(format!("127.0.0.1:{port}")), "localhost", &port, false),
-        (Some(format!("127.0.0.1:{port}")), "127.0.0.1", &other, false),
-        (Some(format!("localhost:{port}")), "localhost", &other, false),
-        (Some(format!("http://127.0.0.1:{port}")), "127.0.0.1", &port, false),
+        (
+            Some(format!("127.0.0.1:{port}")),
+            "127.0.0.1",
+            &other,
+            false,
+        ),
+        (
+            Some(format!("localhost:{port}")),
+            "localhost",
+            &other,
+            false,
+        ),
+        (
+            Some(format!("http://127.0.0.1:{port}")),
+            "127.0.0.1",
+            &port,
+            false,
+        ),
         (Some("127.0.0.1".into()), "127.0.0.1", &port, false),
     ] {
         let mut arguments = Vec::new();
@@ -135,7 +158,10 @@ fn g9_listening_and_udp_stay_closed() {
         all.extend(arguments);
         let ran = home.run_app(&guest(app), &all);
         assert_ne!(ran.status, 0, "{app} {ran:?}");
-        assert!(ran.stderr.contains("denied") || ran.stderr.contains("permit"), "{ran:?}");
+        assert!(
+            ran.stderr.contains("denied") || ran.stderr.contains("permit"),
+            "{ran:?}"
+        );
     }
 }
 
@@ -153,10 +179,12 @@ fn https_is_checked_against_the_systems_roots() {
         if let Some(roots) = roots {
             command.env("SSL_CERT_FILE", roots);
         }
-        command
-            .args(["run", "app"])
-            .arg(guest("http-get"))
-            .args(["--allow-host", &allow, "--", &url]);
+        command.args(["run", "app"]).arg(guest("http-get")).args([
+            "--allow-host",
+            &allow,
+            "--",
+            &url,
+        ]);
         run(&mut command, b"")
     };
     let ran = fetch(Some(&trusted)).succeeded();
@@ -206,5 +234,8 @@ fn the_fetch_example_shows_its_token_to_the_allowed_host() {
             ],
         )
         .succeeded();
-    assert!(ran.stdout.contains("authorization: Bearer t0ken-t0ken"), "{ran:?}");
+    assert!(
+        ran.stdout.contains("authorization: Bearer t0ken-t0ken"),
+        "{ran:?}"
+    );
 }

@@ -12,8 +12,18 @@ fn bad_guests_end_with_the_right_status_and_one_line() {
     let home = Home::new();
     for name in ["probe-p1", "probe-p2"] {
         for (options, command, status, words) in [
-            (&["--timeout", "300ms"][..], "loop", 124, "longer than its time limit of 300ms"),
-            (&["--timeout", "300ms"], "sleep", 124, "longer than its time limit"),
+            (
+                &["--timeout", "300ms"][..],
+                "loop",
+                124,
+                "longer than its time limit of 300ms",
+            ),
+            (
+                &["--timeout", "300ms"],
+                "sleep",
+                124,
+                "longer than its time limit",
+            ),
             (&["--memory", "64MiB"], "alloc", 134, "limit of 64"),
             (&[], "recurse", 134, "endless recursion"),
             (&[], "trap", 134, "unreachable"),
@@ -28,7 +38,10 @@ fn bad_guests_end_with_the_right_status_and_one_line() {
                 .run_app(&guest(name), &arguments)
                 .ended_with(status)
                 .says(&[words]);
-            let ours = ran.stderr.lines().filter(|line| line.starts_with("leyden:"));
+            let ours = ran
+                .stderr
+                .lines()
+                .filter(|line| line.starts_with("leyden:"));
             assert_eq!(ours.count(), 1, "{ran:?}");
         }
     }
@@ -93,7 +106,10 @@ fn a_guest_whose_reader_is_slow_stops_at_its_time_limit() {
 #[test]
 fn signals_stop_the_guest_with_their_status() {
     let home = Home::new();
-    for (signal, status) in [(rustix::process::Signal::INT, 130), (rustix::process::Signal::TERM, 143)] {
+    for (signal, status) in [
+        (rustix::process::Signal::INT, 130),
+        (rustix::process::Signal::TERM, 143),
+    ] {
         for command in ["loop", "echo"] {
             let mut child = home
                 .leyden()
@@ -129,11 +145,22 @@ fn what_is_no_app_is_told_apart() {
         (file("cut.wasm", &wasm[..wasm.len() / 2]), 126, "cut.wasm"),
         (file("start.wasm", &wasm[..6]), 126, "cut off"),
         (file("app.py", b"import os\n"), 126, "componentize-py"),
-        (file("code.cwasm", b"\x7fELF\x02\x01\x01\xc8rest"), 126, "native code"),
+        (
+            file("code.cwasm", b"\x7fELF\x02\x01\x01\xc8rest"),
+            126,
+            "native code",
+        ),
         (file("bad.wat", b"(component"), 126, "bad.wat"),
         (file("library.wat", b"(component)"), 126, "wasi:cli/run"),
         (file("module.wat", b"(module)"), 126, "_start"),
-        (file("wants.wat", b"(component (import \"a:b/c\" (instance)))"), 126, "a:b/c"),
+        (
+            file(
+                "wants.wat",
+                b"(component (import \"a:b/c\" (instance (export \"f\" (func)))))",
+            ),
+            126,
+            "a:b/c",
+        ),
         (home.path().join("folder"), 127, "folder"),
         (home.path().to_owned(), 126, "leyden.toml"),
         ("/dev/zero".into(), 126, "/dev/zero"),
@@ -177,9 +204,15 @@ fn garbage_as_store_key_or_env_file_gives_errors() {
     let bind = ["--secret", "A=my-secret"];
     let set = |path: &std::path::Path, bytes: &[u8]| {
         std::fs::write(path, bytes).unwrap();
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
     };
-    for bytes in [&b""[..], b"garbage", &[0; 100_000], b"SQLite format 3\0 and no more"] {
+    for bytes in [
+        &b""[..],
+        b"garbage",
+        &[0; 100_000],
+        b"SQLite format 3\0 and no more",
+    ] {
         set(&garbage, bytes);
         for variable in ["LEYDEN_STORE", "LEYDEN_KEY_FILE"] {
             let mut command = home.leyden();

@@ -188,10 +188,13 @@ fn environment(component: &ComponentPlan, values: Vec<Released>) -> Result<Envir
         .zip(values)
         .map(|((name, planned), released)| {
             let text = match planned.secret.encoding {
-                Encoding::Text => released.value.into_text().map_err(|problem| Error::NotText {
-                    name: name.clone(),
-                    problem,
-                })?,
+                Encoding::Text => released
+                    .value
+                    .into_text()
+                    .map_err(|problem| Error::NotText {
+                        name: name.clone(),
+                        problem,
+                    })?,
                 Encoding::Base64 => released.value.into_base64(),
             };
             Ok((name, text))
@@ -200,7 +203,11 @@ fn environment(component: &ComponentPlan, values: Vec<Released>) -> Result<Envir
     let plain = component.env.iter();
     let mut entries: Vec<(&str, &str)> = plain
         .map(|(name, value)| (name.as_str(), value.as_str()))
-        .chain(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+        .chain(
+            texts
+                .iter()
+                .map(|(name, text)| (name.as_str(), text.as_str())),
+        )
         .collect();
     entries.sort_unstable_by_key(|(name, _)| *name);
     Ok(Environment::new(entries))
@@ -263,10 +270,14 @@ impl Bound {
             egress: Arc::clone(&app.egress),
             limits: app.limits,
         };
-        let ending = app.program.run(&setup).await.map_err(|source| Error::Sandbox {
-            component: app.name.clone(),
-            source,
-        })?;
+        let ending = app
+            .program
+            .run(&setup)
+            .await
+            .map_err(|source| Error::Sandbox {
+                component: app.name.clone(),
+                source,
+            })?;
         Ok(Outcome { ending })
     }
 

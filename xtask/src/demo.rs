@@ -28,6 +28,7 @@ pub(crate) fn run() -> Result<()> {
         "Everything below happens in target/demo, as if that were your home folder: your own
          secrets are not touched. hello.wasm is examples/hello, a WASI component.",
     );
+    println!();
     let terminal = Terminal {
         path: search_path()?,
         home,

@@ -13,9 +13,10 @@ pub(crate) fn root() -> Result<PathBuf> {
     Ok(root.to_owned())
 }
 
-/// The cargo that runs this program, told to work on the repository.
+/// Cargo, told to work on the repository. By its plain name, as it would be typed: rustup has told
+/// this program's environment which of its toolchains that means.
 pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<Command> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = Command::new("cargo");
     cargo.current_dir(root()?).args(arguments);
     Ok(cargo)
 }

@@ -2,41 +2,29 @@
 //!
 //! The last lines are those of `cargo test`.
 
-use std::process::Command;
-
 use anyhow::{Context, Result};
 
 use crate::{guests, repository, step};
 
-/// The guests' own workspace.
-const GUESTS: &str = "tests/guests/Cargo.toml";
-
 pub(crate) fn run() -> Result<()> {
+    let root = repository::root()?;
     part("format", || {
-        cargo(&["fmt", "--all", "--check"])?;
-        cargo(&["fmt", "--all", "--check", "--manifest-path", GUESTS])
+        step::run(&mut repository::cargo(["fmt", "--all", "--check"])?)?;
+        // The guests are a workspace of their own.
+        let mut guests = repository::cargo(["fmt", "--check"])?;
+        step::run(guests.current_dir(root.join("tests/guests")))
     })?;
     part("clippy", || {
-        // With the same features as `cargo test` below: `--all-targets` asks for those of tests.
-        cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ])
+        // `--all-targets` asks for the features that `cargo test` has, so that both, and the
+        // demo's build, use one set of dependencies.
+        let clippy = "clippy --workspace --all-targets --locked -- -D warnings";
+        step::run(&mut repository::cargo(clippy.split(' '))?)
     })?;
     part("guests", guests::build)?;
     part("tests", || {
-        cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])
+        let test = "test --workspace --locked --no-fail-fast";
+        step::run(&mut repository::cargo(test.split(' '))?)
     })
-}
-
-fn cargo(arguments: &[&str]) -> Result<()> {
-    let mut cargo: Command = repository::cargo(arguments.iter().copied())?;
-    step::run(&mut cargo)
 }
 
 /// One part of the whole, named where it fails.

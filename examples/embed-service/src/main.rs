@@ -89,7 +89,10 @@ impl Settings {
                 None => bail!("{argument} is not TENANT=SECRET"),
             })
             .collect::<Result<_>>()?;
-        Ok(Self { tenants, ..settings })
+        Ok(Self {
+            tenants,
+            ..settings
+        })
     }
 
     /// Binds the component once for each tenant, to that tenant's secret.

@@ -19,14 +19,14 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let special = match a {
-        0 | 10 | 127 => true,              // this network, private, loopback
-        100 => b & 0xc0 == 64,             // carrier-grade NAT, RFC 6598
-        169 => b == 254,                   // link-local
-        172 => b & 0xf0 == 16,             // private
+        0 | 10 | 127 => true,  // this network, private, loopback
+        100 => b & 0xc0 == 64, // carrier-grade NAT, RFC 6598
+        169 => b == 254,       // link-local
+        172 => b & 0xf0 == 16, // private
         192 => matches!((b, c), (168, _) | (0, 0 | 2) | (88, 99)), // private, special, TEST-NET-1, 6to4 relay
-        198 => matches!((b, c), (18 | 19, _) | (51, 100)), // benchmarks, TEST-NET-2
-        203 => (b, c) == (0, 113),         // TEST-NET-3
-        224.. => true,                     // multicast, reserved, broadcast
+        198 => matches!((b, c), (18 | 19, _) | (51, 100)),         // benchmarks, TEST-NET-2
+        203 => (b, c) == (0, 113),                                 // TEST-NET-3
+        224.. => true,                                             // multicast, reserved, broadcast
         _ => false,
     };
     !special

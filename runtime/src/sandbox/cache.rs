@@ -67,8 +67,8 @@ impl Cache {
             _ => {}
         }
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|error| failed(error.into()))?;
+        let folder =
+            rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
         let stat = rustix::fs::fstat(&folder).map_err(|error| failed(error.into()))?;
         if !is_ours(stat.st_uid, stat.st_mode) {
             return Err(SandboxError::Cache {
@@ -183,7 +183,11 @@ fn is_ours(owner: u32, mode: u32) -> bool {
 fn code_name(engine: &Engine, digest: &Digest) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{}-{:016x}.{CODE}", HEXLOWER.encode(digest.as_bytes()), hasher.finish())
+    format!(
+        "{}-{:016x}.{CODE}",
+        HEXLOWER.encode(digest.as_bytes()),
+        hasher.finish()
+    )
 }
 
 fn index_name(file: &FileId) -> String {

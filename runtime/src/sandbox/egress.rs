@@ -47,7 +47,9 @@ impl Egress {
 
     /// Whether any rule opens TCP, and with it sockets and look-ups.
     pub(super) fn opens_tcp(&self) -> bool {
-        self.rules.iter().any(|rule| rule.allows_lookup(rule.host()))
+        self.rules
+            .iter()
+            .any(|rule| rule.allows_lookup(rule.host()))
     }
 
     /// The rule that allows an HTTP request to this host and port.
@@ -104,7 +106,9 @@ impl Egress {
 
 impl std::fmt::Debug for Egress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Egress").field("rules", &self.rules).finish()
+        f.debug_struct("Egress")
+            .field("rules", &self.rules)
+            .finish()
     }
 }
 

@@ -86,10 +86,7 @@ fn trap_reason(trap: Trap) -> String {
 /// The first line of a message, bounded: the rest is a backtrace or the guest's own text.
 pub(super) fn one_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    line.chars()
-        .filter(|c| !c.is_control())
-        .take(300)
-        .collect()
+    line.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
 #[cfg(test)]

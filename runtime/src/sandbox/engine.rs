@@ -127,7 +127,9 @@ impl Sandbox {
             kind => (kind, bytes),
         };
         let compiled = match kind {
-            Kind::Component => Component::from_binary(self.engine(), bytes).map(Compiled::Component),
+            Kind::Component => {
+                Component::from_binary(self.engine(), bytes).map(Compiled::Component)
+            }
             _ => Module::from_binary(self.engine(), bytes).map(Compiled::Module),
         }
         .map_err(not_runnable)?;

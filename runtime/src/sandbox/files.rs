@@ -167,7 +167,10 @@ mod tests {
         std::os::unix::fs::symlink(folder.path(), &link).unwrap();
         assert!(check(&link, &[&store]).is_err());
         assert!(check(&data, &[folder.path()]).is_err(), "inside");
-        assert!(check(&data, &[&link.join("data/key")]).is_err(), "by a link");
+        assert!(
+            check(&data, &[&link.join("data/key")]).is_err(),
+            "by a link"
+        );
     }
 
     #[test]

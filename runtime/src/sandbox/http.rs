@@ -102,17 +102,19 @@ async fn send(
     {
         return Err(Error::HttpRequestDenied);
     }
-    let client = egress.client().inner.as_ref().map_err(|error| {
-        Error::InternalError(Some(format!("TLS cannot be set up: {error}")))
-    })?;
+    let client =
+        egress.client().inner.as_ref().map_err(|error| {
+            Error::InternalError(Some(format!("TLS cannot be set up: {error}")))
+        })?;
     let connect = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let first_byte = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let between = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
     // The pool connects inside the request, so one limit covers both.
-    let response = tokio::time::timeout(connect.saturating_add(first_byte), client.request(request))
-        .await
-        .map_err(|_| Error::ConnectionReadTimeout)?
-        .map_err(|error| guest_error(&error))?;
+    let response =
+        tokio::time::timeout(connect.saturating_add(first_byte), client.request(request))
+            .await
+            .map_err(|_| Error::ConnectionReadTimeout)?
+            .map_err(|error| guest_error(&error))?;
     Ok(response.map(|body| Timed::new(body, between).boxed_unsync()))
 }
 
@@ -229,7 +231,10 @@ fn guest_error(error: &legacy::Error) -> Error {
             };
         }
         // `io::Error` hides the error that it carries from `source`.
-        cause = match current.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        cause = match current
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
             Some(inner) => Some(inner),
             None => current.source(),
         };
@@ -308,7 +313,10 @@ mod tests {
             target("http://[::1]:8080/"),
             is(Scheme::Http, "[::1]", 8080)
         );
-        assert_eq!(target("http://a.example/"), is(Scheme::Http, "a.example", 80));
+        assert_eq!(
+            target("http://a.example/"),
+            is(Scheme::Http, "a.example", 80)
+        );
         assert_eq!(target("https://user@a.example/"), None);
         assert_eq!(target("/path"), None);
     }

@@ -92,7 +92,10 @@ impl p2::Host for LookupView<'_> {
                 Err(LookupError::NotFound) => Err(ErrorCode::NameUnresolvable),
             }
         };
-        let answer = self.sockets.table.push(Answer::Pending(Box::pin(looking)))?;
+        let answer = self
+            .sockets
+            .table
+            .push(Answer::Pending(Box::pin(looking)))?;
         Ok(Resource::new_own(answer.rep()))
     }
 }
@@ -117,7 +120,9 @@ impl p2::HostResolveAddressStream for LookupView<'_> {
     }
 
     fn drop(&mut self, stream: Resource<Stock>) -> wasmtime::Result<()> {
-        self.sockets.table.delete(Resource::<Answer>::new_own(stream.rep()))?;
+        self.sockets
+            .table
+            .delete(Resource::<Answer>::new_own(stream.rep()))?;
         Ok(())
     }
 }

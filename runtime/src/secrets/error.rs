@@ -118,8 +118,9 @@ pub enum StoreError {
         /// The rollback record.
         path: PathBuf,
     },
-    /// The change is committed, but this machine could not note it.
-    #[error("the change is in the store, but could not be noted in {}", .path.display())]
+    /// What was to be done is done and committed, but this machine could not note how far the
+    /// store has come.
+    #[error("any change is committed, but how far the store has come could not be noted in {}", .path.display())]
     StateNotWritten {
         /// The rollback record.
         path: PathBuf,

@@ -69,7 +69,7 @@ pub(super) fn check_folder(folder: &Path) -> Result<(), StoreError> {
     if !metadata.is_dir() {
         return refuse("is not a folder".into(), "give the path of one".into());
     }
-    if !ours_or_roots(&metadata) {
+    if !Owner::UsOrRoot.is_of(&metadata) {
         return refuse(
             format!("belongs to user {}, not to you", metadata.uid()),
             "use a folder of your own".into(),
@@ -93,13 +93,13 @@ pub(super) fn check_folder(folder: &Path) -> Result<(), StoreError> {
 /// Returns the length in bytes, or `None` if there is no such file.
 pub(super) fn check_file(path: &Path) -> Result<Option<u64>, StoreError> {
     match std::fs::symlink_metadata(path) {
-        Ok(metadata) => check(path, &metadata).map(|()| Some(metadata.len())),
+        Ok(metadata) => check(path, &metadata, Owner::Us).map(|()| Some(metadata.len())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io("look at", path)(error)),
     }
 }
 
-fn check(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
+fn check(path: &Path, metadata: &Metadata, owner: Owner) -> Result<(), StoreError> {
     let refuse = |problem: String, remedy: String| {
         Err(StoreError::Permission {
             path: path.to_owned(),
@@ -119,7 +119,7 @@ fn check(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
             "give the path of one".into(),
         );
     }
-    if !ours_or_roots(metadata) {
+    if !owner.is_of(metadata) {
         let user = geteuid().as_raw();
         return refuse(
             format!("belongs to user {}, not to you", metadata.uid()),
@@ -142,8 +142,19 @@ fn check(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn ours_or_roots(metadata: &Metadata) -> bool {
-    [geteuid().as_raw(), ROOT].contains(&metadata.uid())
+/// Whose a file or folder may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    Us,
+    /// For what is only read: root can read and change it all anyway.
+    UsOrRoot,
+}
+
+impl Owner {
+    fn is_of(self, metadata: &Metadata) -> bool {
+        let user = metadata.uid();
+        user == geteuid().as_raw() || (self == Self::UsOrRoot && user == ROOT)
+    }
 }
 
 /// Opens a key file, or an inherited descriptor, of which nothing is asked.
@@ -157,7 +168,7 @@ pub(super) fn open_key_file(path: &Path) -> Result<File, StoreError> {
     if is_descriptor(path) {
         return File::open(path).map_err(failed);
     }
-    open_private(path).map_err(failed)?
+    open_private(path, Owner::UsOrRoot).map_err(failed)?
 }
 
 /// Whether the path names a descriptor that this process inherited.
@@ -170,16 +181,16 @@ pub(super) fn is_descriptor(path: &Path) -> bool {
 
 /// Opens a file of ours for reading, checked on the open descriptor. The outer error is the
 /// operating system's, the inner one a refusal.
-pub(super) fn open_private(path: &Path) -> io::Result<Result<File, StoreError>> {
+pub(super) fn open_private(path: &Path, owner: Owner) -> io::Result<Result<File, StoreError>> {
     // Without O_NONBLOCK, opening a FIFO would wait for a writer.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => {
             let metadata = file.metadata()?;
-            Ok(check(path, &metadata).map(|()| file))
+            Ok(check(path, &metadata, owner).map(|()| file))
         }
         Err(error) => match std::fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.is_symlink() => Ok(Err(check(path, &metadata)
+            Ok(metadata) if metadata.is_symlink() => Ok(Err(check(path, &metadata, owner)
                 .err()
                 .unwrap_or_else(|| io("open", path)(error)))),
             _ => Err(error),

@@ -153,6 +153,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn derived_keys_and_macs_are_as_documented() {
+        // As another implementation (Python's `cryptography` and `hmac`) computed them.
+        let mut root = KeyBytes::zeroed();
+        (0..32)
+            .zip(root.expose_mut())
+            .for_each(|(at, byte)| *byte = at);
+        let keys = StoreKeys::new(root, b"@ABCDEFGHIJKLMNO");
+        let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+        assert_eq!(
+            hex(keys.audit.expose()),
+            "378b9df32c1113f52cf75806ef322d3581ead5ea8ce8283b6a3e6cc6bfa478e8"
+        );
+        assert_eq!(
+            hex(&keys.audit.mac(&[b"a", b"bc"])),
+            "a0fab39eea37d4274cff26fa733bee937d1c5019594b37697b27d82f493d0530"
+        );
+    }
+
+    #[test]
     fn framing_tells_lists_apart() {
         assert_ne!(hash(&[b"ab", b"c"]), hash(&[b"a", b"bc"]));
         assert_ne!(hash(&[b"ab"]), hash(&[b"ab", b""]));

@@ -1,4 +1,42 @@
 //! The encrypted store: names, values, keys, sealing, release, audit.
+//!
+//! A store is one SQLite file. What is secret in it is sealed; everything in it is authenticated,
+//! so that whoever can write to the file and has no key can neither read nor change a secret, nor
+//! put an old one back, unnoticed. Names, times, sizes and the audit log can be read by whoever
+//! can read the file, which is its owner alone.
+//!
+//! # Keys
+//!
+//! ```text
+//! key file, or passphrase by Argon2id (RFC 9106)      one slot each: `slot.rs`, `key.rs`
+//!   seals the root key                                32 random bytes
+//!     seals KEKs, by version                          32 random bytes; new versions use the newest
+//!       seals a DEK for each version of each secret   32 random bytes
+//!         seals the value
+//! ```
+//!
+//! Every seal is made in one way, with HKDF (RFC 5869) and AES-256-GCM (NIST SP 800-38D):
+//! `seal.rs` has the bytes. The other keys are HKDF-SHA-256 of the root key, without salt, with
+//! `"leyden/1/derive/" ‖ purpose ‖ store id` as its info; the purposes are `header`, `head`,
+//! `place`, `audit` and `state`. Wherever fields are hashed or MACed, `frame` writes each as its
+//! length in 8 bytes, big endian, and then itself.
+//!
+//! # Tables
+//!
+//! | table | a row is | what covers it |
+//! | --- | --- | --- |
+//! | `header` | the store: its id (16 random bytes), generation, and what covers the rest | its own MAC: `snapshot.rs` |
+//! | `slot` | a key slot: label, public part, sealed root key | a hash of all, in the header |
+//! | `kek` | a KEK: version, time (microseconds since 1970), sealed key | a hash of all, in the header |
+//! | `node` | a node of the 16-ary hash tree over the heads | the node above; the root's hash is in the header: `tree.rs` |
+//! | `head` | a secret: state, times, versions with their hashes, in JSON | a MAC, as a leaf of the tree: `head.rs` |
+//! | `version` | a version: KEK version, sealed DEK, sealed value | a hash, in the secret's head |
+//! | `audit` | an audit record, in JSON | a chain of MACs; its end is in the header: `chain.rs` |
+//!
+//! The file's `application_id` is `LEYD`, its `user_version` is the format, now 1. Every change is
+//! one transaction, which adds what it did to the audit log and makes the next generation. The
+//! newest generation seen is remembered outside the store, so that an older copy of the whole file
+//! is noticed: `state.rs`. `create.rs` says how a store and its key file come to be.
 
 mod actor;
 mod audit;

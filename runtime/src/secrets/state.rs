@@ -14,15 +14,17 @@
 //! accepted. Who can write to both folders, or remove the record and replace the store, can roll
 //! back unnoticed.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 
+use super::StoreError;
 use super::chain::Link;
+use super::files::{self, Owner};
 use super::keys::{Hash, KeyBytes, StoreId, same};
-use super::{StoreError, files};
 
 const MAGIC: &str = "leyden-state-1";
 const MAX_RECORD_BYTES: u64 = 1024;
@@ -64,7 +66,7 @@ impl StateRecord {
 
     /// What is remembered; `None` if this machine has not seen the store.
     pub(super) fn read(&self, key: &KeyBytes) -> Result<Option<Mark>, StoreError> {
-        let file = match files::open_private(&self.file) {
+        let file = match files::open_private(&self.file, Owner::Us) {
             Ok(file) => file?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(files::io("open", &self.file)(error)),
@@ -83,7 +85,7 @@ impl StateRecord {
 
     /// Remembers this mark, unless a later one is remembered already.
     pub(super) fn raise(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
-        let _lock = files::lock(&self.lock)?;
+        let _lock = self.lock()?;
         match self.read(key)? {
             Some(seen) if seen.generation >= mark.generation => Ok(()),
             _ => self.write(key, mark),
@@ -92,8 +94,15 @@ impl StateRecord {
 
     /// Remembers this mark, whatever is remembered.
     pub(super) fn force(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
-        let _lock = files::lock(&self.lock)?;
+        let _lock = self.lock()?;
         self.write(key, mark)
+    }
+
+    fn lock(&self) -> Result<File, StoreError> {
+        files::lock(&self.lock).map_err(|error| match error {
+            StoreError::Io { path, source, .. } => StoreError::StateNotWritten { path, source },
+            other => other,
+        })
     }
 
     /// Under the lock: the new record is whole on disk before it takes the old one's name.

@@ -50,7 +50,12 @@ fn unpacked() -> Result<PathBuf> {
         .flatten()
         .map(|registry| registry.path().join(format!("{PACKAGE}-{VERSION}")))
         .find(|package| package.is_dir())
-        .with_context(|| format!("cargo unpacked no {PACKAGE} {VERSION} in {}", sources.display()))
+        .with_context(|| {
+            format!(
+                "cargo unpacked no {PACKAGE} {VERSION} in {}",
+                sources.display()
+            )
+        })
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

@@ -11,7 +11,12 @@ use crate::unlock;
 
 pub(crate) fn run(command: AuditCommand, paths: &Paths) -> anyhow::Result<()> {
     match command {
-        AuditCommand::List { secret, app, limit, report } => {
+        AuditCommand::List {
+            secret,
+            app,
+            limit,
+            report,
+        } => {
             let mut filter = AuditFilter::default();
             (filter.secret, filter.app, filter.limit) = (secret, app, limit);
             list(&filter, &report, paths)
@@ -28,7 +33,9 @@ fn list(filter: &AuditFilter, report: &Report, paths: &Paths) -> anyhow::Result<
     if records.is_empty() {
         return report::line("there is no such record");
     }
-    let header = ["NO", "TIME", "EVENT", "OUTCOME", "SECRET", "AS", "APP", "BY"];
+    let header = [
+        "NO", "TIME", "EVENT", "OUTCOME", "SECRET", "AS", "APP", "BY",
+    ];
     let row = |record: &AuditRecord| {
         let or_nothing = |text: &Option<String>| text.clone().unwrap_or_default();
         [
@@ -80,7 +87,11 @@ fn outcome(record: &AuditRecord) -> String {
 
 /// The secret and its version, or the key slot.
 fn about(record: &AuditRecord) -> String {
-    let secret = record.secret.clone().or_else(|| record.slot.clone()).unwrap_or_default();
+    let secret = record
+        .secret
+        .clone()
+        .or_else(|| record.slot.clone())
+        .unwrap_or_default();
     match record.version {
         Some(version) => format!("{secret}@{version}"),
         None => secret,

@@ -27,7 +27,12 @@ Examples:
 /// host's environment, no file and no network that you did not open to it. Secrets are kept
 /// encrypted in a store of your own, and each release is in its audit log first.
 #[derive(Debug, Parser)]
-#[command(name = "leyden", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "leyden",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 #[command(after_help = exit::HELP, after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -340,7 +345,10 @@ pub(crate) fn parse() -> Result<Cli, Refused> {
 }
 
 fn parse_from(arguments: Vec<OsString>) -> Result<Cli, Refused> {
-    Cli::try_parse_from(&arguments).map_err(|error| Refused { error: Box::new(error), arguments })
+    Cli::try_parse_from(&arguments).map_err(|error| Refused {
+        error: Box::new(error),
+        arguments,
+    })
 }
 
 /// A command line that is not run: a wrong one, or one that asks for help.
@@ -374,7 +382,11 @@ impl Refused {
 
     fn help(&self) -> String {
         let help = self.error.render();
-        if styled() { help.ansi().to_string() } else { help.to_string() }
+        if styled() {
+            help.ansi().to_string()
+        } else {
+            help.to_string()
+        }
     }
 
     /// What is wrong with it.
@@ -383,7 +395,10 @@ impl Refused {
             return self.unknown();
         }
         let text = self.error.render().to_string();
-        text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()
+        text.strip_prefix("error: ")
+            .unwrap_or(&text)
+            .trim_end()
+            .to_owned()
     }
 
     /// What to say of an argument that is not known. It may be a value at the wrong place, so it
@@ -466,7 +481,10 @@ mod tests {
         ] {
             let run = run(line);
             assert_eq!(run.app, PathBuf::from("app.wasm"));
-            assert_eq!((run.env, run.secret), (vec!["A=1".into()], vec!["B=b".into()]));
+            assert_eq!(
+                (run.env, run.secret),
+                (vec!["A=1".into()], vec!["B=b".into()])
+            );
             assert!(run.cloud);
             assert_eq!(run.args, ["--env", "x"]);
             assert!(run.extra.is_empty());
@@ -475,7 +493,10 @@ mod tests {
 
     #[test]
     fn store_options_stand_anywhere() {
-        for line in ["leyden --store s secret list", "leyden secret list --store s"] {
+        for line in [
+            "leyden --store s secret list",
+            "leyden secret list --store s",
+        ] {
             assert_eq!(parse(line).ok().unwrap().store.store, Some("s".into()));
         }
     }
@@ -509,9 +530,18 @@ mod tests {
     #[test]
     fn refusals_name_options_and_their_neighbours() {
         for (line, words) in [
-            ("leyden run app app.wasm --evn A=1", "no option `--evn`; did you mean `--env`?"),
-            ("leyden run app app.wasm --evn A=1", "see leyden run app --help"),
-            ("leyden secret list --jsno", "no option `--jsno` here; see leyden secret list --help"),
+            (
+                "leyden run app app.wasm --evn A=1",
+                "no option `--evn`; did you mean `--env`?",
+            ),
+            (
+                "leyden run app app.wasm --evn A=1",
+                "see leyden run app --help",
+            ),
+            (
+                "leyden secret list --jsno",
+                "no option `--jsno` here; see leyden secret list --help",
+            ),
             ("leyden key add label", "--passphrase"),
         ] {
             let text = refusal(line);

@@ -10,7 +10,7 @@ use leyden::sandbox::Cache;
 use serde::Serialize;
 
 use crate::cli::Report;
-use crate::exit::{DONE, UNHEALTHY, explain};
+use crate::exit::{DONE, Failure, NO, explain};
 use crate::paths::{Folders, KeyFrom, Paths};
 use crate::report::{self, Format, cell};
 use crate::{harden, unlock};
@@ -40,7 +40,12 @@ enum State {
 
 impl Check {
     fn ok(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, state: State::Ok, found: found.into(), remedy: None }
+        Self {
+            what,
+            state: State::Ok,
+            found: found.into(),
+            remedy: None,
+        }
     }
 
     fn not(
@@ -49,19 +54,28 @@ impl Check {
         found: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self { what, state, found: found.into(), remedy: Some(remedy.into()) }
+        Self {
+            what,
+            state,
+            found: found.into(),
+            remedy: Some(remedy.into()),
+        }
     }
 }
 
 /// Reports; the exit status.
 pub(crate) fn run(report: &Report, paths: &Paths) -> anyhow::Result<u8> {
     let mut checks = vec![versions(), platform(), core_dumps()];
-    let Folders { data, config, state, cache } = &paths.folders;
+    let Folders {
+        data,
+        config,
+        state,
+        cache,
+    } = &paths.folders;
     let folders = [
         ("data folder", data),
         ("config folder", config),
         ("state folder", state),
-        ("cache folder", cache),
     ];
     checks.extend(folders.map(|(what, path)| folder(what, path)));
     checks.extend(files(paths));
@@ -74,7 +88,7 @@ pub(crate) fn run(report: &Report, paths: &Paths) -> anyhow::Result<u8> {
         Format::Json => report::json(&serde_json::json!({ "healthy": healthy, "checks": checks }))?,
         Format::Text => report::table(["", "WHAT", "FOUND"], checks.iter().map(row))?,
     }
-    Ok(if healthy { DONE } else { UNHEALTHY })
+    Ok(if healthy { DONE } else { NO })
 }
 
 fn row(check: &Check) -> [Cell; 3] {
@@ -92,7 +106,10 @@ fn row(check: &Check) -> [Cell; 3] {
 
 fn versions() -> Check {
     let (leyden, sqlite) = (env!("CARGO_PKG_VERSION"), rusqlite::version());
-    Check::ok("versions", format!("leyden {leyden}, wasmtime {WASMTIME} (LTS), SQLite {sqlite}"))
+    Check::ok(
+        "versions",
+        format!("leyden {leyden}, wasmtime {WASMTIME} (LTS), SQLite {sqlite}"),
+    )
 }
 
 fn platform() -> Check {
@@ -103,17 +120,26 @@ fn platform() -> Check {
         uname.release().to_string_lossy(),
         std::env::consts::ARCH
     );
-    let known = cfg!(target_os = "linux") && cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+    let known =
+        cfg!(target_os = "linux") && cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
     if known {
         Check::ok("platform", found)
     } else {
-        Check::not(State::Warn, "platform", found, "Leyden is tried on Linux, x86_64 and aarch64")
+        Check::not(
+            State::Warn,
+            "platform",
+            found,
+            "Leyden is tried on Linux, x86_64 and aarch64",
+        )
     }
 }
 
 fn core_dumps() -> Check {
     if harden::leaves_no_core_dump() {
-        Check::ok("core dumps", "off for this command: no secret can get into one")
+        Check::ok(
+            "core dumps",
+            "off for this command: no secret can get into one",
+        )
     } else {
         Check::not(
             State::Warn,
@@ -130,7 +156,10 @@ fn folder(what: &'static str, path: &Path) -> Check {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Check::ok(what, format!("{shown} is not there yet; it is made when needed"));
+            return Check::ok(
+                what,
+                format!("{shown} is not there yet; it is made when needed"),
+            );
         }
         Err(error) => {
             let remedy = "look at the permissions of the folders above it";
@@ -138,7 +167,12 @@ fn folder(what: &'static str, path: &Path) -> Check {
         }
     };
     if !metadata.is_dir() {
-        return Check::not(State::Fail, what, format!("{shown} is not a folder"), "move it away");
+        return Check::not(
+            State::Fail,
+            what,
+            format!("{shown} is not a folder"),
+            "move it away",
+        );
     }
     let mode = metadata.mode() & 0o777;
     let chmod = format!("chmod 700 {shown}");
@@ -163,7 +197,12 @@ fn files(paths: &Paths) -> Vec<Check> {
         path.push(suffix);
         PathBuf::from(path)
     };
-    let all = [beside(""), beside("-wal"), beside("-shm"), paths.key_file.clone()];
+    let all = [
+        beside(""),
+        beside("-wal"),
+        beside("-shm"),
+        paths.key_file.clone(),
+    ];
     all.iter().filter_map(|path| private_file(path)).collect()
 }
 
@@ -172,7 +211,12 @@ fn private_file(path: &Path) -> Option<Check> {
     let metadata = fs::symlink_metadata(path).ok()?;
     if metadata.is_symlink() {
         let remedy = "give the path of the file itself";
-        return Some(Check::not(State::Fail, what, format!("{shown} is a symbolic link"), remedy));
+        return Some(Check::not(
+            State::Fail,
+            what,
+            format!("{shown} is a symbolic link"),
+            remedy,
+        ));
     }
     let mode = metadata.mode() & 0o777;
     if !is_mine(&metadata) {
@@ -182,7 +226,12 @@ fn private_file(path: &Path) -> Option<Check> {
     }
     if metadata.is_file() && mode & 0o077 != 0 {
         let found = format!("{shown} can be opened by others (mode {mode:03o})");
-        return Some(Check::not(State::Fail, what, found, format!("chmod 600 {shown}")));
+        return Some(Check::not(
+            State::Fail,
+            what,
+            found,
+            format!("chmod 600 {shown}"),
+        ));
     }
     None
 }
@@ -195,7 +244,10 @@ fn is_mine(metadata: &fs::Metadata) -> bool {
 fn key(paths: &Paths) -> Check {
     let file = paths.key_file.display();
     if let KeyFrom::Passphrase(passphrase) = &paths.key_from {
-        return Check::ok("key", format!("a passphrase, from {}", passphrase.display()));
+        return Check::ok(
+            "key",
+            format!("a passphrase, from {}", passphrase.display()),
+        );
     }
     if unlock::is_there(&paths.key_file) {
         return match leyden::Key::from_file(&paths.key_file) {
@@ -207,7 +259,10 @@ fn key(paths: &Paths) -> Check {
         };
     }
     if !unlock::is_there(&paths.store) {
-        return Check::ok("key", format!("{file} is not there yet; the first secret makes it"));
+        return Check::ok(
+            "key",
+            format!("{file} is not there yet; the first secret makes it"),
+        );
     }
     Check::not(
         State::Warn,
@@ -224,7 +279,10 @@ fn rollback_record(paths: &Paths) -> Check {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let records = entries.filter(|entry| is_record(entry.path())).count();
     if records > 0 || !unlock::is_there(&paths.store) {
-        return Check::ok("rollback record", format!("{records} in {}", folder.display()));
+        return Check::ok(
+            "rollback record",
+            format!("{records} in {}", folder.display()),
+        );
     }
     Check::not(
         State::Warn,
@@ -248,6 +306,10 @@ fn store(paths: &Paths) -> Check {
                 verified.secrets, verified.versions, verified.audit_records
             ),
         ),
+        Err(error) if matches!(error.downcast_ref(), Some(Failure::Denied(_))) => {
+            let remedy = "look again with a key, to have the store verified";
+            Check::not(State::Warn, "store", explain(&error), remedy)
+        }
         Err(error) => {
             let remedy = "do what it says; a damaged store is put right from a backup";
             Check::not(State::Fail, "store", explain(&error), remedy)
@@ -255,23 +317,28 @@ fn store(paths: &Paths) -> Check {
     }
 }
 
-fn compiled(cache: &Path) -> Check {
+fn compiled(folder: &Path) -> Check {
+    let (what, shown) = ("compile cache", folder.display());
     // Opening a cache makes its folder.
-    if !unlock::is_there(cache) {
-        return Check::ok("compiled code", "none yet");
+    if !unlock::is_there(folder) {
+        return Check::ok(
+            what,
+            format!("{shown} is not there yet; it is made when needed"),
+        );
     }
-    match Cache::open(cache) {
+    match Cache::open(folder) {
         Ok(cache) => {
             let report = cache.report();
             let size = ByteSize::b(report.bytes);
-            Check::ok("compiled code", format!("{} components, {size}", report.entries))
+            Check::ok(
+                what,
+                format!("{shown}: {} components, {size}", report.entries),
+            )
         }
-        Err(error) => Check::not(
-            State::Fail,
-            "compiled code",
-            explain(&error.into()),
-            format!("mend that, or remove {}: it is made anew", cache.display()),
-        ),
+        Err(error) => {
+            let remedy = format!("mend that, or remove {shown}, which is made anew");
+            Check::not(State::Fail, what, explain(&error.into()), remedy)
+        }
     }
 }
 
@@ -296,7 +363,10 @@ mod tests {
         assert_eq!(judged(0o700), State::Ok);
         assert_eq!(judged(0o755), State::Warn);
         assert_eq!(judged(0o770), State::Fail);
-        assert_eq!(super::folder("x", &folder.path().join("none")).state, State::Ok);
+        assert_eq!(
+            super::folder("x", &folder.path().join("none")).state,
+            State::Ok
+        );
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         assert_eq!(super::folder("x", &file).state, State::Fail);
@@ -313,7 +383,10 @@ mod tests {
         chmod(&file, 0o640);
         let check = private_file(&file).unwrap();
         assert_eq!(check.state, State::Fail);
-        assert_eq!(check.remedy.unwrap(), format!("chmod 600 {}", file.display()));
+        assert_eq!(
+            check.remedy.unwrap(),
+            format!("chmod 600 {}", file.display())
+        );
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&file, &link).unwrap();
         assert!(private_file(&link).unwrap().found.contains("symbolic link"));

@@ -53,7 +53,10 @@ enum Chunk<'a> {
 
 impl<W: Write + Send + 'static> Events<W> {
     pub(crate) fn new(to: W) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Writer { to, pending: Default::default() })))
+        Arc::new(Self(Mutex::new(Writer {
+            to,
+            pending: Default::default(),
+        })))
     }
 
     /// Where the app writes, so that it becomes events.
@@ -71,12 +74,20 @@ impl<W: Write + Send + 'static> Events<W> {
     /// The app ended, and the command ends with this status.
     pub(crate) fn ended(&self, ending: &Ending, status: u8) -> io::Result<()> {
         let reason = (!matches!(ending, Ending::Exited(_))).then(|| ending.to_string());
-        self.end(&Event::Ended { ending: word(ending), status, reason })
+        self.end(&Event::Ended {
+            ending: word(ending),
+            status,
+            reason,
+        })
     }
 
     /// A signal ended it.
     pub(crate) fn signalled(&self, status: u8) -> io::Result<()> {
-        self.end(&Event::Ended { ending: "signal", status, reason: None })
+        self.end(&Event::Ended {
+            ending: "signal",
+            status,
+            reason: None,
+        })
     }
 
     fn end(&self, event: &Event<'_>) -> io::Result<()> {
@@ -169,12 +180,16 @@ mod tests {
     fn events(writes: &[Vec<u8>]) -> Vec<Value> {
         let events = Events::new(Vec::new());
         for write in writes {
-            events.with(|writer| writer.written(Stream::Stdout, write)).unwrap();
+            events
+                .with(|writer| writer.written(Stream::Stdout, write))
+                .unwrap();
         }
         events.ended(&Ending::Exited(3), 3).unwrap();
         events.with(|writer| {
             let lines = std::str::from_utf8(&writer.to).unwrap().lines();
-            lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+            lines
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect()
         })
     }
 
@@ -192,7 +207,10 @@ mod tests {
         let events = events(&[first, second]);
         assert_eq!(events[0], json!({ "event": "stdout", "text": "a" }));
         assert_eq!(events[1], json!({ "event": "stdout", "text": "äb" }));
-        assert_eq!(events[2], json!({ "event": "ended", "ending": "exited", "status": 3 }));
+        assert_eq!(
+            events[2],
+            json!({ "event": "ended", "ending": "exited", "status": 3 })
+        );
     }
 
     #[test]

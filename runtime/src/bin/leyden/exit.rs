@@ -9,8 +9,8 @@ use leyden::secrets::StoreError;
 use crate::report::printable;
 
 pub(crate) const DONE: u8 = 0;
-/// `leyden doctor` found something that must be mended.
-pub(crate) const UNHEALTHY: u8 = 1;
+/// `leyden doctor` found something that must be mended, or somebody said no.
+pub(crate) const NO: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// `EX_NOPERM` of sysexits(3).
 pub(crate) const DENIED: u8 = 77;
@@ -32,6 +32,7 @@ pub(crate) const TERMINATED: u8 = 143;
 pub(crate) const HELP: &str = "\
 Exit status:
   of the app  its own, where it ended by itself
+  1           `leyden doctor` found something to mend, or a question was answered with no
   2           what was typed is wrong: an option, a name, a binding, a folder
   77          a secret may not be had: no store or key, a wrong key, a binding that was refused,
               a damaged or rolled-back store, a request of the app that nobody allowed
@@ -52,6 +53,9 @@ pub(crate) enum Failure {
     /// A secret may not be had.
     #[error("{0}")]
     Denied(String),
+    /// Somebody answered a question with no.
+    #[error("{0}")]
+    Declined(&'static str),
     /// Somebody pressed Ctrl-C at a question.
     #[error("interrupted")]
     Interrupted,
@@ -71,6 +75,7 @@ pub(crate) fn status_of(error: &anyhow::Error) -> u8 {
         return match failure {
             Failure::Usage(_) => USAGE,
             Failure::Denied(_) => DENIED,
+            Failure::Declined(_) => NO,
             Failure::Interrupted => INTERRUPTED,
             Failure::OutputClosed => OUTPUT_CLOSED,
         };
@@ -202,8 +207,15 @@ mod tests {
 
     #[test]
     fn guests_statuses_keep_their_low_bits_and_failures_stay_failures() {
-        for (status, seen) in [(0, 0), (1, 1), (255, 255), (256, 1), (257, 1), (-1, 255), (512, 1)]
-        {
+        for (status, seen) in [
+            (0, 0),
+            (1, 1),
+            (255, 255),
+            (256, 1),
+            (257, 1),
+            (-1, 255),
+            (512, 1),
+        ] {
             assert_eq!(of_guest(status), seen, "{status}");
         }
     }
@@ -230,15 +242,28 @@ mod tests {
             (usage("x"), 2),
             (Failure::Denied(String::new()).into(), 77),
             (StoreError::MissingStore { path: path() }.into(), 77),
-            (leyden::Error::Store(StoreError::WrongKey { path: path() }).into(), 77),
+            (
+                leyden::Error::Store(StoreError::WrongKey { path: path() }).into(),
+                77,
+            ),
             (StoreError::TooLarge { limit: 1 }.into(), 2),
             (StoreError::Busy { path: path() }.into(), 125),
             (leyden::Error::NoStore(1).into(), 77),
             (not_runnable().into(), 126),
             (leyden::Error::Engine(not_runnable()).into(), 126),
-            (leyden::App::from_path("/not/there").unwrap_err().into(), 127),
+            (
+                leyden::App::from_path("/not/there").unwrap_err().into(),
+                127,
+            ),
             (leyden::App::from_path("/").unwrap_err().into(), 126),
-            ("A-B=c".parse::<leyden::app::Scoped<leyden::app::EnvEntry>>().map_err(AppError::from).unwrap_err().into(), 2),
+            (
+                "A-B=c"
+                    .parse::<leyden::app::Scoped<leyden::app::EnvEntry>>()
+                    .map_err(AppError::from)
+                    .unwrap_err()
+                    .into(),
+                2,
+            ),
             (anyhow::anyhow!("other"), 125),
         ];
         for (error, status) in errors {

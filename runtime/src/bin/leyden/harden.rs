@@ -8,7 +8,10 @@ use rustix::process::{Resource, Rlimit};
 /// Makes this process leave no core dump and refuse to be traced by other processes of the user.
 pub(crate) fn process() {
     // Lowering a limit is always allowed; `leyden doctor` tells if any of this had no effect.
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
     let _ = rustix::process::setrlimit(Resource::Core, none);
     #[cfg(target_os = "linux")]
     {

@@ -31,9 +31,17 @@ fn list(report: &Report, paths: &Paths) -> anyhow::Result<()> {
     }
     let row = |slot: &SlotInfo| {
         let current = if slot.current { "yes" } else { "" };
-        [cell(&slot.label), cell(kind(slot)), cell(time(slot.created)), cell(current)]
+        [
+            cell(&slot.label),
+            cell(kind(slot)),
+            cell(time(slot.created)),
+            cell(current),
+        ]
     };
-    report::table(["LABEL", "KIND", "CREATED", "OPENED THIS"], slots.iter().map(row))
+    report::table(
+        ["LABEL", "KIND", "CREATED", "OPENED THIS"],
+        slots.iter().map(row),
+    )
 }
 
 fn kind(slot: &SlotInfo) -> String {
@@ -50,12 +58,7 @@ fn kind(slot: &SlotInfo) -> String {
 }
 
 /// Adds a slot with a new key file at that path, or with a passphrase.
-fn add(
-    label: &str,
-    key_file: Option<&Path>,
-    report: &Report,
-    paths: &Paths,
-) -> anyhow::Result<()> {
+fn add(label: &str, key_file: Option<&Path>, report: &Report, paths: &Paths) -> anyhow::Result<()> {
     let store = unlock::open(paths)?;
     match key_file {
         Some(path) => {
@@ -64,7 +67,10 @@ fn add(
             key.write_new(path)?;
             if let Err(error) = store.add_slot(label, &key) {
                 let kept = std::fs::remove_file(path).err().map(|removing| {
-                    format!("{} opens nothing and could not be removed: {removing}", path.display())
+                    format!(
+                        "{} opens nothing and could not be removed: {removing}",
+                        path.display()
+                    )
                 });
                 return Err(match kept {
                     Some(kept) => anyhow::Error::new(error).context(kept),
@@ -95,7 +101,6 @@ fn export(to: Option<&Path>, yes: bool, paths: &Paths) -> anyhow::Result<()> {
     if let Some(path) = to.filter(|path| unlock::is_there(path)) {
         return Err(usage(format!("there is a file {} already", path.display())));
     }
-    let store = unlock::open(paths)?;
     if !unlock::is_there(&paths.key_file) {
         return Err(usage(format!(
             "there is no key file at {} to copy; name it with --key-file, or make a new one with \
@@ -103,6 +108,7 @@ fn export(to: Option<&Path>, yes: bool, paths: &Paths) -> anyhow::Result<()> {
             paths.key_file.display()
         )));
     }
+    let store = unlock::open(paths)?;
     let key = Key::from_file(&paths.key_file)?;
     let text = store.export_key(&key)?;
     match to {

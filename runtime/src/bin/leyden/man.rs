@@ -16,19 +16,26 @@ fn page(words: &[String]) -> anyhow::Result<Vec<u8>> {
     let mut command = &whole;
     for word in words {
         let Some(found) = command.find_subcommand(word) else {
-            let known: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+            let known: Vec<_> = command
+                .get_subcommands()
+                .map(clap::Command::get_name)
+                .collect();
             let command = command.get_bin_name().unwrap_or("leyden");
             let hint = match (nearest(word, known.iter().copied()), known.as_slice()) {
                 (Some(near), _) => format!("; did you mean `{near}`?"),
                 (None, []) => ", which has none".to_owned(),
                 (None, known) => format!("; there are {}", known.join(", ")),
             };
-            return Err(usage(format!("`{word}` is no command of `{command}`{hint}")));
+            return Err(usage(format!(
+                "`{word}` is no command of `{command}`{hint}"
+            )));
         };
         command = found;
     }
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    clap_mangen::Man::new(command.clone())
+        .source(concat!("leyden ", env!("CARGO_PKG_VERSION")))
+        .render(&mut page)?;
     Ok(page)
 }
 

@@ -71,7 +71,9 @@ impl Paths {
             cache: own(xdg.cache_dir()),
         };
         Ok(Self::resolve(options, folders, |name| {
-            std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
         }))
     }
 
@@ -116,9 +118,15 @@ impl Paths {
 
     /// What no app may see through a folder that is given to it, whether it is there or not.
     pub(crate) fn protected(&self) -> Vec<PathBuf> {
-        let Folders { data, config, state, cache } = &self.folders;
-        let mut paths: Vec<_> =
-            [&self.store, &self.key_file, data, config, state, cache].map(PathBuf::clone).into();
+        let Folders {
+            data,
+            config,
+            state,
+            cache,
+        } = &self.folders;
+        let mut paths: Vec<_> = [&self.store, &self.key_file, data, config, state, cache]
+            .map(PathBuf::clone)
+            .into();
         if let KeyFrom::Passphrase(file) = &self.key_from {
             paths.push(file.clone());
         }
@@ -145,7 +153,10 @@ mod tests {
             cache: "/h/cache/leyden".into(),
         };
         Paths::resolve(&options, folders, |name| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| value.into())
         })
     }
 
@@ -168,16 +179,24 @@ mod tests {
 
     #[test]
     fn a_passphrase_file_is_stronger_than_a_key_files_variable_only() {
-        let variables = [("LEYDEN_PASSPHRASE_FILE", "/e/pass"), ("LEYDEN_KEY_FILE", "/e/key")];
+        let variables = [
+            ("LEYDEN_PASSPHRASE_FILE", "/e/pass"),
+            ("LEYDEN_KEY_FILE", "/e/key"),
+        ];
         let passphrase = resolve(None, None, &variables);
         assert_eq!(passphrase.key_from, KeyFrom::Passphrase("/e/pass".into()));
-        assert_eq!(resolve(None, Some("/o/key"), &variables).key_from, KeyFrom::Option);
+        assert_eq!(
+            resolve(None, Some("/o/key"), &variables).key_from,
+            KeyFrom::Option
+        );
     }
 
     #[test]
     fn all_that_could_show_a_secret_is_protected() {
-        let variables =
-            [("LEYDEN_PASSPHRASE_FILE", "/e/pass"), ("LEYDEN_NEW_PASSPHRASE_FILE", "/e/new")];
+        let variables = [
+            ("LEYDEN_PASSPHRASE_FILE", "/e/pass"),
+            ("LEYDEN_NEW_PASSPHRASE_FILE", "/e/new"),
+        ];
         let protected = resolve(Some("/o/store"), None, &variables).protected();
         for path in [
             "/o/store",

@@ -1,6 +1,7 @@
-//! Questions on the terminal itself: passphrases, values, yes or no. Never through standard input.
+//! Questions: passphrases and values, on the terminal itself and never through standard input, and
+//! yes or no.
 
-use std::io;
+use std::io::{self, BufRead as _, Write as _};
 
 use leyden::secrets::SecretValue;
 use zeroize::Zeroizing;
@@ -18,7 +19,9 @@ pub(crate) fn hidden(question: &str) -> anyhow::Result<Zeroizing<String>> {
     match typed {
         Ok(typed) => Ok(Zeroizing::new(typed)),
         Err(error) => Err(match error.kind() {
-            io::ErrorKind::Interrupted | io::ErrorKind::UnexpectedEof => Failure::Interrupted.into(),
+            io::ErrorKind::Interrupted | io::ErrorKind::UnexpectedEof => {
+                Failure::Interrupted.into()
+            }
             _ => NoTerminal(error).into(),
         }),
     }
@@ -34,14 +37,18 @@ fn hidden_twice(what: &str) -> anyhow::Result<Zeroizing<String>> {
     let first = hidden(&format!("{what}: "))?;
     let second = hidden(&format!("{what}, again: "))?;
     if *first != *second {
-        return Err(usage("the two entries differ, so nothing was stored; try again"));
+        return Err(usage(
+            "the two entries differ, so nothing was stored; try again",
+        ));
     }
     Ok(first)
 }
 
 /// Asks for a secret's value.
 pub(crate) fn value(name: &str) -> anyhow::Result<SecretValue> {
-    Ok(SecretValue::from_text(hidden_twice(&format!("Value of {name}"))?)?)
+    Ok(SecretValue::from_text(hidden_twice(&format!(
+        "Value of {name}"
+    ))?)?)
 }
 
 /// Asks for a new passphrase.
@@ -51,12 +58,13 @@ pub(crate) fn new_passphrase() -> anyhow::Result<Zeroizing<String>> {
 
 /// Asks a question that only `y` or `yes` affirms.
 pub(crate) fn confirm(question: &str) -> anyhow::Result<bool> {
-    use std::io::{BufRead as _, Write as _};
-
     let mut stderr = io::stderr().lock();
     write!(stderr, "{} [y/N] ", crate::report::printable(question))?;
     stderr.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
 }

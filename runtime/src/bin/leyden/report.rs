@@ -23,7 +23,9 @@ pub(crate) enum Format {
 /// [`Failure::OutputClosed`].
 pub(crate) fn print(bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(bytes.as_ref()).and_then(|()| stdout.flush());
+    let written = stdout
+        .write_all(bytes.as_ref())
+        .and_then(|()| stdout.flush());
     written.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::OutputClosed.into(),
         _ => anyhow::Error::new(error).context("cannot write to standard output"),
@@ -45,6 +47,9 @@ pub(crate) fn styled() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
+/// The narrowest terminal, in characters, that tables are fitted to.
+const MIN_WIDTH: u16 = 60;
+
 /// A table for people: columns without lines, so that tools of the shell can cut it, too.
 pub(crate) fn table<const N: usize>(
     header: [&str; N],
@@ -52,7 +57,8 @@ pub(crate) fn table<const N: usize>(
 ) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    if io::stdout().is_terminal() {
+    // A terminal too narrow for columns, or of unknown size (0), wraps lines by itself.
+    if io::stdout().is_terminal() && table.width().is_some_and(|width| width >= MIN_WIDTH) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     if !styled() {

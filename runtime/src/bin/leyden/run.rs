@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use leyden::app::{AppError, Binding, BindingError, DirRule, EnvEntry, HostRule, Scoped, SecretBinding};
+use leyden::app::{
+    AppError, Binding, BindingError, DirRule, EnvEntry, HostRule, Scoped, SecretBinding,
+};
 use leyden::sandbox::{self, Cache};
 use leyden::{App, Bound, Ending, Host, Input, Output};
 
@@ -66,7 +68,13 @@ pub(crate) fn app(
 
 /// What the command line gives the app, in the order of its options' kinds.
 fn bindings(arguments: &RunApp) -> anyhow::Result<Vec<Binding>> {
-    let RunApp { env, secret, dir, allow_host, .. } = arguments;
+    let RunApp {
+        env,
+        secret,
+        dir,
+        allow_host,
+        ..
+    } = arguments;
     let mut bindings = read::<EnvEntry>("--env", env)?;
     bindings.extend(read::<SecretBinding>("--secret", secret)?);
     bindings.extend(read::<DirRule>("--dir", dir)?);
@@ -85,7 +93,11 @@ where
         let scoped = text.parse::<Scoped<T>>().map_err(AppError::from)?;
         Ok(scoped.into())
     };
-    typed.iter().map(read).collect::<anyhow::Result<_>>().context(option)
+    typed
+        .iter()
+        .map(read)
+        .collect::<anyhow::Result<_>>()
+        .context(option)
 }
 
 /// The guest's arguments, which WASI wants as UTF-8.
@@ -122,7 +134,9 @@ fn describe(arguments: &RunApp, bindings: Vec<Binding>) -> anyhow::Result<App> {
 fn host(app: &App, paths: &Paths) -> anyhow::Result<Host> {
     let plan = app.plan()?;
     let works = plan.works.values().map(|work| &work.component);
-    let binds = std::iter::once(&plan.flow).chain(works).any(|one| !one.secrets.is_empty());
+    let binds = std::iter::once(&plan.flow)
+        .chain(works)
+        .any(|one| !one.secrets.is_empty());
     let mut builder = Host::builder().on_demand();
     for path in paths.protected() {
         builder = builder.protect(path);
@@ -131,7 +145,9 @@ fn host(app: &App, paths: &Paths) -> anyhow::Result<Host> {
     match Cache::open(cache) {
         Ok(_) => builder = builder.cache(cache),
         // Compiling anew costs time and nothing else.
-        Err(error) => say(&format!("warning: {error}; the app is compiled for this run alone")),
+        Err(error) => say(&format!(
+            "warning: {error}; the app is compiled for this run alone"
+        )),
     }
     if binds {
         builder = builder.secrets(unlock::open(paths)?);
@@ -155,7 +171,12 @@ async fn bind_and_run(
     if let Some(events) = events {
         told(events.started(bound.name(), bound.world()))?;
     }
-    let input = Input { arguments, stdin: sandbox::Input::Inherit, stdout, stderr };
+    let input = Input {
+        arguments,
+        stdin: sandbox::Input::Inherit,
+        stdout,
+        stderr,
+    };
     let ending = bound.run(input).await?.ending;
     let status = exit::of_ending(&ending);
     if let Some(events) = events {
@@ -226,7 +247,10 @@ mod tests {
     fn what_is_not_utf8_is_a_usage_error() {
         let odd = [OsString::from_vec(b"A=\xffhunter2".to_vec())];
         let error = read::<EnvEntry>("--env", &odd).unwrap_err();
-        assert_eq!((exit::status_of(&error), exit::explain(&error)), (2, "--env: it is not UTF-8".into()));
+        assert_eq!(
+            (exit::status_of(&error), exit::explain(&error)),
+            (2, "--env: it is not UTF-8".into())
+        );
         let error = texts(&odd).unwrap_err();
         assert_eq!(exit::explain(&error), "argument 1 after `--` is not UTF-8");
     }

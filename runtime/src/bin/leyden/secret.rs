@@ -34,12 +34,18 @@ fn create(new: &NewValue, paths: &Paths) -> anyhow::Result<()> {
     let name = checked_name(new)?;
     // Whoever has a store is told that a name is taken before typing a value; whoever has none
     // gets one only once there is a value to keep.
-    let store = unlock::is_there(&paths.store).then(|| unlock::open_or_make(paths)).transpose()?;
+    let store = unlock::is_there(&paths.store)
+        .then(|| unlock::open_or_make(paths))
+        .transpose()?;
     if let Some(store) = &store {
         match store.show(&name) {
             Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
-            Ok(SecretInfo { name, state: SecretState::Active, .. }) => {
+            Ok(SecretInfo {
+                name,
+                state: SecretState::Active,
+                ..
+            }) => {
                 return Err(StoreError::Exists { name }.into());
             }
             Ok(SecretInfo { name, .. }) => return Err(StoreError::Deleted { name }.into()),
@@ -54,7 +60,12 @@ fn create(new: &NewValue, paths: &Paths) -> anyhow::Result<()> {
 fn set(new: &NewValue, paths: &Paths) -> anyhow::Result<()> {
     let name = checked_name(new)?;
     let store = unlock::open(paths)?;
-    if let SecretInfo { name, state: SecretState::Deleted { .. }, .. } = store.show(&name)? {
+    if let SecretInfo {
+        name,
+        state: SecretState::Deleted { .. },
+        ..
+    } = store.show(&name)?
+    {
         return Err(StoreError::Deleted { name }.into());
     }
     let version = store.set_secret(&name, value(new)?)?;
@@ -130,12 +141,13 @@ fn delete(name: &SecretName, yes: bool, report: &Report, paths: &Paths) -> anyho
     }
     if !yes {
         if !io::stdin().is_terminal() {
-            return Err(usage("deleting a secret asks first; say --yes where nobody can answer"));
+            return Err(usage(
+                "deleting a secret asks first; say --yes where nobody can answer",
+            ));
         }
         let question = format!("Delete {}? No app can bind it any more.", secret.name);
         if !prompt::confirm(&question)? {
-            say("nothing was deleted");
-            return Err(Failure::Interrupted.into());
+            return Err(Failure::Declined("nothing was deleted").into());
         }
     }
     store.delete(name)?;
@@ -154,11 +166,16 @@ fn state(secret: &SecretInfo) -> &'static str {
 }
 
 fn newest(secret: &SecretInfo) -> String {
-    secret.versions.last().map_or_else(String::new, |version| version.version.to_string())
+    secret
+        .versions
+        .last()
+        .map_or_else(String::new, |version| version.version.to_string())
 }
 
 fn read_name(typed: &str) -> anyhow::Result<SecretName> {
-    typed.parse().map_err(|error: leyden::app::NameError| usage(error.to_string()))
+    typed
+        .parse()
+        .map_err(|error: leyden::app::NameError| usage(error.to_string()))
 }
 
 fn checked_name(new: &NewValue) -> anyhow::Result<SecretName> {
@@ -182,7 +199,10 @@ fn value(new: &NewValue) -> anyhow::Result<SecretValue> {
         return asked(&new.name);
     } else {
         // Not through std's buffered standard input, which would keep a copy.
-        let stdin = io::stdin().as_fd().try_clone_to_owned().context("cannot read stdin")?;
+        let stdin = io::stdin()
+            .as_fd()
+            .try_clone_to_owned()
+            .context("cannot read stdin")?;
         SecretValue::read_from(File::from(stdin))?
     };
     let trimmed = without_line_end(value.expose());
@@ -235,7 +255,11 @@ mod tests {
             ("\n", ""),
             ("\na", "\na"),
         ] {
-            assert_eq!(without_line_end(value.as_bytes()), trimmed.as_bytes(), "{value:?}");
+            assert_eq!(
+                without_line_end(value.as_bytes()),
+                trimmed.as_bytes(),
+                "{value:?}"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM: a thread of its own, so that they work whatever the others wait for.
 //!
 //! A prompt reads the terminal in raw mode and must put it back; a guest must be stopped. Anything
-//! else just ends. A second signal always ends the process at once.
+//! else just ends. A second signal ends the process at once.
 
 use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -21,8 +21,8 @@ enum Listener {
 
 static LISTENER: Mutex<Listener> = Mutex::new(Listener::Nobody);
 
-/// How long a prompt has to put the terminal back.
-const GRACE: Duration = Duration::from_millis(200);
+/// How long whoever is told has to end the process.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// The exit status of the first signal from now on.
 ///
@@ -46,7 +46,10 @@ pub(crate) fn during_prompt<T>(ask: impl FnOnce() -> io::Result<T>) -> io::Resul
 }
 
 fn replace(listener: Listener) -> Listener {
-    std::mem::replace(&mut LISTENER.lock().unwrap_or_else(PoisonError::into_inner), listener)
+    std::mem::replace(
+        &mut LISTENER.lock().unwrap_or_else(PoisonError::into_inner),
+        listener,
+    )
 }
 
 /// Starts the thread, once; the handlers stand when this returns.
@@ -55,29 +58,35 @@ fn watch() -> io::Result<()> {
     if STARTED.get().is_some() {
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let (mut interrupt, mut terminate) = {
         let _inside = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
     };
     let wait = async move {
-        loop {
-            let status = tokio::select! {
+        let mut next = async || {
+            tokio::select! {
                 _ = interrupt.recv() => INTERRUPTED,
                 _ = terminate.recv() => TERMINATED,
-            };
-            match replace(Listener::Nobody) {
-                Listener::Run(sender) => {
-                    if sender.send(status).is_ok() {
-                        continue;
-                    }
-                }
-                // The prompt sees Ctrl-C as well, and ends the process; if it does not, we do.
-                Listener::Prompt if status == INTERRUPTED => std::thread::sleep(GRACE),
-                _ => {}
             }
-            std::process::exit(status.into());
+        };
+        let status = next().await;
+        let answered = match replace(Listener::Nobody) {
+            Listener::Run(sender) => sender.send(status).is_ok(),
+            // The prompt itself reads Ctrl-C as well.
+            Listener::Prompt => status == INTERRUPTED,
+            Listener::Nobody => false,
+        };
+        if answered {
+            // Whoever was told ends the process, unless it is held up by something.
+            let _ = tokio::time::timeout(GRACE, next()).await;
         }
+        std::process::exit(status.into());
     };
     std::thread::Builder::new()
         .name("leyden-signals".into())

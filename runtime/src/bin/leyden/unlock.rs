@@ -26,7 +26,10 @@ const MAX_PASSPHRASE_BYTES: usize = 64 * 1024;
 pub(crate) fn open(paths: &Paths) -> anyhow::Result<SecretStore> {
     // Nobody should have to type a passphrase for a store that is not there.
     if !is_there(&paths.store) {
-        return Err(StoreError::MissingStore { path: paths.store.clone() }.into());
+        return Err(StoreError::MissingStore {
+            path: paths.store.clone(),
+        }
+        .into());
     }
     let Chosen { key, passphrase } = choose(paths)?;
     // A passphrase takes an Argon2id for each slot that is tried.
@@ -73,7 +76,9 @@ pub(crate) fn open_or_make(paths: &Paths) -> anyhow::Result<SecretStore> {
              leyden key export --to FILE"
         ));
     } else if opened.made_store {
-        say(&format!("made the secret store {store}, which the key in {key} opens"));
+        say(&format!(
+            "made the secret store {store}, which the key in {key} opens"
+        ));
     }
     Ok(opened.store)
 }
@@ -98,13 +103,24 @@ struct Chosen {
 fn choose(paths: &Paths) -> anyhow::Result<Chosen> {
     match &paths.key_from {
         KeyFrom::Passphrase(file) => {
-            return Ok(Chosen { key: passphrase_key(file)?, passphrase: true });
+            return Ok(Chosen {
+                key: passphrase_key(file)?,
+                passphrase: true,
+            });
         }
         KeyFrom::Default if !is_there(&paths.key_file) => {}
-        _ => return Ok(Chosen { key: Key::from_file(&paths.key_file)?, passphrase: false }),
+        _ => {
+            return Ok(Chosen {
+                key: Key::from_file(&paths.key_file)?,
+                passphrase: false,
+            });
+        }
     }
     match prompt::hidden(&format!("Passphrase for {}: ", paths.store.display())) {
-        Ok(typed) => Ok(Chosen { key: Key::from_passphrase(typed), passphrase: true }),
+        Ok(typed) => Ok(Chosen {
+            key: Key::from_passphrase(typed),
+            passphrase: true,
+        }),
         Err(error) if error.is::<NoTerminal>() => Err(Failure::Denied(format!(
             "nothing opens {}: there is no key file at {}, LEYDEN_PASSPHRASE_FILE is not set, and \
              there is no terminal to ask for a passphrase on; give the key with --key-file FILE",
@@ -148,7 +164,9 @@ fn passphrase_key(file: &Path) -> anyhow::Result<Key> {
     }
     let text = std::str::from_utf8(&bytes).map_err(|_| denied("is not UTF-8"))?;
     // Editors and `echo` end a file with a line end, which nobody can type into a prompt.
-    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+    let text = text
+        .strip_suffix('\n')
+        .map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     if text.is_empty() {
         return Err(denied("is empty").into());
     }
@@ -158,7 +176,9 @@ fn passphrase_key(file: &Path) -> anyhow::Result<Key> {
 /// Reads a file, or an inherited descriptor, that others must not be able to read.
 fn read_private(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let mut options = File::options();
-    let descriptor = ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.starts_with(folder));
+    let descriptor = ["/dev/fd", "/proc/self/fd"]
+        .iter()
+        .any(|folder| path.starts_with(folder));
     if !descriptor {
         // Opening a FIFO would wait for a writer.
         options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
@@ -178,6 +198,8 @@ fn read_private(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
         );
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE_BYTES + 1));
-    file.take(MAX_PASSPHRASE_BYTES as u64 + 1).read_to_end(&mut bytes).context("cannot be read")?;
+    file.take(MAX_PASSPHRASE_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .context("cannot be read")?;
     Ok(bytes)
 }
