@@ -1,0 +1,12 @@
+//! Bytes given as APP: recognised, or refused.
+#![no_main]
+
+use leyden::App;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(app) = App::from_bytes("app", bytes) {
+        let _ = app.digest();
+        let _ = app.plan();
+    }
+});

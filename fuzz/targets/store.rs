@@ -1,0 +1,54 @@
+//! A store that was changed at some places: opened and read without a panic, or refused.
+#![no_main]
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::{fs, process};
+
+use leyden::secrets::StoreOptions;
+use leyden::{Key, SecretValue};
+use libfuzzer_sys::fuzz_target;
+
+struct Made {
+    folder: PathBuf,
+    bytes: Vec<u8>,
+}
+
+static MADE: LazyLock<Made> = LazyLock::new(|| {
+    let folder = std::env::temp_dir().join(format!("leyden-fuzz-{}", process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let key = folder.join("key");
+    Key::generate().unwrap().write_new(&key).unwrap();
+    let store = StoreOptions::new()
+        .state_dir(folder.join("state"))
+        .create(folder.join("store.db"), Key::from_file(&key).unwrap())
+        .unwrap();
+    for name in ["a", "b", "c"] {
+        let value = SecretValue::new(name.into()).unwrap();
+        store.create_secret(&name.parse().unwrap(), value).unwrap();
+    }
+    drop(store);
+    let mut bytes = fs::read(folder.join("store.db")).unwrap();
+    bytes.extend(fs::read(folder.join("store.db-wal")).unwrap_or_default());
+    Made { folder, bytes }
+});
+
+// Each three bytes change one byte of the store, and of its log where one is.
+fuzz_target!(|changes: &[u8]| {
+    let mut bytes = MADE.bytes.clone();
+    for change in changes.chunks_exact(3) {
+        let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % bytes.len();
+        bytes[at] ^= change[2];
+    }
+    let store = MADE.folder.join("changed.db");
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(MADE.folder.join(format!("changed.db{ending}")));
+    }
+    fs::write(&store, bytes).unwrap();
+    let key = Key::from_file(MADE.folder.join("key")).unwrap();
+    let options = StoreOptions::new().state_dir(MADE.folder.join("state-of-changed"));
+    if let Ok(store) = options.open(&store, key) {
+        let _ = store.list();
+        let _ = store.verify();
+    }
+});
