@@ -14,6 +14,7 @@ mod support;
 mod at_rest;
 mod bindings;
 mod conformance;
+mod embedding;
 mod environment;
 mod examples;
 mod files;

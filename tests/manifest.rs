@@ -77,6 +77,34 @@ fn a_bad_manifest_is_told_with_its_place() {
 }
 
 #[test]
+fn g3_a_works_bad_secret_refuses_the_whole_app() {
+    let home = Home::with_my_secret();
+    let folder = app(
+        &home,
+        "[flow]\ncomponent = \"flow.wasm\"\n[works.train]\ncomponent = \"flow.wasm\"\n",
+    );
+    let ran = home
+        .run_app(
+            &folder,
+            &["--secret", "A=my-secret", "--secret", "train:B=absent"],
+        )
+        .ended_with(77)
+        .says(&["train", "absent"]);
+    assert_eq!(ran.stdout, "");
+    let ran = home
+        .run_app(
+            &folder,
+            &["--secret", "A=my-secret", "--secret", "train:B=my-secret"],
+        )
+        .succeeded();
+    assert_eq!(ran.stdout.lines().next(), Some("A=some-value"));
+    assert!(!ran.stdout.contains("B="), "{ran:?}");
+    let shows_store = format!("train:{}", home.path().display());
+    home.run_app(&folder, &["--dir", &shows_store])
+        .ended_with(2);
+}
+
+#[test]
 fn limits_of_the_manifest_hold() {
     let home = Home::new();
     let folder = app(

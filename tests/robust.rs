@@ -63,6 +63,29 @@ fn an_exit_status_is_the_guests_own() {
 }
 
 #[test]
+fn all_exit_statuses_of_wasi_0_1_pass_through() {
+    let home = Home::new();
+    for (status, shown) in [
+        (0, 0),
+        (126, 126),
+        (200, 200),
+        (255, 255),
+        (-1, 255),
+        (256, 1),
+    ] {
+        let path = home.path().join("exit.wat");
+        let text = format!(
+            r#"(module
+                (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+                (memory (export "memory") 1)
+                (func (export "_start") (call $exit (i32.const {status}))))"#
+        );
+        std::fs::write(&path, text).unwrap();
+        home.run_app(&path, &[]).ended_with(shown);
+    }
+}
+
+#[test]
 fn a_guest_that_writes_for_ever_ends_when_its_reader_goes() {
     let home = Home::new();
     for name in ["probe-p1", "probe-p2"] {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::app::{App, ComponentPlan, Digest, Encoding, EnvName, Plan};
+use crate::app::{App, ComponentPlan, DEFAULT_MEMORY, Encoding, EnvName, Plan};
 use crate::sandbox::{
     Allocation, Cache, Egress, Ending, Environment, Limits, Output, Preopen, Program, Sandbox,
     Setup, World,
@@ -116,68 +117,77 @@ impl Host {
 
     fn bind_plan(&self, app: &App, plan: &Plan) -> Result<Bound, Error> {
         let flow = &plan.flow;
-        let label = |source| Error::Sandbox {
-            component: flow.source.name().to_owned(),
-            source,
-        };
-        let exact = !flow.secrets.is_empty();
+        // What is audited is the digest of what runs.
+        let exact = binds_secrets(plan);
         let program = self
             .sandbox
             .load(&flow.source, exact)
             .map_err(|error| match error {
-                Error::Engine(source) => label(source),
+                Error::Engine(source) => Error::Sandbox {
+                    component: flow.source.name().to_owned(),
+                    source,
+                },
                 other => other,
             })?;
-        let folders = flow
-            .dirs
-            .iter()
-            .map(|dir| Preopen::check(dir, &self.protected))
-            .collect::<Result<Vec<_>, _>>()?;
-        let values = self.release(app, plan, program.digest())?;
+        let folders = self.folders(flow)?;
+        for work in plan.works.values() {
+            self.folders(&work.component)?;
+        }
+        let egress = self.sandbox.egress(flow.hosts.iter().cloned().collect())?;
+        // The Flow's come first; the Works' are checked and audited with them, and wiped here.
+        let mut values = self.release(app, plan)?;
+        values.truncate(flow.secrets.len());
         Ok(Bound(Arc::new(BoundApp {
             name: plan.name.clone(),
             program,
             environment: environment(flow, values)?,
             folders,
-            egress: Arc::new(Egress::new(flow.hosts.iter().cloned().collect())),
+            egress: Arc::new(egress),
             limits: Limits {
-                memory: flow.memory.unwrap_or(sandbox::DEFAULT_MEMORY),
+                memory: flow.memory.unwrap_or(DEFAULT_MEMORY),
                 timeout: flow.timeout,
             },
         })))
     }
 
-    /// The values of a component's secrets, in the order of its plan; audited and committed.
-    fn release(
-        &self,
-        app: &App,
-        plan: &Plan,
-        component_digest: Digest,
-    ) -> Result<Vec<Released>, Error> {
-        let component = &plan.flow;
-        if component.secrets.is_empty() {
+    fn folders(&self, component: &ComponentPlan) -> Result<Vec<Preopen>, Error> {
+        let check = |dir| Preopen::check(dir, &self.protected);
+        Ok(component.dirs.iter().map(check).collect::<Result<_, _>>()?)
+    }
+
+    /// The values of all components' secrets, the Flow's first, each in the order of its plan;
+    /// audited and committed, all or none.
+    fn release(&self, app: &App, plan: &Plan) -> Result<Vec<Released>, Error> {
+        let works = plan.works.iter();
+        let works = works.map(|(name, work)| (name.as_str(), &work.component));
+        let mut wanted = Vec::new();
+        for (name, component) in [(FLOW, &plan.flow)].into_iter().chain(works) {
+            for (env, planned) in &component.secrets {
+                wanted.push(Wanted {
+                    component: name.to_owned(),
+                    // Of the very bytes that were compiled.
+                    component_digest: component.source.digest()?,
+                    env: env.clone(),
+                    secret: planned.secret.clone(),
+                });
+            }
+        }
+        if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let store = self
-            .store
-            .as_ref()
-            .ok_or(Error::NoStore(component.secrets.len()))?;
-        let wanted: Vec<Wanted> = component
-            .secrets
-            .iter()
-            .map(|(env, planned)| Wanted {
-                component: FLOW.to_owned(),
-                component_digest,
-                env: env.clone(),
-                secret: planned.secret.clone(),
-            })
-            .collect();
+        let store = self.store.as_ref().ok_or(Error::NoStore(wanted.len()))?;
         Ok(store.release(&ReleaseRequest {
             app_name: &plan.name,
             app_digest: app.digest()?,
             wanted: &wanted,
         })?)
     }
+}
+
+fn binds_secrets(plan: &Plan) -> bool {
+    let works = plan.works.values().map(|work| &work.component);
+    let mut components = works.chain([&plan.flow]);
+    components.any(|component| !component.secrets.is_empty())
 }
 
 /// The environment of a component: its plain entries and its secrets, by name.
@@ -284,6 +294,11 @@ impl Bound {
     /// The app's name: a label.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// How long a run may take; no limit if none.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.0.limits.timeout
     }
 
     /// Which version of WASI its Flow is written to.

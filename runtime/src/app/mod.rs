@@ -33,7 +33,9 @@ pub use manifest::{
     ComponentSpec, MAX_MANIFEST_BYTES, Manifest, ManifestError, ManifestProblem, RetryOn, WorkSpec,
 };
 pub use names::{EnvName, NameError, NameProblem, SecretName, WorkName};
-pub use plan::{Authority, ComponentPlan, DEFAULT_WORK_TIMEOUT, Plan, PlannedSecret, WorkPlan};
+pub use plan::{
+    Authority, ComponentPlan, DEFAULT_MEMORY, DEFAULT_WORK_TIMEOUT, Plan, PlannedSecret, WorkPlan,
+};
 pub use request::{Ask, Request, Uncovered};
 pub use scoped::Scoped;
 pub use source::{ComponentSource, FileId, MAX_COMPONENT_BYTES, SourceError};

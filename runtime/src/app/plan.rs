@@ -17,6 +17,10 @@ use super::request::{Ask, Request, Uncovered};
 use super::scoped::Scoped;
 use super::source::ComponentSource;
 
+/// How much memory a component may have if nothing is said, in bytes: 1 GiB. A manifest can ask
+/// for less; more takes the operator's word.
+pub const DEFAULT_MEMORY: u64 = 1 << 30;
+
 /// How long a Work may run if its manifest does not say.
 pub const DEFAULT_WORK_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
@@ -125,11 +129,14 @@ impl App {
         };
         let mut flow = component(None, &self.flow, &self.manifest.flow)?;
         flow.timeout = timeout.or(flow.timeout);
-        flow.memory = memory.or(flow.memory);
+        let most_memory = memory.unwrap_or_default().max(DEFAULT_MEMORY);
+        let capped = |asked: Option<u64>| asked.map(|bytes| bytes.min(most_memory));
+        flow.memory = memory.or(capped(flow.memory));
         let mut works = BTreeMap::new();
         for ((name, source), spec) in self.works.iter().zip(self.manifest.works.values()) {
             let mut component = component(Some(name), source, &spec.component)?;
             component.timeout.get_or_insert(DEFAULT_WORK_TIMEOUT);
+            component.memory = capped(component.memory);
             let (parallel, retries) = (spec.parallel, spec.retries);
             let (retry_on, cache) = (spec.retry_on, spec.cache);
             works.insert(

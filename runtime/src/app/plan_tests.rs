@@ -282,6 +282,28 @@ fn folders_and_hosts_are_the_flows_unless_a_work_is_named() {
 }
 
 #[test]
+fn a_manifest_cannot_raise_its_own_memory_limit() {
+    let asks = "memory = '20GiB'";
+    let parts = Parts {
+        flow: asks,
+        a: asks,
+        ..NOTHING
+    };
+    let memory = |plan: Plan| -> Vec<_> {
+        let components = components(&plan);
+        components
+            .iter()
+            .map(|component| component.memory)
+            .collect()
+    };
+    let gib = |number: u64| Some(number << 30);
+    let plan = parts.app().plan().unwrap();
+    assert_eq!(memory(plan), [gib(1), gib(1), None]);
+    let plan = parts.app().memory(3 << 30).plan().unwrap();
+    assert_eq!(memory(plan), [gib(3), gib(3), None]);
+}
+
+#[test]
 fn limits() {
     let parts = Parts {
         flow: "timeout = '1s'\nmemory = '1MiB'",

@@ -13,6 +13,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use rustix::fs::{Mode, OFlags};
@@ -29,6 +30,11 @@ const MAX_SIZE: u64 = 2 << 30;
 const CODE: &str = "code";
 /// Ending of the index's file names.
 const INDEX: &str = "index";
+
+/// Ending of the names of files that are being written.
+const PART: &str = "part";
+/// Age beyond which notes and half-written files are removed.
+const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A folder of compiled components.
 #[derive(Debug)]
@@ -140,7 +146,7 @@ impl Cache {
     /// a power cut.
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut file = tempfile::Builder::new()
-            .prefix(".new-")
+            .suffix(&format!(".{PART}"))
             .tempfile_in(&self.path)?;
         file.write_all(bytes)?;
         file.as_file().sync_data()?;
@@ -160,7 +166,17 @@ impl Cache {
             .collect()
     }
 
+    /// Removes what was used longest ago, and what nobody will use: notes on files that changed
+    /// since, and what a killed process left half-written.
     fn prune(&self) {
+        let is_old = |metadata: &fs::Metadata| {
+            let age = metadata.modified().map(|time| time.elapsed());
+            age.is_ok_and(|age| age.is_ok_and(|age| age > MAX_AGE))
+        };
+        let left_over = self.files(INDEX).into_iter().chain(self.files(PART));
+        for (path, _) in left_over.filter(|(_, metadata)| is_old(metadata)) {
+            let _ = fs::remove_file(path);
+        }
         let mut files = self.files(CODE);
         let mut total: u64 = files.iter().map(|(_, metadata)| metadata.len()).sum();
         files.sort_by_key(|(_, metadata)| metadata.modified().ok());

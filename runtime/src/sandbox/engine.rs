@@ -1,6 +1,6 @@
 //! The engine and its linkers: made once for each host, shared by all instances.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::{Component, Linker as ComponentLinker};
 use wasmtime::{
@@ -9,13 +9,14 @@ use wasmtime::{
 };
 use wasmtime_wasi::{p0, p1, p2, p3};
 
-use crate::app::{ComponentSource, Kind};
+use crate::app::{ComponentSource, HostRule, Kind};
 
 use super::cache::Cache;
+use super::egress::Egress;
 use super::instance::State;
 use super::program::{Compiled, Program, SandboxError, not_runnable};
 use super::ticker::Ticker;
-use super::{environment, lookup};
+use super::{environment, http, lookup};
 
 /// How memory for instances is had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +32,13 @@ pub enum Allocation {
 const STACK: usize = 2 << 20;
 /// What is kept in memory of each finished instance's slot; it is zeroed before it is kept.
 const KEEP_RESIDENT: usize = 64 << 10;
-/// Core instances, memories and tables that one component may have. Components made from
-/// Python or JavaScript hold some dozens.
-const POOLED_ITEMS: u32 = 64;
+/// What one component may have where instances are pooled. Rust's have 5 core instances and 2
+/// tables, Python's 14 and 2; both one memory.
+const CORE_INSTANCES: u32 = 64;
+const MEMORIES: u32 = 4;
+const TABLES: u32 = 16;
+/// Stacks of one instance at once: WASI 0.3 guests have one for each of their tasks.
+const STACKS: u32 = 4;
 
 /// Engine, linkers and cache; clones share them.
 #[derive(Clone)]
@@ -45,6 +50,7 @@ struct Shared {
     modules: ModuleLinker<State>,
     ticker: Ticker,
     cache: Option<Cache>,
+    tls: Mutex<Option<Arc<rustls::ClientConfig>>>,
 }
 
 impl Sandbox {
@@ -62,7 +68,27 @@ impl Sandbox {
             ticker: Ticker::new(engine.clone()),
             engine,
             cache,
+            tls: Mutex::default(),
         })))
+    }
+
+    /// A component's way out to what these rules allow. Reads the system's TLS roots when the
+    /// first such component needs them.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError::Tls`].
+    pub fn egress(&self, rules: Vec<HostRule>) -> Result<Egress, SandboxError> {
+        if rules.is_empty() {
+            return Ok(Egress::new(rules, None));
+        }
+        let mut tls = self.0.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = match &*tls {
+            Some(shared) => Arc::clone(shared),
+            None => Arc::clone(tls.insert(Arc::new(http::tls().map_err(SandboxError::Tls)?))),
+        };
+        drop(tls);
+        Ok(Egress::new(rules, Some(&shared)))
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -166,19 +192,22 @@ fn config(allocation: Allocation) -> Config {
 }
 
 fn pool(instances: u32) -> PoolingAllocationConfig {
-    let many = instances.saturating_mul(4);
+    // Each of the promised instances may use all that one component may: the totals are what one
+    // takes, that many times. Core instances and stacks cost nothing until used; memories and
+    // tables cost address space.
+    let all = |of_one: u32| instances.saturating_mul(of_one);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(many)
-        .total_memories(many)
-        .total_tables(many)
-        .total_stacks(many)
+        .total_core_instances(all(CORE_INSTANCES))
+        .total_memories(all(MEMORIES))
+        .total_tables(all(TABLES))
+        .total_stacks(all(STACKS))
         .total_gc_heaps(instances)
-        .max_core_instances_per_component(POOLED_ITEMS)
-        .max_memories_per_component(POOLED_ITEMS)
-        .max_tables_per_component(POOLED_ITEMS)
-        .max_memories_per_module(4)
-        .max_tables_per_module(16)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memories_per_module(MEMORIES)
+        .max_tables_per_module(TABLES)
         .table_elements(100_000)
         .max_core_instance_size(4 << 20)
         .max_component_instance_size(4 << 20)

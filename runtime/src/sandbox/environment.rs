@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Linker as ComponentLinker;
 use wasmtime::{Caller, Extern, Linker as ModuleLinker};
+use wasmtime_wasi::I32Exit;
 use zeroize::Zeroize;
 
 use super::instance::State;
@@ -97,15 +98,22 @@ pub(super) fn shadow_in_components(linker: &mut ComponentLinker<State>) -> wasmt
     Ok(())
 }
 
-/// Puts our `environ_get` and `environ_sizes_get` in place of the stock ones, for WASI 0.1.
+/// Puts our `environ_get`, `environ_sizes_get` and `proc_exit` in place of the stock ones, for
+/// WASI 0.1.
 pub(super) fn shadow_in_modules(linker: &mut ModuleLinker<State>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     for module in PREVIEW1_MODULES {
         linker.func_wrap(module, "environ_sizes_get", environ_sizes_get)?;
         linker.func_wrap(module, "environ_get", environ_get)?;
+        // The stock one refuses statuses from 126 on; a native program may end with them.
+        linker.func_wrap(module, "proc_exit", proc_exit)?;
     }
     linker.allow_shadowing(false);
     Ok(())
+}
+
+fn proc_exit(status: i32) -> wasmtime::Result<()> {
+    Err(I32Exit(status).into())
 }
 
 fn environ_sizes_get(mut caller: Caller<'_, State>, count_at: i32, bytes_at: i32) -> i32 {

@@ -1,14 +1,21 @@
 //! Folders that a guest may see, and those that no guest may.
 
+use std::collections::HashSet;
+use std::fs::{File, Metadata};
 use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::app::DirRule;
 
-/// A folder as a guest sees it, checked.
+/// A folder as a guest sees it, checked and open.
 #[derive(Debug, Clone)]
 pub struct Preopen {
-    pub(super) host: PathBuf,
+    /// The folder that was checked: whatever its path leads to later, this is what a guest gets.
+    folder: Arc<File>,
+    pub(super) path: PathBuf,
     pub(super) guest: String,
     pub(super) read_only: bool,
 }
@@ -50,44 +57,104 @@ pub enum FilesError {
 }
 
 impl Preopen {
-    /// Checks a folder: it must not be, contain or lie inside any of the `protected` paths, nor
-    /// show procfs or sysfs. Symbolic links are followed first, in `protected` as well.
+    /// Opens and checks a folder: it must not be, contain or lie inside any of the `protected`
+    /// paths, by whatever links and mounts, nor show procfs or sysfs.
     ///
     /// # Errors
     ///
     /// [`FilesError`], saying which of these it would show.
     pub fn check(wanted: &DirRule, protected: &[PathBuf]) -> Result<Self, FilesError> {
-        let path = || wanted.host.clone();
         let unusable = |source| FilesError::Unusable {
-            path: path(),
+            path: wanted.host.clone(),
             source,
         };
-        let host = wanted.host.canonicalize().map_err(unusable)?;
-        if !host.is_dir() {
-            return Err(unusable(io::ErrorKind::NotADirectory.into()));
-        }
+        let folder = open_folder(&wanted.host).map_err(unusable)?;
+        let real = through_descriptor(&folder)
+            .canonicalize()
+            .map_err(unusable)?;
+        let mounts = Mounts::read();
+        let seen = Seen::of(&real, &mounts);
         for protected in protected {
-            let real = canonical_as_far_as_there(protected);
-            if real.starts_with(&host) || host.starts_with(&real) {
+            if seen.shows(protected) {
                 return Err(FilesError::ShowsSecrets {
-                    path: path(),
+                    path: wanted.host.clone(),
                     protected: protected.clone(),
                 });
             }
         }
-        for mount in kernel_mounts() {
-            if mount.starts_with(&host) || host.starts_with(&mount) {
+        for mount in mounts.kernel {
+            if mount.starts_with(&real) || real.starts_with(&mount) {
                 return Err(FilesError::ShowsKernel {
-                    path: path(),
+                    path: wanted.host.clone(),
                     mount,
                 });
             }
         }
         Ok(Self {
-            host,
+            folder: Arc::new(folder),
+            path: real,
             guest: wanted.guest.clone(),
             read_only: wanted.read_only,
         })
+    }
+
+    /// A path that leads to the open folder itself.
+    pub(super) fn opened_path(&self) -> PathBuf {
+        through_descriptor(&self.folder)
+    }
+}
+
+fn open_folder(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+fn through_descriptor(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+/// A file or folder, whatever path leads to it.
+type Id = (u64, u64);
+
+fn id(metadata: &Metadata) -> Id {
+    (metadata.dev(), metadata.ino())
+}
+
+fn id_of(path: &Path) -> Option<Id> {
+    path.metadata().ok().map(|metadata| id(&metadata))
+}
+
+/// What a folder shows, by paths and, because a bind mount has another path, by identity.
+struct Seen<'a> {
+    path: &'a Path,
+    /// The folder, and what is mounted below it.
+    roots: HashSet<Id>,
+    /// The folder, and the folders that it lies in.
+    above: HashSet<Id>,
+}
+
+impl<'a> Seen<'a> {
+    fn of(path: &'a Path, mounts: &Mounts) -> Self {
+        let below = mounts.all.iter().filter(|mount| mount.starts_with(path));
+        Self {
+            path,
+            roots: below
+                .map(PathBuf::as_path)
+                .chain([path])
+                .filter_map(id_of)
+                .collect(),
+            above: path.ancestors().filter_map(id_of).collect(),
+        }
+    }
+
+    fn shows(&self, protected: &Path) -> bool {
+        let real = canonical_as_far_as_there(protected);
+        let leads_to = |path: &Path| id_of(path).is_some_and(|id| self.roots.contains(&id));
+        real.starts_with(self.path)
+            || self.path.starts_with(&real)
+            || real.ancestors().any(leads_to)
+            || id_of(&real).is_some_and(|id| self.above.contains(&id))
     }
 }
 
@@ -109,23 +176,35 @@ fn canonical_as_far_as_there(path: &Path) -> PathBuf {
     absolute
 }
 
-/// Where procfs and sysfs are mounted (proc_pid_mountinfo(5)); the usual places where the list
-/// cannot be read.
-fn kernel_mounts() -> Vec<PathBuf> {
-    let mut mounts = vec![PathBuf::from("/proc"), PathBuf::from("/sys")];
-    let list = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    mounts.extend(list.lines().filter_map(kernel_mount));
-    mounts
+/// Mount points (proc_pid_mountinfo(5)).
+struct Mounts {
+    all: Vec<PathBuf>,
+    /// Those of procfs and sysfs; their usual places where the list cannot be read.
+    kernel: Vec<PathBuf>,
 }
 
-fn kernel_mount(line: &str) -> Option<PathBuf> {
-    let (mount, kind) = line.split_once(" - ")?;
-    let kind = kind.split(' ').next()?;
-    if !matches!(kind, "proc" | "sysfs") {
-        return None;
+impl Mounts {
+    fn read() -> Self {
+        let list = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mut mounts = Self {
+            all: Vec::new(),
+            kernel: vec!["/proc".into(), "/sys".into()],
+        };
+        for (point, kind) in list.lines().filter_map(mount) {
+            if matches!(kind, "proc" | "sysfs") {
+                mounts.kernel.push(point.clone());
+            }
+            mounts.all.push(point);
+        }
+        mounts
     }
+}
+
+/// The mount point and the kind of file system in a line of mountinfo.
+fn mount(line: &str) -> Option<(PathBuf, &str)> {
+    let (mount, kind) = line.split_once(" - ")?;
     let point = mount.split(' ').nth(4)?;
-    Some(PathBuf::from(unescape(point)))
+    Some((unescape(point).into(), kind.split(' ').next()?))
 }
 
 /// Undoes mountinfo's octal escapes of space, tab, newline and backslash.
@@ -171,6 +250,46 @@ mod tests {
             check(&data, &[&link.join("data/key")]).is_err(),
             "by a link"
         );
+        let key = folder.path().join("key");
+        std::fs::write(&key, "").unwrap();
+        assert!(check(&key, &[]).is_err(), "not a folder");
+    }
+
+    #[test]
+    fn what_was_checked_is_what_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join("a"), "").unwrap();
+        std::fs::create_dir(&keys).unwrap();
+        std::fs::write(keys.join("key"), "").unwrap();
+        let checked = check(&data, &[&keys]).unwrap();
+        std::fs::rename(&data, folder.path().join("moved")).unwrap();
+        std::os::unix::fs::symlink("keys", &data).unwrap();
+        assert!(checked.opened_path().join("a").exists());
+        assert!(!checked.opened_path().join("key").exists());
+    }
+
+    #[test]
+    fn another_path_to_the_same_folder_shows_as_much() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = folder.path().join("keys");
+        std::fs::create_dir(&keys).unwrap();
+        std::fs::create_dir(keys.join("inner")).unwrap();
+        std::fs::write(keys.join("key"), "").unwrap();
+        // As a bind mount elsewhere would: another path, the same identity.
+        let seen = |roots: &[&Path], above: &[&Path]| Seen {
+            path: Path::new("/mnt"),
+            roots: roots.iter().filter_map(|path| id_of(path)).collect(),
+            above: above.iter().filter_map(|path| id_of(path)).collect(),
+        };
+        let key = keys.join("key");
+        assert!(!seen(&[], &[]).shows(&key));
+        assert!(seen(&[&keys], &[]).shows(&key), "mounted there or below");
+        assert!(seen(&[folder.path()], &[]).shows(&key));
+        assert!(seen(&[&key], &[]).shows(&key), "a file that is mounted");
+        assert!(seen(&[&keys.join("inner")], &[&keys]).shows(&keys));
+        assert!(!seen(&[&keys.join("inner")], &[&keys]).shows(&key));
     }
 
     #[test]
@@ -187,10 +306,9 @@ mod tests {
     }
 
     #[test]
-    fn only_kernel_mounts_count() {
+    fn lines_of_mountinfo() {
         let line = "22 1 0:5 / /x\\040y rw,nosuid shared:12 - proc proc rw";
-        assert_eq!(kernel_mount(line), Some(PathBuf::from("/x y")));
-        assert_eq!(kernel_mount("22 1 0:5 / /x rw - ext4 /dev/a rw"), None);
-        assert_eq!(kernel_mount("garbage"), None);
+        assert_eq!(mount(line), Some((PathBuf::from("/x y"), "proc")));
+        assert_eq!(mount("garbage"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Outbound HTTP: one client for each component, which resolves, checks and dials.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,52 +15,64 @@ use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::app::{Host, HostRule, Scheme};
+use crate::app::{Host, Scheme};
 
-use super::egress::{Egress, lookup, may_dial};
+use super::egress::{Egress, LookupError, Rules};
 
 /// Time to connect, to the first byte and between bytes where a guest sets none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// An HTTP/1.1 client with a pool of connections, over TLS with the system's roots.
+/// Requests of one component under way at once; more wait.
+const MAX_REQUESTS: usize = 64;
+/// Idle connections that are kept for one host.
+const MAX_IDLE: usize = 8;
+/// Time for one address of a host to answer before the next is tried.
+const DIAL: Duration = Duration::from_secs(10);
+/// Bytes that a guest may write into a request's body before the host has sent them.
+const BODY_CHUNK: usize = 64 << 10;
+
+/// An HTTP/1.1 client with a pool of connections.
 pub(super) struct Client {
-    inner: Result<legacy::Client<HttpsConnector<Dialer>, WasiBody>, rustls::Error>,
+    inner: legacy::Client<HttpsConnector<Dialer>, WasiBody>,
+    requests: Arc<Semaphore>,
 }
 
 impl Client {
-    pub(super) fn new(rules: Vec<HostRule>) -> Self {
-        let inner = tls().map(|tls| {
-            let connector = hyper_rustls::HttpsConnectorBuilder::new()
-                .with_tls_config(tls)
-                .https_or_http()
-                .enable_http1()
-                .wrap_connector(Dialer {
-                    rules: rules.into(),
-                });
-            legacy::Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE)
-                .build(connector)
-        });
-        Self { inner }
+    pub(super) fn new(rules: Rules, tls: &Arc<ClientConfig>) -> Self {
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(ClientConfig::clone(tls))
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Dialer(rules));
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .build(connector);
+        Self {
+            inner,
+            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
+        }
     }
 }
 
 /// TLS with the roots that the system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` are followed),
-/// or Mozilla's where it has none.
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+/// or Mozilla's where it has none. Reads files.
+pub(super) fn tls() -> Result<ClientConfig, rustls::Error> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth())
@@ -75,6 +87,15 @@ type Sent = (
 );
 
 impl WasiHttpHooks for Hooks {
+    // What a guest has written and not sent is the host's memory, beside the guest's limit.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
@@ -96,26 +117,25 @@ async fn send(
     options: RequestOptions,
 ) -> Result<http::Response<WasiBody>, Error> {
     let target = Target::of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
-    if egress
-        .http_rule(target.scheme, &target.host, target.port)
-        .is_none()
-    {
-        return Err(Error::HttpRequestDenied);
-    }
-    let client =
-        egress.client().inner.as_ref().map_err(|error| {
-            Error::InternalError(Some(format!("TLS cannot be set up: {error}")))
-        })?;
+    let client = egress
+        .client(target.scheme, &target.host, target.port)
+        .ok_or(Error::HttpRequestDenied)?;
+    let permit = Arc::clone(&client.requests)
+        .acquire_owned()
+        .await
+        .map_err(|_| Error::ConnectionLimitReached)?;
     let connect = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let first_byte = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let between = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
     // The pool connects inside the request, so one limit covers both.
-    let response =
-        tokio::time::timeout(connect.saturating_add(first_byte), client.request(request))
-            .await
-            .map_err(|_| Error::ConnectionReadTimeout)?
-            .map_err(|error| guest_error(&error))?;
-    Ok(response.map(|body| Timed::new(body, between).boxed_unsync()))
+    let response = tokio::time::timeout(
+        connect.saturating_add(first_byte),
+        client.inner.request(request),
+    )
+    .await
+    .map_err(|_| Error::ConnectionReadTimeout)?
+    .map_err(|error| guest_error(&error))?;
+    Ok(response.map(|body| Timed::new(body, between, permit).boxed_unsync()))
 }
 
 /// Where a request goes, in the terms of the rules.
@@ -128,30 +148,25 @@ struct Target {
 impl Target {
     fn of(uri: &Uri) -> Option<Self> {
         let authority = uri.authority()?;
-        if authority.as_str().contains('@') {
-            return None;
-        }
         let (scheme, default_port) = match uri.scheme() {
             Some(scheme) if *scheme == UriScheme::HTTPS => (Scheme::Https, 443),
             Some(scheme) if *scheme == UriScheme::HTTP => (Scheme::Http, 80),
             _ => return None,
         };
-        let host = authority.host().parse().ok()?;
-        // A port that is there but no number must not become the default one.
-        let port = match authority.port() {
-            Some(port) => port.as_u16(),
-            None if authority.as_str().ends_with(':') => return None,
-            None => default_port,
+        // Whatever else stands there, a user or a port that is no port, is not left out silently.
+        let port = match authority.port_u16() {
+            Some(port) if authority.as_str() == format!("{}:{port}", authority.host()) => port,
+            None if authority.as_str() == authority.host() => default_port,
+            _ => return None,
         };
+        let host = authority.host().parse().ok()?;
         Some(Self { scheme, host, port })
     }
 }
 
 /// Looks a host up, keeps the addresses that its rule allows, and connects to one of them.
 #[derive(Clone)]
-struct Dialer {
-    rules: Arc<[HostRule]>,
-}
+struct Dialer(Rules);
 
 impl tower_service::Service<Uri> for Dialer {
     type Response = TokioIo<TcpStream>;
@@ -163,38 +178,27 @@ impl tower_service::Service<Uri> for Dialer {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let rules = Arc::clone(&self.rules);
-        Box::pin(async move {
-            let target = Target::of(&uri).ok_or(DialError::Prohibited)?;
-            let rule = rules
-                .iter()
-                .find(|rule| rule.allows_http(target.scheme, &target.host, target.port))
-                .ok_or(DialError::Prohibited)?;
-            let found = lookup(&target.host)
-                .await
-                .map_err(|_| DialError::NotFound)?;
-            dial(rule, found, target.port).await
-        })
+        let rules = self.0.clone();
+        Box::pin(async move { dial(&rules, &uri).await })
     }
 }
 
-async fn dial(
-    rule: &HostRule,
-    found: Vec<IpAddr>,
-    port: u16,
-) -> Result<TokioIo<TcpStream>, DialError> {
+async fn dial(rules: &Rules, uri: &Uri) -> Result<TokioIo<TcpStream>, DialError> {
+    let target = Target::of(uri).ok_or(DialError::Prohibited)?;
+    let rule = rules
+        .http(target.scheme, &target.host, target.port)
+        .ok_or(DialError::Prohibited)?;
     let mut last = DialError::Prohibited;
-    for address in found {
-        if !may_dial(rule, address) {
-            continue;
-        }
-        match TcpStream::connect(SocketAddr::new(address, port)).await {
-            Ok(stream) => {
+    for address in rules.addresses(rule).await? {
+        let connecting = TcpStream::connect(SocketAddr::new(address, target.port));
+        match tokio::time::timeout(DIAL, connecting).await {
+            Ok(Ok(stream)) => {
                 // Requests are written whole; waiting to fill a packet only delays them.
                 let _ = stream.set_nodelay(true);
                 return Ok(TokioIo::new(stream));
             }
-            Err(error) => last = DialError::Connect(error),
+            Ok(Err(error)) => last = DialError::Connect(error),
+            Err(_) => last = DialError::Connect(io::ErrorKind::TimedOut.into()),
         }
     }
     Err(last)
@@ -202,12 +206,21 @@ async fn dial(
 
 #[derive(Debug, thiserror::Error)]
 enum DialError {
-    #[error("the host has no address that may be reached")]
+    #[error("the host may not be reached")]
     Prohibited,
-    #[error("the host was not found")]
+    #[error("the host was not found, or has no address that may be reached")]
     NotFound,
     #[error("it did not answer: {0}")]
     Connect(io::Error),
+}
+
+impl From<LookupError> for DialError {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Denied => Self::Prohibited,
+            LookupError::NotFound => Self::NotFound,
+        }
+    }
 }
 
 /// The error that a guest sees for a failed request.
@@ -251,14 +264,17 @@ struct Timed {
     body: Incoming,
     between: Duration,
     silence: Pin<Box<tokio::time::Sleep>>,
+    /// The request is under way until its answer is read or dropped.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Timed {
-    fn new(body: Incoming, between: Duration) -> Self {
+    fn new(body: Incoming, between: Duration, permit: OwnedSemaphorePermit) -> Self {
         Self {
             body,
             between,
             silence: Box::pin(tokio::time::sleep(between)),
+            _permit: permit,
         }
     }
 }
@@ -317,7 +333,13 @@ mod tests {
             target("http://a.example/"),
             is(Scheme::Http, "a.example", 80)
         );
-        assert_eq!(target("https://user@a.example/"), None);
+        for refused in [
+            "https://user@a.example/",
+            "https://a.example:70000/",
+            "https://a.example:/",
+        ] {
+            assert_eq!(target(refused), None, "{refused}");
+        }
         assert_eq!(target("/path"), None);
     }
 }

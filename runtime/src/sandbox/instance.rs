@@ -14,7 +14,7 @@ use super::engine::Sandbox;
 use super::environment::Environment;
 use super::files::Preopen;
 use super::http::Hooks;
-use super::limits::{HOSTCALL_FUEL, Limiter, Limits, MAX_HANDLES, MAX_RESOURCES};
+use super::limits::{HOSTCALL_FUEL, Limiter, Limits, MAX_HANDLES, MAX_HTTP_FIELDS, MAX_RESOURCES};
 use super::lookup::LookupView;
 use super::program::{Pre, SandboxError};
 use super::streams::{Closed, Input, Output};
@@ -80,9 +80,9 @@ impl State {
             } else {
                 FsPerms::ReadWrite
             };
-            wasi.preopened_dir(&folder.host, &folder.guest, permissions)
+            wasi.preopened_dir(folder.opened_path(), &folder.guest, permissions)
                 .map_err(|error| SandboxError::Folder {
-                    path: folder.host.clone(),
+                    path: folder.path.clone(),
                     reason: format!("{error:#}"),
                 })?;
         }
@@ -103,10 +103,12 @@ impl State {
         }
         let mut wasi = wasi.build_p1();
         wasi.ctx().table.set_max_capacity(MAX_RESOURCES);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MAX_HTTP_FIELDS);
         Ok(Self {
             environment: setup.environment.clone(),
             wasi,
-            http: WasiHttpCtx::new(),
+            http,
             hooks: Hooks(Arc::clone(&setup.egress)),
             limiter: Limiter::new(&setup.limits),
         })

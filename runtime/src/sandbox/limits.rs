@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
-/// Memory of an instance where nothing else is asked for: 1 GiB.
-pub const DEFAULT_MEMORY: u64 = 1 << 30;
+use crate::app::DEFAULT_MEMORY;
 
 /// Elements in all of an instance's tables together.
 const MAX_TABLE_ELEMENTS: usize = 1_000_000;
 /// Core instances, memories and tables of one component.
 const MAX_CORE_ITEMS: usize = 1_000;
 /// Entries of the host's table of WASI resources (files, streams, requests …).
-pub(super) const MAX_RESOURCES: usize = 10_000;
+pub(super) const MAX_RESOURCES: usize = 1_000;
+/// Bytes of the headers of one HTTP request or response.
+pub(super) const MAX_HTTP_FIELDS: usize = 32 << 10;
 /// Live component-model handles.
 pub(super) const MAX_HANDLES: usize = 100_000;
 /// Bytes that a guest may hand to the host in one call.

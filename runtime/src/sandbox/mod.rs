@@ -25,6 +25,6 @@ pub use engine::{Allocation, Sandbox};
 pub use environment::Environment;
 pub use files::{FilesError, Preopen};
 pub use instance::Setup;
-pub use limits::{DEFAULT_MEMORY, Limits};
+pub use limits::Limits;
 pub use program::{Program, SandboxError, World};
 pub use streams::{Captured, Input, Output};

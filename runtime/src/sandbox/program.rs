@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use wasmtime::component::{Component, InstancePre as ComponentPre};
-use wasmtime::{InstancePre as ModulePre, Module, Store};
+use wasmtime::{ExportType, InstancePre as ModulePre, Module, Store};
 use wasmtime_wasi::{p2, p3};
 
 use crate::app::Digest;
@@ -38,6 +38,9 @@ pub enum SandboxError {
     /// All slots of the pool are taken.
     #[error("as many instances run as this host was built for; wait, or build it for more")]
     Full,
+    /// TLS for outbound HTTPS could not be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[source] rustls::Error),
     /// The engine could not be made.
     #[error("the WebAssembly engine cannot be started: {0}")]
     Engine(String),
@@ -138,9 +141,14 @@ impl Program {
 }
 
 fn link_module(sandbox: &Sandbox, module: &Module) -> Result<Pre, SandboxError> {
-    if !module.exports().any(|export| export.name() == "_start") {
+    let is_start = |export: ExportType<'_>| {
+        export.name() == "_start"
+            && (export.ty().func())
+                .is_some_and(|start| start.params().len() + start.results().len() == 0)
+    };
+    if !module.exports().any(is_start) {
         return Err(SandboxError::NotRunnable(
-            "it is a core module without a `_start` function, so not a command; build it as a \
+            "it is a core module without a function `_start: () -> ()`, so not a command; build it as a \
              program, not as a library"
                 .into(),
         ));

@@ -1,8 +1,8 @@
 //! The thread that makes running guests yield, so that time limits, cancelling and signals work.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread::Thread;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use wasmtime::Engine;
@@ -10,19 +10,23 @@ use wasmtime::Engine;
 /// Time between two ticks: the longest that a computing guest keeps a thread of the executor.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Advances an engine's epoch while guests run; parked otherwise. Its thread starts with the
+/// Advances an engine's epoch while guests run; asleep otherwise. Its thread starts with the
 /// first guest and ends when the `Ticker` is dropped.
-pub(super) struct Ticker {
-    shared: Arc<Shared>,
-    started: AtomicBool,
-    thread: OnceLock<Thread>,
-}
+pub(super) struct Ticker(Arc<Shared>);
 
 struct Shared {
     engine: Engine,
-    running: AtomicUsize,
-    parked: AtomicBool,
-    ended: AtomicBool,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    running: usize,
+    started: bool,
+    /// Whether the thread waits to be woken.
+    asleep: bool,
+    ended: bool,
 }
 
 /// Keeps the ticker going; one for each running guest.
@@ -30,16 +34,11 @@ pub(super) struct Running(Arc<Shared>);
 
 impl Ticker {
     pub(super) fn new(engine: Engine) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                engine,
-                running: AtomicUsize::new(0),
-                parked: AtomicBool::new(false),
-                ended: AtomicBool::new(false),
-            }),
-            started: AtomicBool::new(false),
-            thread: OnceLock::new(),
-        }
+        Self(Arc::new(Shared {
+            engine,
+            state: Mutex::default(),
+            wake: Condvar::new(),
+        }))
     }
 
     /// Notes that a guest starts.
@@ -47,59 +46,56 @@ impl Ticker {
     /// # Errors
     ///
     /// The operating system's, where no thread can be had.
-    pub(super) fn start(&self) -> std::io::Result<Running> {
-        self.shared.running.fetch_add(1, Ordering::SeqCst);
-        let running = Running(Arc::clone(&self.shared));
-        if !self.started.swap(true, Ordering::SeqCst) {
-            let shared = Arc::clone(&self.shared);
-            let spawned = std::thread::Builder::new()
+    pub(super) fn start(&self) -> io::Result<Running> {
+        let mut state = self.0.lock();
+        if !state.started {
+            let shared = Arc::clone(&self.0);
+            thread::Builder::new()
                 .name("leyden-ticker".into())
-                .spawn(move || shared.tick());
-            match spawned {
-                Ok(handle) => drop(self.thread.set(handle.thread().clone())),
-                Err(error) => {
-                    self.started.store(false, Ordering::SeqCst);
-                    return Err(error);
-                }
-            }
-        } else if self.shared.parked.swap(false, Ordering::SeqCst)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
+                .spawn(move || shared.tick())?;
+            state.started = true;
         }
-        Ok(running)
+        state.running += 1;
+        if state.asleep {
+            self.0.wake.notify_one();
+        }
+        Ok(Running(Arc::clone(&self.0)))
     }
 }
 
 impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tick(&self) {
-        while !self.ended.load(Ordering::SeqCst) {
-            if self.running.load(Ordering::SeqCst) > 0 {
-                std::thread::sleep(TICK);
-                self.engine.increment_epoch();
-                continue;
+        loop {
+            let mut state = self.lock();
+            state.asleep = true;
+            let mut state = self
+                .wake
+                .wait_while(state, |state| state.running == 0 && !state.ended)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.asleep = false;
+            if state.ended {
+                return;
             }
-            self.parked.store(true, Ordering::SeqCst);
-            // A guest that started meanwhile has seen no flag and wakes nobody: look again.
-            if self.running.load(Ordering::SeqCst) == 0 && !self.ended.load(Ordering::SeqCst) {
-                std::thread::park();
-            }
-            self.parked.store(false, Ordering::SeqCst);
+            drop(state);
+            thread::sleep(TICK);
+            self.engine.increment_epoch();
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        self.0.lock().running -= 1;
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
-        }
+        self.0.lock().ended = true;
+        self.0.wake.notify_one();
     }
 }

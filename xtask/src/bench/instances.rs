@@ -29,6 +29,7 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
              {milliseconds} ms each"
         ),
         unit: "a second; more is better",
+        digits: 0,
         leyden: vec![("leyden, two secrets".into(), leyden)],
         beside: vec![("bare wasmtime crate".into(), bare)],
     };

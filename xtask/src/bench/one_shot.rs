@@ -86,7 +86,8 @@ pub(crate) fn measure(home: &Home, wasmtime: Option<Wasmtime>, quick: bool) -> R
         // Each comes after each other one in turn.
         subjects.rotate_left(1);
     }
-    subjects.sort_by_key(|subject| !subject.name.starts_with("leyden"));
+    let turned = rounds % subjects.len();
+    subjects.rotate_right(turned);
     let (leyden, beside) = subjects
         .into_iter()
         .map(|subject| (subject.name, subject.samples))
@@ -94,6 +95,7 @@ pub(crate) fn measure(home: &Home, wasmtime: Option<Wasmtime>, quick: bool) -> R
     Ok(Row {
         title: format!("A warm one-shot run of examples/hello, {rounds} times each"),
         unit: "milliseconds; less is better",
+        digits: 2,
         leyden,
         beside,
     })
@@ -138,6 +140,7 @@ fn create_secret(home: &Home, leyden: &Path, name: &str, value: &str) -> Result<
     command.args(["secret", "create", name]);
     let mut child = command
         .stdin(Stdio::piped())
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
     let mut input = child.stdin.take().context("standard input is a pipe")?;

@@ -10,6 +10,8 @@ use super::samples::{Samples, Summary};
 pub(crate) struct Row {
     pub(crate) title: String,
     pub(crate) unit: &'static str,
+    /// How many digits after the point are worth showing.
+    pub(crate) digits: usize,
     /// Leyden's own.
     pub(crate) leyden: Vec<(String, Samples)>,
     /// What it is measured beside.
@@ -41,10 +43,10 @@ impl Report {
         println!("\n{} ({})", row.title, row.unit);
         println!("  {:<52} {:>9}   middle half", "", "median");
         for (subject, samples) in row.leyden.iter().chain(&row.beside) {
-            print_line(subject, samples.summary(), 2);
+            print_line(subject, samples.summary(), row.digits);
         }
         for (name, ratios) in row.ratios() {
-            print_line(&name, ratios.summary(), 3);
+            print_line(&name, ratios.summary(), 2);
         }
         self.rows.push(row);
     }

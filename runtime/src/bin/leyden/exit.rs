@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use leyden::app::{AppError, ErrorKind, SourceError};
-use leyden::sandbox::{Ending, FilesError, SandboxError};
+use leyden::sandbox::{Ending, SandboxError};
 use leyden::secrets::StoreError;
 
 use crate::report::printable;
@@ -15,10 +15,12 @@ pub(crate) const USAGE: u8 = 2;
 /// `EX_NOPERM` of sysexits(3).
 pub(crate) const DENIED: u8 = 77;
 /// As `timeout` of the GNU coreutils.
-const TIMED_OUT: u8 = 124;
+pub(crate) const TIMED_OUT: u8 = 124;
 const FAILED: u8 = 125;
 const NOT_RUNNABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
+/// 128 + SIGHUP.
+pub(crate) const HUNG_UP: u8 = 129;
 /// 128 + SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 /// 128 + SIGABRT, as `wasmtime run`.
@@ -40,6 +42,7 @@ Exit status:
   125         Leyden itself failed, or no cluster is configured for --cloud
   126         APP is there, but cannot be run
   127         APP is not there
+  129         the terminal went away (SIGHUP)
   130, 143    interrupted (SIGINT), terminated (SIGTERM)
   134         the app trapped, or needed more memory than its limit
   141         the reader of the output went away";
@@ -80,30 +83,21 @@ pub(crate) fn status_of(error: &anyhow::Error) -> u8 {
             Failure::OutputClosed => OUTPUT_CLOSED,
         };
     }
-    match error.downcast_ref() {
-        Some(leyden::Error::App(error)) => return of_app(error),
-        Some(leyden::Error::Store(error)) => return of_store(error),
-        Some(leyden::Error::NoStore(_) | leyden::Error::NotText { .. }) => return DENIED,
-        Some(leyden::Error::Source(error)) => return of_source(error),
-        Some(leyden::Error::Files(_)) => return USAGE,
-        Some(leyden::Error::Sandbox { source, .. } | leyden::Error::Engine(source)) => {
-            return of_sandbox(source);
-        }
-        _ => {}
-    }
-    if let Some(error) = error.downcast_ref() {
-        return of_app(error);
-    }
+    // What uses the store alone has the store's own error.
     if let Some(error) = error.downcast_ref() {
         return of_store(error);
     }
-    if let Some(error) = error.downcast_ref() {
-        return of_sandbox(error);
+    match error.downcast_ref() {
+        Some(leyden::Error::App(error)) => of_app(error),
+        Some(leyden::Error::Store(error)) => of_store(error),
+        Some(leyden::Error::NoStore(_) | leyden::Error::NotText { .. }) => DENIED,
+        Some(leyden::Error::Source(error)) => of_source(error),
+        Some(leyden::Error::Files(_)) => USAGE,
+        Some(leyden::Error::Sandbox { source, .. } | leyden::Error::Engine(source)) => {
+            of_sandbox(source)
+        }
+        _ => FAILED,
     }
-    if error.is::<FilesError>() {
-        return USAGE;
-    }
-    FAILED
 }
 
 fn of_app(error: &AppError) -> u8 {
@@ -181,8 +175,10 @@ pub(crate) fn tell(error: &anyhow::Error) {
 
 /// One line (or paragraph) on standard error.
 pub(crate) fn say(text: &str) {
-    // Nobody is left to tell where standard error is closed.
-    let _ = writeln!(std::io::stderr(), "leyden: {}", printable(text));
+    // In one write, so that nobody else's words get into it. Nobody is left to tell where standard
+    // error is closed.
+    let line = format!("leyden: {}\n", printable(text));
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// An error and its causes, joined by `: `. Some errors show their cause themselves: it is not
@@ -249,20 +245,14 @@ mod tests {
             (StoreError::TooLarge { limit: 1 }.into(), 2),
             (StoreError::Busy { path: path() }.into(), 125),
             (leyden::Error::NoStore(1).into(), 77),
-            (not_runnable().into(), 126),
             (leyden::Error::Engine(not_runnable()).into(), 126),
             (
-                leyden::App::from_path("/not/there").unwrap_err().into(),
+                leyden::Error::from(leyden::App::from_path("/not/there").unwrap_err()).into(),
                 127,
             ),
-            (leyden::App::from_path("/").unwrap_err().into(), 126),
             (
-                "A-B=c"
-                    .parse::<leyden::app::Scoped<leyden::app::EnvEntry>>()
-                    .map_err(AppError::from)
-                    .unwrap_err()
-                    .into(),
-                2,
+                leyden::Error::from(leyden::App::from_path("/").unwrap_err()).into(),
+                126,
             ),
             (anyhow::anyhow!("other"), 125),
         ];

@@ -17,6 +17,7 @@ mod run;
 mod secret;
 mod signals;
 mod unlock;
+mod watchdog;
 
 use cli::{Cli, Command, RunCommand};
 use paths::Paths;

@@ -26,6 +26,8 @@ pub(crate) struct Paths {
     pub(crate) new_passphrase_file: Option<PathBuf>,
     /// Leyden's folders, which need not be there.
     pub(crate) folders: Folders,
+    /// Every path that an option or a variable names, also where another overrides it.
+    named: Vec<PathBuf>,
     slot: Option<String>,
     accept_rollback: bool,
 }
@@ -83,6 +85,9 @@ impl Paths {
         variable: impl Fn(&str) -> Option<PathBuf>,
     ) -> Self {
         let (store, key_file) = (options.store.clone(), options.key_file.clone());
+        let variables = [STORE, KEY_FILE, PASSPHRASE_FILE, NEW_PASSPHRASE_FILE];
+        let named = variables.into_iter().filter_map(&variable);
+        let named = named.chain(store.clone()).chain(key_file.clone()).collect();
         let key_from = if key_file.is_some() {
             KeyFrom::Option
         } else if let Some(file) = variable(PASSPHRASE_FILE) {
@@ -99,6 +104,7 @@ impl Paths {
             key_file: key_file.unwrap_or_else(|| folders.config.join("root.key")),
             key_from,
             new_passphrase_file: variable(NEW_PASSPHRASE_FILE),
+            named,
             slot: options.slot.clone(),
             accept_rollback: options.accept_rollback,
             folders,
@@ -124,14 +130,12 @@ impl Paths {
             state,
             cache,
         } = &self.folders;
-        let mut paths: Vec<_> = [&self.store, &self.key_file, data, config, state, cache]
-            .map(PathBuf::clone)
-            .into();
-        if let KeyFrom::Passphrase(file) = &self.key_from {
-            paths.push(file.clone());
-        }
-        paths.extend(self.new_passphrase_file.clone());
-        paths
+        // The default store and key file lie in these folders.
+        [data, config, state, cache]
+            .into_iter()
+            .chain(&self.named)
+            .cloned()
+            .collect()
     }
 }
 
@@ -194,13 +198,17 @@ mod tests {
     #[test]
     fn all_that_could_show_a_secret_is_protected() {
         let variables = [
+            ("LEYDEN_STORE", "/e/store"),
+            ("LEYDEN_KEY_FILE", "/e/key"),
             ("LEYDEN_PASSPHRASE_FILE", "/e/pass"),
             ("LEYDEN_NEW_PASSPHRASE_FILE", "/e/new"),
         ];
-        let protected = resolve(Some("/o/store"), None, &variables).protected();
+        let protected = resolve(Some("/o/store"), Some("/o/key"), &variables).protected();
         for path in [
             "/o/store",
-            "/h/config/leyden/root.key",
+            "/o/key",
+            "/e/store",
+            "/e/key",
             "/h/data/leyden",
             "/h/config/leyden",
             "/h/state/leyden",
@@ -209,6 +217,12 @@ mod tests {
             "/e/new",
         ] {
             assert!(protected.contains(&path.into()), "{path}");
+        }
+        // Without any of them, what is used lies in the folders.
+        let default = resolve(None, None, &[]);
+        for used in [&default.store, &default.key_file] {
+            let covers = |path: &PathBuf| used.starts_with(path);
+            assert!(default.protected().iter().any(covers), "{}", used.display());
         }
     }
 }

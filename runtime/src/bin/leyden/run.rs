@@ -10,14 +10,14 @@ use leyden::app::{
     AppError, Binding, BindingError, DirRule, EnvEntry, HostRule, Scoped, SecretBinding,
 };
 use leyden::sandbox::{self, Cache};
-use leyden::{App, Bound, Ending, Host, Input, Output};
+use leyden::{App, Ending, Host, Input, Outcome, Output};
 
 use crate::cli::RunApp;
 use crate::events::{Events, Stream};
 use crate::exit::{self, say, usage};
 use crate::paths::Paths;
 use crate::report::Format;
-use crate::{progress, signals, unlock};
+use crate::{progress, signals, unlock, watchdog};
 
 /// Runs an app; the exit status.
 pub(crate) fn app(
@@ -90,8 +90,8 @@ where
 {
     let read = |typed: &OsString| {
         let text = typed.to_str().ok_or_else(|| usage("it is not UTF-8"))?;
-        let scoped = text.parse::<Scoped<T>>().map_err(AppError::from)?;
-        Ok(scoped.into())
+        let scoped = text.parse::<Scoped<T>>().map_err(AppError::from);
+        Ok(scoped.map_err(leyden::Error::from)?.into())
     };
     typed
         .iter()
@@ -110,7 +110,7 @@ fn texts(arguments: &[OsString]) -> anyhow::Result<Vec<String>> {
     (1..).zip(arguments).map(text).collect()
 }
 
-fn describe(arguments: &RunApp, bindings: Vec<Binding>) -> anyhow::Result<App> {
+fn describe(arguments: &RunApp, bindings: Vec<Binding>) -> Result<App, leyden::Error> {
     let mut app = App::from_path(&arguments.app)?;
     if let Some(name) = &arguments.name {
         app = app.name(name);
@@ -132,7 +132,7 @@ fn describe(arguments: &RunApp, bindings: Vec<Binding>) -> anyhow::Result<App> {
 
 /// A host for one run. Only an app that binds secrets has the store opened.
 fn host(app: &App, paths: &Paths) -> anyhow::Result<Host> {
-    let plan = app.plan()?;
+    let plan = app.plan().map_err(leyden::Error::from)?;
     let works = plan.works.values().map(|work| &work.component);
     let binds = std::iter::once(&plan.flow)
         .chain(works)
@@ -177,13 +177,29 @@ async fn bind_and_run(
         stdout,
         stderr,
     };
-    let ending = bound.run(input).await?.ending;
+    if let Some(limit) = bound.timeout() {
+        watchdog::start(limit, bound.name()).context("cannot watch the time limit")?;
+    }
+    let outcome = bound.run(input).await;
+    let timed_out = |outcome: &Outcome| matches!(outcome.ending, Ending::TimedOut(_));
+    if !outcome.as_ref().is_ok_and(timed_out) {
+        // It ended in time, however long the last event waits for its reader.
+        watchdog::take_over();
+    }
+    let ending = outcome?.ending;
     let status = exit::of_ending(&ending);
     if let Some(events) = events {
         // Where nobody reads any more, the ending says so already.
         let _ = events.ended(&ending, status);
     }
-    say_unless_by_itself(&bound, &ending);
+    match &ending {
+        Ending::Exited(_) => {}
+        Ending::TimedOut(limit) => {
+            watchdog::take_over();
+            watchdog::tell(*limit, bound.name());
+        }
+        other => say(&format!("{}: {other}", bound.name())),
+    }
     Ok(status)
 }
 
@@ -193,12 +209,6 @@ fn told(result: io::Result<()>) -> anyhow::Result<()> {
         io::ErrorKind::BrokenPipe => exit::Failure::OutputClosed.into(),
         _ => anyhow::Error::new(error).context("cannot write to standard output"),
     })
-}
-
-fn say_unless_by_itself(bound: &Bound, ending: &Ending) {
-    if !matches!(ending, Ending::Exited(_)) {
-        say(&format!("{}: {ending}", bound.name()));
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,58 @@
+//! A time limit that holds whatever holds the thread that runs the app: another one ends the process.
+//!
+//! The sandbox stops a guest at its limit. But a pipe that nobody reads can hold that thread in a
+//! write: of an event, of the guest's output where another process fills the pipe as well, or of
+//! the very line that says what happened.
+
+use std::io;
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use leyden::Ending;
+
+use crate::exit::{TIMED_OUT, say};
+
+/// How long the sandbox has to stop the guest, and standard error to take a line.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Who holds this ends the process.
+static ENDING: Mutex<()> = Mutex::new(());
+
+/// Ends the process some time after the limit, unless somebody [took over](take_over).
+///
+/// # Errors
+///
+/// The operating system's, where no thread can be had.
+pub(crate) fn start(limit: Duration, app: &str) -> io::Result<()> {
+    let app = app.to_owned();
+    let watch = move || {
+        thread::sleep(limit.saturating_add(GRACE));
+        take_over();
+        tell(limit, &app);
+        std::process::exit(TIMED_OUT.into());
+    };
+    thread::Builder::new()
+        .name("leyden-watchdog".into())
+        .spawn(watch)?;
+    Ok(())
+}
+
+/// From here on the caller ends the process; does not return where the watchdog does so already.
+/// A second call by the same thread does not return either.
+pub(crate) fn take_over() {
+    std::mem::forget(ENDING.lock());
+}
+
+/// Says that the app ran longer than its limit; gives up where standard error takes nothing.
+pub(crate) fn tell(limit: Duration, app: &str) {
+    let line = format!("{app}: {}", Ending::TimedOut(limit));
+    let (said, told) = mpsc::channel();
+    let saying = thread::Builder::new().spawn(move || {
+        say(&line);
+        let _ = said.send(());
+    });
+    if saying.is_ok() {
+        let _ = told.recv_timeout(GRACE);
+    }
+}
