@@ -13,6 +13,7 @@ mod support;
 
 mod at_rest;
 mod bindings;
+mod command;
 mod conformance;
 mod embedding;
 mod environment;

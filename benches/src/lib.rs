@@ -12,7 +12,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 /// An engine with Leyden's settings; with a pool for so many instances at once, or none.
 ///
 /// Those that compiled code depends on are checked: the one-shot program maps code out of
-/// Leyden's own cache, which wasmtime refuses where settings differ.
+/// Leyden's own cache, which wasmtime refuses where settings differ. The pool's are not: they are
+/// a copy of those in `runtime/src/sandbox/engine.rs`.
 ///
 /// # Errors
 ///
@@ -31,18 +32,18 @@ pub fn engine(pool: Option<u32>) -> Result<Engine> {
 }
 
 fn pooling(instances: u32) -> PoolingAllocationConfig {
-    let many = instances.saturating_mul(4);
+    let all = |of_one: u32| instances.saturating_mul(of_one);
     let kept = 64 << 10;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(many)
-        .total_memories(many)
-        .total_tables(many)
-        .total_stacks(many)
+        .total_core_instances(all(64))
+        .total_memories(all(4))
+        .total_tables(all(16))
+        .total_stacks(all(4))
         .total_gc_heaps(instances)
         .max_core_instances_per_component(64)
-        .max_memories_per_component(64)
-        .max_tables_per_component(64)
+        .max_memories_per_component(4)
+        .max_tables_per_component(16)
         .max_memories_per_module(4)
         .max_tables_per_module(16)
         .table_elements(100_000)

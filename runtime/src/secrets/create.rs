@@ -64,7 +64,7 @@ pub(super) fn make(place: &Place, key: &Key, options: &StoreOptions) -> Result<(
     for suffix in ["", "-journal", "-wal", "-shm"] {
         files::remove(&files::with_suffix(&new, suffix))?;
     }
-    files::make_private(&new)?;
+    drop(files::make_private(&new)?);
     let actor = Actor::current();
     sql::make(&new, options.busy_timeout, |tables| {
         Snapshot::make(tables, &keys, &actor, store, slot)

@@ -80,6 +80,14 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: KeyFileProblem,
     },
+    /// There is no usable passphrase in the file.
+    #[error("the passphrase file {} {problem}", .path.display())]
+    PassphraseFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A wrong key file, a wrong passphrase, or a damaged slot: which of them cannot be told.
     #[error("{} does not open with this key: it is another store's key or passphrase, or its slot is damaged", .path.display())]
     WrongKey {
@@ -120,13 +128,13 @@ pub enum StoreError {
     },
     /// What was to be done is done and committed, but this machine could not note how far the
     /// store has come.
-    #[error("any change is committed, but how far the store has come could not be noted in {}", .path.display())]
+    #[error("what was to be done is done, but how far the store has come could not be noted in {}", .path.display())]
     StateNotWritten {
         /// The rollback record.
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: Box<StoreError>,
     },
     /// Somebody else kept the store locked for too long.
     #[error("{} is locked by another process; try again", .path.display())]
@@ -242,6 +250,15 @@ pub enum StoreError {
     /// There is no place for the rollback record.
     #[error("no state folder is known for this user: set HOME or XDG_STATE_HOME")]
     NoStateDir,
+}
+
+impl StoreError {
+    /// Whether a change may be in the store although this error came of it: certainly after
+    /// [`StateNotWritten`](Self::StateNotWritten), and where SQLite failed, perhaps in the midst of
+    /// committing. After any other error nothing was changed.
+    pub fn may_be_committed(&self) -> bool {
+        matches!(self, Self::StateNotWritten { .. } | Self::Database { .. })
+    }
 }
 
 /// What is wrong with a key file.

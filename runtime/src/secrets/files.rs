@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::process::geteuid;
 use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
 use super::StoreError;
 
@@ -47,11 +48,14 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), StoreError> {
     if folder.is_dir() {
         return Ok(());
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(&failed)?;
+    if let Some(above) = folder.parent().filter(|above| *above != Path::new("")) {
+        make_folder(above)?;
+    }
+    match DirBuilder::new().mode(0o700).create(folder) {
+        // Somebody else was faster.
+        Err(_) if folder.is_dir() => return Ok(()),
+        made => made.map_err(&failed)?,
+    }
     // The umask may have taken bits of our own.
     std::fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed)
 }
@@ -157,18 +161,27 @@ impl Owner {
     }
 }
 
-/// Opens a key file, or an inherited descriptor, of which nothing is asked.
-pub(super) fn open_key_file(path: &Path) -> Result<File, StoreError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => StoreError::MissingKey {
-            path: path.to_owned(),
-        },
-        _ => io("open the key file", path)(source),
+/// Reads a file that opens the store, or an inherited descriptor, of which nothing is asked: no
+/// more than one byte beyond `most`, whatever there is. `None` if there is no file.
+pub(super) fn read_opener(
+    path: &Path,
+    most: usize,
+) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    let opened = match is_descriptor(path) {
+        true => File::open(path).map(Ok),
+        false => open_private(path, Owner::UsOrRoot),
     };
-    if is_descriptor(path) {
-        return File::open(path).map_err(failed);
-    }
-    open_private(path, Owner::UsOrRoot).map_err(failed)?
+    let file = match opened {
+        Ok(file) => file?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io("open", path)(error)),
+    };
+    // The whole capacity at once: a vector that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
+    file.take(most as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(io("read", path))?;
+    Ok(Some(bytes))
 }
 
 /// Whether the path names a descriptor that this process inherited.
@@ -211,7 +224,7 @@ pub(super) fn private_temp(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// Makes a new empty file of mode 0600.
-pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
+pub(super) fn make_private(path: &Path) -> Result<File, StoreError> {
     let failed = io("make", path);
     let file = OpenOptions::new()
         .write(true)
@@ -220,7 +233,8 @@ pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
         .open(path)
         .map_err(&failed)?;
     file.set_permissions(Permissions::from_mode(0o600))
-        .map_err(failed)
+        .map_err(failed)?;
+    Ok(file)
 }
 
 /// Takes the lock that the file stands for; dropping it, or dying, gives it back.

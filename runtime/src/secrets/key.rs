@@ -6,7 +6,7 @@
 //! catch a typing error when it is copied from paper. White space around the line is ignored.
 
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 use data_encoding::BASE32_NOPAD;
@@ -20,6 +20,7 @@ const ANY_PREFIX: &str = "leyden-key-";
 const CHECKSUM: usize = 4;
 /// A key file is 71 bytes and a line end.
 const MAX_KEY_FILE_BYTES: usize = 1024;
+const MAX_PASSPHRASE_BYTES: usize = 64 * 1024;
 
 /// What opens a slot of a store: the 32 random bytes of a key file, or a passphrase.
 ///
@@ -42,17 +43,45 @@ impl Key {
     /// asked of one).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
-        let file = files::open_key_file(path)?;
-        let mut text = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE_BYTES + 1));
-        file.take(MAX_KEY_FILE_BYTES as u64 + 1)
-            .read_to_end(&mut text)
-            .map_err(files::io("read the key file", path))?;
+        let text = files::read_opener(path, MAX_KEY_FILE_BYTES)?.ok_or_else(|| {
+            StoreError::MissingKey {
+                path: path.to_owned(),
+            }
+        })?;
         parse(&text)
             .map(|key| Self(Credential::File(key)))
             .map_err(|problem| StoreError::KeyFile {
                 path: path.to_owned(),
                 problem,
             })
+    }
+
+    /// Reads a passphrase, in UTF-8 and at most 64 KiB, from a file or an inherited descriptor, as
+    /// [`from_file`](Self::from_file) does. One line end at its end is dropped: editors and `echo`
+    /// add it, and nobody can type it into a prompt.
+    ///
+    /// # Errors
+    /// [`StoreError::PassphraseFile`] if there is no file or no passphrase in it;
+    /// [`StoreError::Permission`] as for a key file.
+    pub fn from_passphrase_file(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        let refuse = |problem| StoreError::PassphraseFile {
+            path: path.to_owned(),
+            problem,
+        };
+        let bytes = files::read_opener(path, MAX_PASSPHRASE_BYTES)?
+            .ok_or_else(|| refuse("is not there"))?;
+        if bytes.len() > MAX_PASSPHRASE_BYTES {
+            return Err(refuse("is longer than 64 KiB"));
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|_| refuse("is not UTF-8"))?;
+        let text = text
+            .strip_suffix('\n')
+            .map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+        if text.is_empty() {
+            return Err(refuse("is empty"));
+        }
+        Ok(Self::from_passphrase(Zeroizing::new(text.to_owned())))
     }
 
     /// A passphrase, taken as it is: no character is changed or removed.

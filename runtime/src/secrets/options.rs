@@ -18,6 +18,7 @@ pub struct StoreOptions {
     state_dir: Option<PathBuf>,
     pub(super) slot: Option<String>,
     accept_rollback: bool,
+    read_only: bool,
     pub(super) argon2: Argon2Cost,
     pub(super) busy_timeout: Duration,
 }
@@ -40,6 +41,7 @@ impl Default for StoreOptions {
             state_dir: None,
             slot: None,
             accept_rollback: false,
+            read_only: false,
             argon2: Argon2Cost::default(),
             busy_timeout: Duration::from_secs(30),
         }
@@ -70,6 +72,15 @@ impl StoreOptions {
     /// to the audit log.
     pub fn accept_rollback(mut self, accept: bool) -> Self {
         self.accept_rollback = accept;
+        self
+    }
+
+    /// Looks at the store and changes nothing: what is opened so cannot be written, and this machine
+    /// does not note how far it has come, so that
+    /// [`accept_rollback`](Self::accept_rollback) has no effect. SQLite makes the empty files that
+    /// it reads the store with, `-wal` and `-shm`, if they are not there.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
         self
     }
 
@@ -186,7 +197,7 @@ impl StoreOptions {
             Some(folder) => folder.clone(),
             None => default_state_dir()?,
         };
-        let connection = sql::connect(&path, self.busy_timeout)?;
+        let connection = sql::connect(&path, self.busy_timeout, self.read_only)?;
         let (store_id, slots) = sql::slots(&connection, &path)?;
         let Some((root, slot)) = slot::open(&slots, &store_id, key, self.slot.as_deref())? else {
             return Err(StoreError::WrongKey { path });
@@ -195,12 +206,18 @@ impl StoreOptions {
             connection: Mutex::new(connection),
             keys: StoreKeys::new(root, &store_id),
             path,
-            state: StateRecord::new(&state_dir, &store_id)?,
+            state: match self.read_only {
+                true => StateRecord::look(&state_dir, &store_id)?,
+                false => StateRecord::new(&state_dir, &store_id)?,
+            },
             slot,
             argon2: self.argon2,
             actor: Actor::current(),
         };
-        store.admit(self.accept_rollback)?;
+        match self.read_only {
+            true => store.read(|_| Ok(()))?,
+            false => store.admit(self.accept_rollback)?,
+        }
         Ok(store)
     }
 }

@@ -57,8 +57,8 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::Refused`] with every binding that cannot be had, and why; the audit log then
     /// says so (if that can be written: the refusal stands in any case). Any other error means that
-    /// nothing was released, except that after [`StoreError::StateNotWritten`] and
-    /// [`StoreError::StateRecord`] the audit log may say it was.
+    /// nothing was released, but where it [may be committed](StoreError::may_be_committed) the audit
+    /// log may say it was.
     pub fn release(&self, request: &ReleaseRequest<'_>) -> Result<Vec<Released>, StoreError> {
         if request.wanted.is_empty() {
             return Ok(Vec::new());

@@ -107,8 +107,16 @@ pub(super) struct AuditRow {
 }
 
 /// Opens the database of a store, and checks that it is one.
-pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
-    let connection = connect_any(path, busy_timeout)?;
+pub(super) fn connect(
+    path: &Path,
+    busy_timeout: Duration,
+    read_only: bool,
+) -> Result<Connection, StoreError> {
+    let access = match read_only {
+        true => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        false => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    };
+    let connection = connect_any(path, busy_timeout, access)?;
     let tables = Tables {
         connection: &connection,
         path,
@@ -139,23 +147,25 @@ pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection,
         });
     }
     tables.check_schema()?;
-    if tables.pragma::<String>("journal_mode")? != "wal" {
+    if !read_only && tables.pragma::<String>("journal_mode")? != "wal" {
         tables.set_journal("WAL")?;
     }
     Ok(connection)
 }
 
 /// Opens a database with the settings that every store has.
-fn connect_any(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
+fn connect_any(
+    path: &Path,
+    busy_timeout: Duration,
+    access: OpenFlags,
+) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(StoreError::SqliteTooOld {
             found: rusqlite::version(),
         });
     }
     let failed = |error| Tables::error(path, error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(busy_timeout).map_err(failed)?;
     for (setting, on) in [
@@ -206,7 +216,7 @@ pub(super) fn make(
     busy_timeout: Duration,
     fill: impl FnOnce(Tables<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let mut connection = connect_any(path, busy_timeout)?;
+    let mut connection = connect_any(path, busy_timeout, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let failed = |error| Tables::error(path, error);
     let transaction = connection.transaction().map_err(failed)?;
     for (_, create) in SCHEMA {

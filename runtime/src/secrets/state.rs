@@ -14,9 +14,7 @@
 //! accepted. Who can write to both folders, or remove the record and replace the store, can roll
 //! back unnoticed.
 
-use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -48,10 +46,19 @@ impl StateRecord {
     /// Makes the folder if there is none.
     pub(super) fn new(folder: &Path, store: &StoreId) -> Result<Self, StoreError> {
         files::make_folder(folder)?;
-        let folder = folder
-            .canonicalize()
-            .map_err(files::io("find the folder", folder))?;
-        files::check_folder(&folder)?;
+        Self::look(folder, store)
+    }
+
+    /// Makes nothing; where there is no folder, there is no record either.
+    pub(super) fn look(folder: &Path, store: &StoreId) -> Result<Self, StoreError> {
+        let folder = match folder.canonicalize() {
+            Ok(folder) => {
+                files::check_folder(&folder)?;
+                folder
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => folder.to_owned(),
+            Err(error) => return Err(files::io("find the folder", folder)(error)),
+        };
         let file = folder.join(format!("{}.state", HEXLOWER.encode(store)));
         Ok(Self {
             lock: files::with_suffix(&file, ".lock"),
@@ -62,6 +69,11 @@ impl StateRecord {
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The file that the record is in.
+    pub(super) fn path(&self) -> &Path {
+        &self.file
     }
 
     /// What is remembered; `None` if this machine has not seen the store.
@@ -85,7 +97,7 @@ impl StateRecord {
 
     /// Remembers this mark, unless a later one is remembered already.
     pub(super) fn raise(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
-        let _lock = self.lock()?;
+        let _lock = files::lock(&self.lock)?;
         match self.read(key)? {
             Some(seen) if seen.generation >= mark.generation => Ok(()),
             _ => self.write(key, mark),
@@ -94,36 +106,20 @@ impl StateRecord {
 
     /// Remembers this mark, whatever is remembered.
     pub(super) fn force(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
-        let _lock = self.lock()?;
+        let _lock = files::lock(&self.lock)?;
         self.write(key, mark)
-    }
-
-    fn lock(&self) -> Result<File, StoreError> {
-        files::lock(&self.lock).map_err(|error| match error {
-            StoreError::Io { path, source, .. } => StoreError::StateNotWritten { path, source },
-            other => other,
-        })
     }
 
     /// Under the lock: the new record is whole on disk before it takes the old one's name.
     fn write(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
         let new = files::with_suffix(&self.file, ".new");
-        let write = || {
-            let mut file = std::fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-                .open(&new)?;
-            file.write_all(line(key, mark).as_bytes())?;
-            file.sync_data()?;
-            std::fs::rename(&new, &self.file)
-        };
-        write().map_err(|source| StoreError::StateNotWritten {
-            path: self.file.clone(),
-            source,
-        })
+        // A process that was killed may have left one.
+        files::remove(&new)?;
+        let mut file = files::make_private(&new)?;
+        file.write_all(line(key, mark).as_bytes())
+            .and_then(|()| file.sync_data())
+            .and_then(|()| std::fs::rename(&new, &self.file))
+            .map_err(files::io("write", &self.file))
     }
 }
 

@@ -92,7 +92,8 @@ impl SecretStore {
         let result = change(&mut snapshot)?;
         let mark = snapshot.seal()?;
         transaction.commit().map_err(failed)?;
-        self.state.raise(&self.keys.state, mark)?;
+        let noted = self.state.raise(&self.keys.state, mark);
+        noted.map_err(|error| self.not_noted(error))?;
         Ok(result)
     }
 
@@ -129,7 +130,16 @@ impl SecretStore {
         snapshot.record(self.actor.record(AuditEvent::RollbackAccepted))?;
         let mark = snapshot.seal()?;
         transaction.commit().map_err(failed)?;
-        self.state.force(&self.keys.state, mark)
+        let noted = self.state.force(&self.keys.state, mark);
+        noted.map_err(|error| self.not_noted(error))
+    }
+
+    /// Whatever goes wrong after a commit.
+    fn not_noted(&self, error: StoreError) -> StoreError {
+        StoreError::StateNotWritten {
+            path: self.state.path().to_owned(),
+            source: Box::new(error),
+        }
     }
 
     fn load<'t>(&'t self, connection: &'t Connection) -> Result<Snapshot<'t>, StoreError> {

@@ -298,7 +298,7 @@ fn store(paths: &Paths) -> Check {
         let found = format!("{path} is not there yet; leyden secret create NAME makes it");
         return Check::ok("store", found);
     }
-    match unlock::open(paths).and_then(|store| Ok(store.verify()?)) {
+    match unlock::look(paths).and_then(|store| Ok(store.verify()?)) {
         Ok(verified) => Check::ok(
             "store",
             format!(

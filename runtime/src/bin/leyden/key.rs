@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use anyhow::Context as _;
-use leyden::secrets::{Key, SlotInfo, SlotKind};
+use leyden::secrets::{Key, SlotInfo, SlotKind, StoreError};
 use serde_json::json;
 
 use crate::cli::{KeyCommand, Report};
@@ -66,16 +66,7 @@ fn add(label: &str, key_file: Option<&Path>, report: &Report, paths: &Paths) -> 
             let key = Key::generate()?;
             key.write_new(path)?;
             if let Err(error) = store.add_slot(label, &key) {
-                let kept = std::fs::remove_file(path).err().map(|removing| {
-                    format!(
-                        "{} opens nothing and could not be removed: {removing}",
-                        path.display()
-                    )
-                });
-                return Err(match kept {
-                    Some(kept) => anyhow::Error::new(error).context(kept),
-                    None => error.into(),
-                });
+                return Err(without_slot(error, path));
             }
         }
         None => {
@@ -87,6 +78,24 @@ fn add(label: &str, key_file: Option<&Path>, report: &Report, paths: &Paths) -> 
     match report.output {
         Format::Json => report::json(&json!({ "label": label })),
         Format::Text => report::line(&format!("added the key slot {label}")),
+    }
+}
+
+/// The key file of a slot that was not added goes away; what may open the store stays.
+fn without_slot(error: StoreError, key_file: &Path) -> anyhow::Error {
+    let shown = key_file.display();
+    let kept = if error.may_be_committed() {
+        Some(format!(
+            "{shown} is kept, because the store may have its slot; leyden key list tells"
+        ))
+    } else {
+        std::fs::remove_file(key_file)
+            .err()
+            .map(|removing| format!("{shown} opens nothing and could not be removed: {removing}"))
+    };
+    match kept {
+        Some(kept) => anyhow::Error::new(error).context(kept),
+        None => error.into(),
     }
 }
 
@@ -109,7 +118,9 @@ fn export(to: Option<&Path>, yes: bool, paths: &Paths) -> anyhow::Result<()> {
         )));
     }
     let store = unlock::open(paths)?;
-    let key = Key::from_file(&paths.key_file)?;
+    // A second time, because opening the store takes the key.
+    let key = Key::from_file(&paths.key_file)
+        .context("the key was not exported (one that comes through a pipe cannot be)")?;
     let text = store.export_key(&key)?;
     match to {
         Some(path) => {

@@ -35,9 +35,7 @@ fn main() {
     std::process::exit(status.into());
 }
 
-fn dispatch(mut cli: Cli) -> anyhow::Result<u8> {
-    // The doctor changes nothing, and accepting a rollback writes to the store.
-    cli.store.accept_rollback &= !matches!(cli.command, Command::Doctor(_));
+fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     let paths = || Paths::find(&cli.store);
     match cli.command {
         Command::Run(RunCommand::App(arguments)) => return run::app(*arguments, paths),

@@ -1,25 +1,48 @@
-//! Ctrl-C and SIGTERM: a thread of its own, so that they work whatever the others wait for.
+//! SIGINT, SIGTERM and SIGHUP: a thread of its own, so that they work whatever the others wait for.
 //!
-//! A prompt reads the terminal in raw mode and must put it back; a guest must be stopped. Anything
-//! else just ends. A second signal ends the process at once.
+//! A prompt has switched the terminal's echo off, which is put back; a guest must be stopped.
+//! Anything else just ends. A second signal ends the process at once.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::exit::{INTERRUPTED, TERMINATED};
+use crate::exit::{HUNG_UP, INTERRUPTED, TERMINATED};
 
 /// Who is told of the next signal.
 enum Listener {
     Nobody,
-    Prompt,
+    /// With the terminal, where there is one.
+    Prompt(Option<Terminal>),
     Run(oneshot::Sender<u8>),
 }
 
 static LISTENER: Mutex<Listener> = Mutex::new(Listener::Nobody);
+
+/// The controlling terminal, as it was.
+struct Terminal {
+    file: File,
+    settings: Termios,
+}
+
+impl Terminal {
+    fn now() -> io::Result<Self> {
+        let file = File::options().read(true).write(true).open("/dev/tty")?;
+        let settings = tcgetattr(&file)?;
+        Ok(Self { file, settings })
+    }
+
+    /// Puts it back, and leaves the question's line. It may be gone: nothing is left to do then.
+    fn put_back(mut self) {
+        let _ = tcsetattr(&self.file, OptionalActions::Now, &self.settings);
+        let _ = self.file.write_all(b"\n");
+    }
+}
 
 /// How long whoever is told has to end the process.
 const GRACE: Duration = Duration::from_millis(500);
@@ -39,7 +62,7 @@ pub(crate) fn first() -> io::Result<oneshot::Receiver<u8>> {
 /// Calls what reads a passphrase or a value from the terminal.
 pub(crate) fn during_prompt<T>(ask: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     watch()?;
-    replace(Listener::Prompt);
+    replace(Listener::Prompt(Terminal::now().ok()));
     let answer = ask();
     replace(Listener::Nobody);
     answer
@@ -61,25 +84,38 @@ fn watch() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (mut interrupt, mut terminate) = {
+    let (mut interrupt, mut terminate, mut hangup) = {
         let _inside = runtime.enter();
+        let hangup = (!hangup_is_ignored()).then(|| signal(SignalKind::hangup()));
         (
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
+            hangup.transpose()?,
         )
     };
     let wait = async move {
         let mut next = async || {
+            let hung_up = async {
+                match &mut hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = interrupt.recv() => INTERRUPTED,
                 _ = terminate.recv() => TERMINATED,
+                _ = hung_up => HUNG_UP,
             }
         };
         let status = next().await;
         let answered = match replace(Listener::Nobody) {
             Listener::Run(sender) => sender.send(status).is_ok(),
-            // The prompt itself reads Ctrl-C as well.
-            Listener::Prompt => status == INTERRUPTED,
+            Listener::Prompt(terminal) => {
+                if let Some(terminal) = terminal {
+                    terminal.put_back();
+                }
+                false
+            }
             Listener::Nobody => false,
         };
         if answered {
@@ -93,4 +129,33 @@ fn watch() -> io::Result<()> {
         .spawn(move || runtime.block_on(wait))?;
     let _ = STARTED.set(());
     Ok(())
+}
+
+/// Whether this process was started so that it outlives its terminal, as by nohup(1).
+fn hangup_is_ignored() -> bool {
+    // Linux, proc_pid_status(5). Elsewhere a hang-up ends the command, as it does without a handler.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignores_hangup(&status)
+}
+
+fn ignores_hangup(status: &str) -> bool {
+    // SIGHUP is signal 1: the lowest bit of the mask.
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ignored_is_read_from_the_mask_of_ignored_signals() {
+        let status = |ignored: &str| {
+            format!("Name:\tleyden\nSigBlk:\t0000000000000001\nSigIgn:\t{ignored}\nSigCgt:\t1\n")
+        };
+        assert!(ignores_hangup(&status("0000000000001001")));
+        assert!(!ignores_hangup(&status("0000000000001000")));
+        assert!(!ignores_hangup(""));
+    }
 }

@@ -1,22 +1,13 @@
 //! Opening the store: which key, and the first use, which makes both.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use anyhow::Context as _;
-use leyden::secrets::{Key, SecretStore, StoreError};
-use rustix::fs::OFlags;
-use zeroize::Zeroizing;
+use leyden::secrets::{Key, SecretStore, StoreError, StoreOptions};
 
-use crate::exit::{Failure, explain, say, usage};
+use crate::exit::{Failure, say, usage};
 use crate::paths::{KeyFrom, Paths};
 use crate::progress::Shown;
 use crate::prompt::{self, NoTerminal};
-
-/// The most bytes a passphrase file may have.
-const MAX_PASSPHRASE_BYTES: usize = 64 * 1024;
 
 /// Opens the store that there is.
 ///
@@ -24,6 +15,19 @@ const MAX_PASSPHRASE_BYTES: usize = 64 * 1024;
 ///
 /// [`StoreError`]; [`Failure::Denied`] where no key is to be had.
 pub(crate) fn open(paths: &Paths) -> anyhow::Result<SecretStore> {
+    open_with(&paths.store_options(), paths)
+}
+
+/// Opens the store that there is for a look that changes nothing.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn look(paths: &Paths) -> anyhow::Result<SecretStore> {
+    open_with(&paths.store_options().read_only(true), paths)
+}
+
+fn open_with(options: &StoreOptions, paths: &Paths) -> anyhow::Result<SecretStore> {
     // Nobody should have to type a passphrase for a store that is not there.
     if !is_there(&paths.store) {
         return Err(StoreError::MissingStore {
@@ -34,7 +38,7 @@ pub(crate) fn open(paths: &Paths) -> anyhow::Result<SecretStore> {
     let Chosen { key, passphrase } = choose(paths)?;
     // A passphrase takes an Argon2id for each slot that is tried.
     let _shown = passphrase.then(|| Shown::now("opening the store"));
-    Ok(paths.store_options().open(&paths.store, key)?)
+    Ok(options.open(&paths.store, key)?)
 }
 
 /// Opens the store, or makes it, and the key file if there is neither.
@@ -50,7 +54,7 @@ pub(crate) fn open_or_make(paths: &Paths) -> anyhow::Result<SecretStore> {
     if let KeyFrom::Passphrase(file) = &paths.key_from {
         let made = {
             let _shown = Shown::now("making the store");
-            options.create(&paths.store, passphrase_key(file)?)
+            options.create(&paths.store, Key::from_passphrase_file(file)?)
         };
         return match made {
             Ok(store) => {
@@ -104,7 +108,7 @@ fn choose(paths: &Paths) -> anyhow::Result<Chosen> {
     match &paths.key_from {
         KeyFrom::Passphrase(file) => {
             return Ok(Chosen {
-                key: passphrase_key(file)?,
+                key: Key::from_passphrase_file(file)?,
                 passphrase: true,
             });
         }
@@ -139,7 +143,7 @@ fn choose(paths: &Paths) -> anyhow::Result<Chosen> {
 /// A usage error where it is empty; [`Failure::Denied`] where there is no terminal.
 pub(crate) fn new_passphrase(paths: &Paths) -> anyhow::Result<Key> {
     if let Some(file) = &paths.new_passphrase_file {
-        return passphrase_key(file);
+        return Ok(Key::from_passphrase_file(file)?);
     }
     match prompt::new_passphrase() {
         Ok(passphrase) if passphrase.is_empty() => Err(usage("the new passphrase is empty")),
@@ -152,54 +156,4 @@ pub(crate) fn new_passphrase(paths: &Paths) -> anyhow::Result<Key> {
         .into()),
         Err(error) => Err(error),
     }
-}
-
-fn passphrase_key(file: &Path) -> anyhow::Result<Key> {
-    let denied = |problem: &str| {
-        Failure::Denied(format!("the passphrase file {} {problem}", file.display()))
-    };
-    let bytes = read_private(file).map_err(|error| denied(&explain(&error)))?;
-    if bytes.len() > MAX_PASSPHRASE_BYTES {
-        return Err(denied("is longer than 64 KiB").into());
-    }
-    let text = std::str::from_utf8(&bytes).map_err(|_| denied("is not UTF-8"))?;
-    // Editors and `echo` end a file with a line end, which nobody can type into a prompt.
-    let text = text
-        .strip_suffix('\n')
-        .map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-    if text.is_empty() {
-        return Err(denied("is empty").into());
-    }
-    Ok(Key::from_passphrase(Zeroizing::new(text.to_owned())))
-}
-
-/// Reads a file, or an inherited descriptor, that others must not be able to read.
-fn read_private(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let mut options = File::options();
-    let descriptor = ["/dev/fd", "/proc/self/fd"]
-        .iter()
-        .any(|folder| path.starts_with(folder));
-    if !descriptor {
-        // Opening a FIFO would wait for a writer.
-        options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-    }
-    let file = options.read(true).open(path).context("cannot be opened")?;
-    let metadata = file.metadata()?;
-    if !descriptor {
-        anyhow::ensure!(metadata.is_file(), "is not a regular file");
-        // What root hands over (as systemd does) is read through its group or an access list.
-        let handed_over = metadata.uid() == 0 && !rustix::process::geteuid().is_root();
-        let forbidden = if handed_over { 0o037 } else { 0o077 };
-        anyhow::ensure!(
-            metadata.mode() & forbidden == 0,
-            "can be read by others (mode {:03o}); chmod 600 {}",
-            metadata.mode() & 0o777,
-            path.display()
-        );
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE_BYTES + 1));
-    file.take(MAX_PASSPHRASE_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)
-        .context("cannot be read")?;
-    Ok(bytes)
 }

@@ -309,3 +309,62 @@ fn an_endless_key_file_is_not_read_to_its_end() {
         Err(StoreError::KeyFile { .. })
     ));
 }
+
+#[test]
+fn passphrase_files_are_read_without_their_line_end_and_checked_as_key_files_are() {
+    let bed = Bed::new();
+    let phrase = bed.folder.path().join("phrase");
+    let set = |text: &[u8]| {
+        std::fs::write(&phrase, text).unwrap();
+        chmod(&phrase, 0o600);
+        Key::from_passphrase_file(&phrase)
+    };
+    let made = bed
+        .options()
+        .create(bed.path(), set(b"correct horse\n").unwrap());
+    drop(made.unwrap());
+    for (text, opens) in [
+        (&b"correct horse"[..], true),
+        (b"correct horse\r\n", true),
+        (b"correct horse\n\n", false),
+        (b" correct horse", false),
+    ] {
+        let opened = bed.options().open(bed.path(), set(text).unwrap());
+        assert_eq!(opened.is_ok(), opens, "{text:?}");
+    }
+    assert!(set(&[b'x'; 64 * 1024]).is_ok());
+    for (text, problem) in [
+        (&b"\n"[..], "is empty"),
+        (b"\xff", "is not UTF-8"),
+        (&[b'x'; 64 * 1024 + 1], "is longer than 64 KiB"),
+    ] {
+        let error = set(text).unwrap_err();
+        assert!(matches!(error, StoreError::PassphraseFile { .. }));
+        assert!(error.to_string().ends_with(problem), "{error}");
+    }
+
+    drop(set(b"correct horse"));
+    let refused = |path: &Path, words: &str| {
+        let error = Key::from_passphrase_file(path).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    chmod(&phrase, 0o640);
+    refused(&phrase, "chmod 600");
+    chmod(&phrase, 0o600);
+    let link = bed.folder.path().join("link");
+    symlink(&phrase, &link).unwrap();
+    refused(&link, "symbolic link");
+    refused(bed.folder.path(), "not a regular file");
+    refused(&bed.folder.path().join("none"), "is not there");
+    if is_root() {
+        std::os::unix::fs::chown(&phrase, Some(12345), None).unwrap();
+        refused(&phrase, "belongs to user 12345");
+    }
+
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut writer, b"correct horse\n").unwrap();
+    drop(writer);
+    let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+    let key = Key::from_passphrase_file(path).unwrap();
+    assert!(bed.options().open(bed.path(), key).is_ok());
+}

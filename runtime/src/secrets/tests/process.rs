@@ -113,7 +113,7 @@ fn g8_kill_loses_nothing_that_was_acknowledged() {
 
 #[test]
 fn files_and_folders_are_the_users_alone_whatever_the_umask() {
-    for mask in ["000", "077", "027"] {
+    for mask in ["000", "077", "027", "777"] {
         let bed = Bed::new();
         let mut child = start(&format!("umask {mask}"), bed.folder.path());
         lines(&mut child, "");

@@ -196,3 +196,64 @@ fn one_store_serves_many_threads() {
     });
     assert_eq!(store.list().unwrap().len(), 4);
 }
+
+#[test]
+fn an_error_after_the_commit_says_that_the_change_is_committed() {
+    let bed = Bed::new();
+    let store = bed.make();
+    let record = store.state.path().to_owned();
+    let error = store
+        .write(|_| {
+            std::fs::write(&record, "garbage").unwrap();
+            Ok(())
+        })
+        .unwrap_err();
+    assert!(
+        matches!(error, StoreError::StateNotWritten { .. }),
+        "{error:?}"
+    );
+    assert!(error.may_be_committed());
+    // The next one is refused before anything is changed.
+    let error = store.create_secret(&name("late"), value("x")).unwrap_err();
+    assert!(matches!(error, StoreError::StateRecord { .. }), "{error:?}");
+    assert!(!error.may_be_committed());
+}
+
+#[test]
+fn a_look_changes_nothing_and_notices_an_older_copy() {
+    let bed = Bed::new();
+    let store = bed.make();
+    drop(store);
+    let older = bed.bytes();
+    let store = bed.open().unwrap();
+    store.create_secret(&name("token"), value("x")).unwrap();
+    drop(store);
+
+    let nowhere = bed.folder.path().join("nowhere");
+    let before = (bed.files(), bed.bytes());
+    let look = bed.options().state_dir(&nowhere).read_only(true);
+    let store = look.open(bed.path(), bed.key()).unwrap();
+    store.verify().unwrap();
+    let added = store.create_secret(&name("late"), value("x"));
+    assert!(
+        matches!(added, Err(StoreError::Database { .. })),
+        "{added:?}"
+    );
+    drop(store);
+    assert_eq!((bed.files(), bed.bytes()), before);
+    assert!(!nowhere.exists());
+
+    // Also where there is neither log nor index, which SQLite makes.
+    bed.put_back(&before.1);
+    look.open(bed.path(), bed.key()).unwrap().verify().unwrap();
+    bed.put_back(&older);
+    let looked = bed
+        .options()
+        .read_only(true)
+        .accept_rollback(true)
+        .open(bed.path(), bed.key());
+    assert!(
+        matches!(looked, Err(StoreError::RolledBack { .. })),
+        "{looked:?}"
+    );
+}
