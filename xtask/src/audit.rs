@@ -40,7 +40,7 @@ pub(crate) fn run() -> Result<()> {
         return Ok(());
     }
     for (manifest, _) in WORKSPACES {
-        step::run(deny(&tool, &root, manifest).args(["check", "--disable-fetch", "advisories"]))?;
+        step::run(deny(&tool, &root, manifest).args(["--offline", "check", "advisories"]))?;
     }
     Ok(())
 }

@@ -86,7 +86,7 @@ fn g7_wrong_key_wrong_passphrase_and_damaged_slot_answer_alike() {
         "sealed = x''",
         "sealed = substr(sealed, 1, 40)",
         "sealed = CAST(x'02' || substr(sealed, 2) AS BLOB)",
-        "sealed = CAST(substr(sealed, 1, 33) || x'00' || substr(sealed, 35) AS BLOB)",
+        "sealed = CAST(substr(sealed, 1, 33) || CASE substr(sealed, 34, 1) WHEN x'00' THEN x'01' ELSE x'00' END || substr(sealed, 35) AS BLOB)",
         "public = ''",
         "public = replace(public, '\"salt\":\"', '\"salt\":\"00')",
         "public = replace(public, '\"passes\":1', '\"passes\":2')",
