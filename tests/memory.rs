@@ -12,6 +12,10 @@ use leyden::{App, Ending, Host, Input, Key, SecretValue};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
+/// Stands before and after what is searched for: an allocator overwrites the ends of memory that
+/// is freed, and would hide a copy that nobody wiped.
+const PADDING: usize = 200;
+
 /// A random value that never stands in memory as a whole on the test's own account: it is kept
 /// as two halves whose XOR it is.
 struct Needle([u8; 40], [u8; 40]);
@@ -33,10 +37,12 @@ impl Needle {
     }
 
     fn secret(&self) -> SecretValue {
-        let mut text = Zeroizing::new(String::with_capacity(self.0.len()));
+        let mut text = Zeroizing::new(String::with_capacity(self.0.len() + 2 * PADDING));
+        text.extend(std::iter::repeat_n('p', PADDING));
         for index in 0..self.0.len() {
             text.push(char::from(self.byte(index)));
         }
+        text.extend(std::iter::repeat_n('p', PADDING));
         SecretValue::from_text(text).unwrap()
     }
 
