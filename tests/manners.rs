@@ -167,6 +167,20 @@ fn g5_each_release_has_its_audit_record() {
         "{listed}"
     );
     home.run(["audit", "verify"]).succeeded();
+    let copy = Home::with_my_secret();
+    let changed = rusqlite::Connection::open(copy.store()).unwrap();
+    changed
+        .execute(
+            "DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)",
+            [],
+        )
+        .unwrap();
+    drop(changed);
+    let ran = copy
+        .run_app(&guest("env-p2"), &["--secret", "A=my-secret"])
+        .ended_with(77)
+        .says(&["audit log", "broken"]);
+    assert_eq!(ran.stdout, "");
     let database = rusqlite::Connection::open(home.store()).unwrap();
     let table: String = database
         .query_row(

@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -63,15 +63,7 @@ impl Cache {
             path: path.to_owned(),
             reason: error.to_string(),
         };
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(failed)?;
-        }
-        match fs::DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(failed(error));
-            }
-            _ => {}
-        }
+        make_folder(path).map_err(failed)?;
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
         let folder =
             rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
@@ -148,6 +140,8 @@ impl Cache {
         let mut file = tempfile::Builder::new()
             .suffix(&format!(".{PART}"))
             .tempfile_in(&self.path)?;
+        let closed = fs::Permissions::from_mode(0o600);
+        file.as_file().set_permissions(closed)?;
         file.write_all(bytes)?;
         file.as_file().sync_data()?;
         file.persist(self.path.join(name))?;
@@ -189,6 +183,18 @@ impl Cache {
                 total -= metadata.len();
             }
         }
+    }
+}
+
+/// Makes a folder and those that it lies in, closed to others whatever the umask.
+fn make_folder(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
+        make_folder(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o700)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -79,6 +79,11 @@ fn trap_reason(trap: Trap) -> String {
         Trap::MemoryOutOfBounds => {
             "out of bounds memory access (a wild pointer, or endless recursion)".to_owned()
         }
+        // What components that were built through the preview1 adapter do when their environment
+        // or arguments do not fit into its arena.
+        Trap::CannotLeaveComponent => {
+            format!("{text} (or its environment is larger than it was built to take)")
+        }
         _ => one_line(text),
     }
 }

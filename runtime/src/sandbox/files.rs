@@ -43,10 +43,24 @@ pub enum FilesError {
         /// What it would show.
         protected: PathBuf,
     },
-    /// It is, or contains, procfs or sysfs, through which a process can be read and changed.
+    /// A file of Leyden's own has other names (hard links), which may lie in the folder.
+    #[error(
+        "the folder {} is refused: {} has {names} names (hard links), and one of them may lie in \
+         it; remove the others", path.display(), protected.display()
+    )]
+    OtherNames {
+        /// The folder as it was named.
+        path: PathBuf,
+        /// The file.
+        protected: PathBuf,
+        /// How many names it has.
+        names: u64,
+    },
+    /// It is, or contains, procfs, sysfs or devtmpfs, through which processes and devices can be
+    /// read and changed.
     #[error(
         "the folder {} is refused: it would show {} to the app, through which it could read and \
-         change running processes", path.display(), mount.display()
+         change running processes or devices", path.display(), mount.display()
     )]
     ShowsKernel {
         /// The folder as it was named.
@@ -79,6 +93,14 @@ impl Preopen {
                 return Err(FilesError::ShowsSecrets {
                     path: wanted.host.clone(),
                     protected: protected.clone(),
+                });
+            }
+            let names = names_of_file(protected);
+            if names > 1 {
+                return Err(FilesError::OtherNames {
+                    path: wanted.host.clone(),
+                    protected: protected.clone(),
+                    names,
                 });
             }
         }
@@ -123,6 +145,14 @@ fn id(metadata: &Metadata) -> Id {
 
 fn id_of(path: &Path) -> Option<Id> {
     path.metadata().ok().map(|metadata| id(&metadata))
+}
+
+/// How many names a file has; 0 where there is none.
+fn names_of_file(path: &Path) -> u64 {
+    let metadata = path.metadata().ok();
+    metadata
+        .filter(Metadata::is_file)
+        .map_or(0, |file| file.nlink())
 }
 
 /// What a folder shows, by paths and, because a bind mount has another path, by identity.
@@ -179,7 +209,7 @@ fn canonical_as_far_as_there(path: &Path) -> PathBuf {
 /// Mount points (proc_pid_mountinfo(5)).
 struct Mounts {
     all: Vec<PathBuf>,
-    /// Those of procfs and sysfs; their usual places where the list cannot be read.
+    /// Those of procfs, sysfs and devtmpfs; their usual places where the list cannot be read.
     kernel: Vec<PathBuf>,
 }
 
@@ -188,10 +218,10 @@ impl Mounts {
         let list = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let mut mounts = Self {
             all: Vec::new(),
-            kernel: vec!["/proc".into(), "/sys".into()],
+            kernel: vec!["/proc".into(), "/sys".into(), "/dev".into()],
         };
         for (point, kind) in list.lines().filter_map(mount) {
-            if matches!(kind, "proc" | "sysfs") {
+            if matches!(kind, "proc" | "sysfs" | "devtmpfs") {
                 mounts.kernel.push(point.clone());
             }
             mounts.all.push(point);
@@ -256,6 +286,20 @@ mod tests {
     }
 
     #[test]
+    fn a_key_with_a_second_name_refuses_any_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, key) = (folder.path().join("data"), folder.path().join("key"));
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(&key, "").unwrap();
+        assert!(check(&data, &[&key]).is_ok());
+        std::fs::hard_link(&key, data.join("linked")).unwrap();
+        assert!(matches!(
+            check(&data, &[&key]),
+            Err(FilesError::OtherNames { names: 2, .. })
+        ));
+    }
+
+    #[test]
     fn what_was_checked_is_what_is_shown() {
         let folder = tempfile::tempdir().unwrap();
         let (data, keys) = (folder.path().join("data"), folder.path().join("keys"));
@@ -293,8 +337,8 @@ mod tests {
     }
 
     #[test]
-    fn procfs_and_sysfs_are_refused() {
-        for path in ["/proc", "/proc/self", "/sys", "/"] {
+    fn kernel_file_systems_are_refused() {
+        for path in ["/proc", "/proc/self", "/sys", "/dev", "/"] {
             assert!(
                 matches!(
                     check(Path::new(path), &[]),

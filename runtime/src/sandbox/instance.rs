@@ -9,7 +9,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::egress::Egress;
-use super::ending::Ending;
+use super::ending::{self, Ending};
 use super::engine::Sandbox;
 use super::environment::Environment;
 use super::files::Preopen;
@@ -151,6 +151,9 @@ pub(super) async fn run(
         Some(Ok(status)) => Ok(Ending::Exited(status)),
         Some(Err(error)) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
             Err(SandboxError::Full)
+        }
+        Some(Err(error)) if error.is::<std::io::Error>() => {
+            Err(SandboxError::Host(ending::one_line(&error.to_string())))
         }
         Some(Err(error)) => {
             let refused = store.data().limiter.refused_memory;

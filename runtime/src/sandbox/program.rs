@@ -35,6 +35,9 @@ pub enum SandboxError {
         /// What the operating system says.
         reason: String,
     },
+    /// The operating system did not give the memory or stack that an instance needs.
+    #[error("the operating system gave no room for an instance: {0}")]
+    Host(String),
     /// All slots of the pool are taken.
     #[error("as many instances run as this host was built for; wait, or build it for more")]
     Full,

@@ -76,6 +76,12 @@ pub(super) fn verify(
     }
 }
 
+/// Verifies the last record alone, so that no other is written after one that was changed.
+pub(super) fn verify_end(tables: &Tables<'_>, key: &KeyBytes, end: Link) -> Result<(), StoreError> {
+    let newest = AuditFilter::default().limit(1);
+    list(tables, key, end, &newest).map(|_| ())
+}
+
 /// The records that the filter wants, oldest first, each verified back from the end.
 pub(super) fn list(
     tables: &Tables<'_>,

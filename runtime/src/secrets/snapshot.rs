@@ -97,6 +97,12 @@ impl<'t> Snapshot<'t> {
         }
     }
 
+    /// Makes sure that the audit log's last record is what was written: nothing is appended to,
+    /// and nothing released on, one that was changed.
+    pub(super) fn check_end(&self) -> Result<(), StoreError> {
+        chain::verify_end(&self.tables, &self.keys.audit, self.last_link())
+    }
+
     /// The secret's place, and its head if there is such a secret: verified by its path in the tree.
     pub(super) fn find(&self, name: &SecretName) -> Result<(Hash, Option<Head>), StoreError> {
         let place = head::place(&self.keys.place, name.canonical());

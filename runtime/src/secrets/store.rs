@@ -89,6 +89,7 @@ impl SecretStore {
             .map_err(failed)?;
         let mut snapshot = self.load(&transaction)?;
         snapshot.check_seen(seen)?;
+        snapshot.check_end()?;
         let result = change(&mut snapshot)?;
         let mark = snapshot.seal()?;
         transaction.commit().map_err(failed)?;

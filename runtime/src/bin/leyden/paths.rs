@@ -130,8 +130,8 @@ impl Paths {
             state,
             cache,
         } = &self.folders;
-        // The default store and key file lie in these folders.
-        [data, config, state, cache]
+        // The files by themselves, too: one may be mounted, or linked, elsewhere.
+        [data, config, state, cache, &self.store, &self.key_file]
             .into_iter()
             .chain(&self.named)
             .cloned()
