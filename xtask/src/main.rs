@@ -10,7 +10,8 @@ mod repository;
 mod step;
 mod test;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::Parser;
 
 #[derive(Parser)]
@@ -28,12 +29,20 @@ enum Command {
     Guests,
 }
 
-fn main() -> Result<()> {
-    match Command::parse() {
+fn main() -> ExitCode {
+    let done = match Command::parse() {
         Command::Demo => demo::run(),
         Command::Test => test::run(),
         Command::Audit => audit::run(),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Guests => guests::build(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // In one line, last: a backtrace of this program tells nothing about what failed.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

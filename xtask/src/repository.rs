@@ -18,6 +18,14 @@ pub(crate) fn root() -> Result<PathBuf> {
 pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<Command> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(root()?).args(arguments);
+    // What `cargo run` told this program of its own package: build scripts that look at it, as
+    // ring's does, would run again, and all that stands on them be compiled again.
+    for (name, _) in env::vars_os() {
+        let is_ours = |prefix: &&str| name.to_string_lossy().starts_with(*prefix);
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(is_ours) {
+            cargo.env_remove(&name);
+        }
+    }
     Ok(cargo)
 }
 
