@@ -16,8 +16,8 @@ pub use failure::{Failure, Status, WorkError};
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub use host::bindings;
-pub(crate) use json::{BytesOutcome, Outcome};
 pub use json::read_input;
+pub(crate) use json::{BytesOutcome, Outcome};
 pub use map::Map;
 pub use secret_bytes::{SecretBytes, secret_bytes};
 pub use work::{AsCompleted, Started, Work, as_completed, wait_any, work};
