@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::{Failure, Status};
 
+/// How many Works run at once: the same on every machine, so that tests behave alike.
+const PARALLEL: usize = 8;
+
 /// What a Work does, its input and output as bytes.
 pub(crate) type Function = dyn Fn(Vec<u8>) -> Result<Vec<u8>, Failure> + Send + Sync;
 
@@ -31,8 +34,11 @@ impl Drop for App {
     fn drop(&mut self) {
         let mut state = self.queue.lock();
         state.closed = true;
-        state.pending.clear();
-        self.queue.changed.notify_all();
+        for job in state.pending.drain(..) {
+            job.end(Err(Failure::Stopped));
+        }
+        self.queue.more.notify_all();
+        self.queue.ended.notify_all();
     }
 }
 
@@ -65,12 +71,14 @@ pub(crate) fn start(work: &str, input: &[u8]) -> Handle {
     })
 }
 
-/// The Works that wait for their turn, and the threads that run them: as many as there are cores.
+/// The Works that wait for their turn, and how many threads run them.
 #[derive(Default)]
 struct Queue {
     state: Mutex<State>,
-    /// One was added, or has ended, or was stopped; or there will be no more.
-    changed: Condvar,
+    /// One was added, or there will be no more.
+    more: Condvar,
+    /// One has ended, or was stopped.
+    ended: Condvar,
 }
 
 #[derive(Default)]
@@ -86,16 +94,15 @@ impl Queue {
     }
 
     fn push(queue: &Arc<Self>, job: Arc<Job>) {
-        let most = thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
         let mut state = queue.lock();
         state.pending.push_back(job);
-        if state.threads < most {
+        if state.threads < PARALLEL {
             state.threads += 1;
             let queue = queue.clone();
             thread::spawn(move || queue.run());
         }
         drop(state);
-        queue.changed.notify_all();
+        queue.more.notify_one();
     }
 
     /// Runs one after the other until there will be no more.
@@ -103,21 +110,19 @@ impl Queue {
         let mut state = self.lock();
         while !state.closed {
             let Some(job) = state.pending.pop_front() else {
-                state = self.wait(state);
+                state = wait(&self.more, state);
                 continue;
             };
             drop(state);
             job.run();
             state = self.lock();
-            self.changed.notify_all();
+            self.ended.notify_all();
         }
     }
+}
 
-    fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        self.changed
-            .wait(state)
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+fn wait<'s>(on: &Condvar, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+    on.wait(state).unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One start of a Work.
@@ -195,13 +200,15 @@ impl Handle {
             if let Progress::Ended(result) = &*self.job.progress() {
                 return result.clone();
             }
-            state = self.queue.wait(state);
+            state = wait(&self.queue.ended, state);
         }
     }
 
     /// A thread cannot be stopped: what it returns is thrown away.
     pub(crate) fn stop(&self) {
         self.job.end(Err(Failure::Stopped));
+        let _state = self.queue.lock();
+        self.queue.ended.notify_all();
     }
 }
 
@@ -218,7 +225,7 @@ pub(crate) fn ended(handles: &[&Handle]) -> Vec<usize> {
         if !places.is_empty() {
             return places;
         }
-        state = first.queue.wait(state);
+        state = wait(&first.queue.ended, state);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Works as plain functions, for a Flow's own unit tests. Not there inside a sandbox.
 //!
 //! A Flow under test runs natively, as an ordinary program. What it starts are functions that were
-//! registered on the test's thread, which run on other threads, as many at once as there are cores:
+//! registered on the test's thread, which run on other threads, eight at once:
 //!
 //! ```
 //! use leyden_guest::{Failure, testing, work};
