@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test that fails may panic"
 )]
 
@@ -177,7 +178,7 @@ fn any_is_the_one_that_ended() {
     let gate = work("gate").unwrap().start(&()).unwrap();
     let answer = work("answer").unwrap().start(&()).unwrap();
     assert_eq!(wait_any(&[&gate, &answer]), Some(1));
-    assert_eq!(gate.status(), Status::Running);
+    until_it_is(&gate, Status::Running);
     open.send(7).unwrap();
     assert_eq!(wait_any(&[&gate]), Some(0));
     assert_eq!(gate.wait::<u32>().unwrap(), 7);
