@@ -1,6 +1,5 @@
 //! What Flows and Works tell each other, as JSON. No error repeats a value.
 
-use std::any::type_name;
 use std::fmt::Display;
 
 use serde::Serialize;
@@ -24,6 +23,16 @@ pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
 pub fn read_input<T: DeserializeOwned>(input: &[u8]) -> Result<T, String> {
     read(input)
         .map_err(|reason| format!("its input cannot be read as {}: {reason}", type_name::<T>()))
+}
+
+/// A type's name without the paths of its parts: `Vec<Order>`.
+pub(crate) fn type_name<T: ?Sized>() -> String {
+    let parts = std::any::type_name::<T>().split_inclusive(|c: char| c != ':' && !is_name(c));
+    parts.filter_map(|part| part.rsplit("::").next()).collect()
+}
+
+fn is_name(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
 }
 
 /// What is wrong with JSON. Serde's own words repeat values, but for these.
@@ -115,6 +124,14 @@ mod tests {
             assert!(error.contains(said), "{json}: {error}");
             assert!(!error.contains("hunter2"));
         }
+    }
+
+    #[test]
+    fn types_are_told_by_their_own_names() {
+        assert_eq!(type_name::<Vec<Job>>(), "Vec<Job>");
+        assert_eq!(type_name::<str>(), "str");
+        let told = type_name::<BTreeMap<(String, &[u8; 2]), Option<Job>>>();
+        assert_eq!(told, "BTreeMap<(String, &[u8; 2]), Option<Job>>");
     }
 
     #[test]

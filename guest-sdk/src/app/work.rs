@@ -1,6 +1,5 @@
 //! Starting Works and waiting for them.
 
-use std::any::type_name;
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::host::{self, Handle};
-use super::json;
+use super::json::{self, type_name};
 use crate::{Map, Status, WorkError};
 
 /// The app's Work of this name, as its `leyden.toml` has it.
@@ -80,7 +79,7 @@ impl Work {
     pub fn start<I: Serialize + ?Sized>(&self, input: &I) -> Result<Started, WorkError> {
         let json = serde_json::to_vec(input).map_err(|_| WorkError::Input {
             work: self.name().into(),
-            is: type_name::<I>().into(),
+            is: type_name::<I>(),
         })?;
         Ok(self.start_bytes(json))
     }
@@ -150,7 +149,7 @@ impl Started {
     pub fn wait<T: DeserializeOwned>(&self) -> Result<T, WorkError> {
         json::read(&self.wait_bytes()?).map_err(|reason| WorkError::Output {
             work: self.work().into(),
-            expected: type_name::<T>().into(),
+            expected: type_name::<T>(),
             reason,
         })
     }
