@@ -37,9 +37,8 @@ fn generate(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
             ));
         }
         (Format::Bytes, Some(argument)) => {
-            let input =
-                quote_spanned!(argument.span()=> ::core::convert::identity::<#argument>(input));
-            quote_spanned!(result.span()=> ::leyden_guest::__private::bytes(#name(#input)))
+            let input = quote_spanned!(argument.span()=> let input: #argument = input;);
+            quote_spanned!(result.span()=> #input ::leyden_guest::__private::bytes(#name(input)))
         }
         (Format::Json, None) => {
             quote_spanned!(result.span()=> ::leyden_guest::__private::json(#name()))
