@@ -13,7 +13,7 @@ use crate::step;
 use toolchain::Toolchain;
 
 /// Where a guest comes from and the name it gets: target, cargo's artifact, `target/guests/` name.
-const GUESTS: [(&str, &str, &str); 14] = [
+const GUESTS: [(&str, &str, &str); 27] = [
     ("wasm32-wasip1", "env", "env-p1"),
     ("wasm32-wasip1", "probe", "probe-p1"),
     ("wasm32-wasip2", "env", "env-p2"),
@@ -28,7 +28,40 @@ const GUESTS: [(&str, &str, &str); 14] = [
     ("wasm32-wasip2", "sdk", "sdk"),
     ("wasm32-wasip2", "hello", "hello"),
     ("wasm32-wasip2", "fetch", "fetch"),
+    ("wasm32-wasip1", "cat", "work-cat-p1"),
+    ("wasm32-wasip2", "work-cat", "work-cat"),
+    ("wasm32-wasip2", "work_probe", "work-probe"),
+    ("wasm32-wasip2", "echo", "work-echo"),
+    ("wasm32-wasip2", "flow-probe", "flow-probe"),
+    ("wasm32-wasip2", "flow_p3", "flow-p3"),
+    ("wasm32-wasip2", "pipeline", "pipeline/flow"),
+    ("wasm32-wasip2", "count", "pipeline/count"),
+    ("wasm32-wasip2", "etl", "etl/flow"),
+    ("wasm32-wasip2", "flaky", "etl/flaky"),
+    ("wasm32-wasip2", "slow", "etl/slow"),
+    ("wasm32-wasip2", "load", "etl/load"),
+    ("wasm32-wasip2", "python-work", "python-work/flow"),
 ];
+
+/// Guests in Python: the folder they are in, their WIT and the world they are for, their
+/// `target/guests/` name.
+const PYTHON: [(&str, &str, &str, &str); 2] = [
+    (
+        "examples/seed-python",
+        "examples/seed-python/wit",
+        "command",
+        "seed-python",
+    ),
+    (
+        "examples/python-work",
+        "guest-sdk/wit",
+        "worker",
+        "python-work/summary",
+    ),
+];
+
+/// The examples that are apps of several components, with a manifest.
+const APPS: [&str; 3] = ["pipeline", "etl", "python-work"];
 
 /// What each target builds: of WASI 0.1, only what the standard library alone can do.
 const TARGETS: [(&str, &[&str]); 2] = [
@@ -54,16 +87,24 @@ pub(crate) fn build() -> Result<()> {
                 .args(packages),
         )?;
     }
+    for app in APPS {
+        let manifest = root.join("examples").join(app).join("leyden.toml");
+        fs::create_dir_all(guests.join(app))?;
+        place(&manifest, &guests.join(app).join("leyden.toml"))?;
+    }
     for (target, artifact, name) in GUESTS {
         let built = work.join(format!("{target}/release/{artifact}.wasm"));
         place(&built, &guests.join(format!("{name}.wasm")))?;
     }
 
-    python::build(
-        &root.join("examples/seed-python"),
-        &work,
-        &guests.join("seed-python.wasm"),
-    )?;
+    for (source, wit, world, name) in PYTHON {
+        python::build(
+            &root.join(source),
+            (&root.join(wit), world),
+            &work,
+            &guests.join(format!("{name}.wasm")),
+        )?;
+    }
     suite::fetch(&root.join("target/wasi-testsuite"))?;
     eprintln!("guests are in {}", guests.display());
     Ok(())
