@@ -183,7 +183,7 @@ fn setting(pooled: bool) -> Setting {
     store.create_secret(&name, needle.secret()).unwrap();
     let builder = Host::builder().secrets(store);
     let builder = if pooled {
-        builder.instances(4)
+        builder.instances(4).works(4)
     } else {
         builder.on_demand()
     };

@@ -35,6 +35,8 @@ pub struct Host {
     protected: Arc<[PathBuf]>,
     /// One for each Work that may run at once.
     places: Arc<Semaphore>,
+    /// One for each Flow, where memory is kept ready.
+    flows: Option<Arc<Semaphore>>,
 }
 
 /// Makes a [`Host`].
@@ -101,15 +103,21 @@ impl HostBuilder {
             protected.extend([store.path(), store.state_dir()].map(PathBuf::from));
         }
         let works = self.works.unwrap_or(DEFAULT_WORKS);
-        let allocation = match self.allocation.unwrap_or(Allocation::Pool(DEFAULT_POOL)) {
-            Allocation::Pool(instances) => Allocation::Pool(instances.saturating_add(works)),
-            other => other,
+        let places = |count| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX)));
+        let (allocation, flows) = match self.allocation.unwrap_or(Allocation::Pool(DEFAULT_POOL)) {
+            // Each has memory of its own, so that Flows and Works do not wait for each other's.
+            Allocation::Pool(flows) => {
+                let all = Allocation::Pool(flows.saturating_add(works));
+                (all, Some(places(flows)))
+            }
+            Allocation::OnDemand => (Allocation::OnDemand, None),
         };
         Ok(Host {
             sandbox: Sandbox::new(allocation, cache)?,
             store: self.store.map(Arc::new),
             protected: protected.into(),
-            places: Arc::new(Semaphore::new(usize::try_from(works).unwrap_or(usize::MAX))),
+            places: places(works),
+            flows,
         })
     }
 }
@@ -172,6 +180,7 @@ impl Host {
             works,
             mask: Arc::new(mask),
             places: Arc::clone(&self.places),
+            flows: self.flows.clone(),
         })))
     }
 

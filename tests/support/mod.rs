@@ -1,8 +1,10 @@
 //! What the tests share: a home folder of its own for each, guests, and running the command.
 
+mod app;
 mod home;
 mod ran;
 
+pub use app::{App, last_run, lines};
 pub use home::Home;
 pub use ran::{Ran, run, wait};
 

@@ -20,6 +20,8 @@ pub(crate) struct BoundApp {
     pub(crate) mask: Arc<Mask>,
     /// Places for Works, which all runs of a host share.
     pub(crate) places: Arc<Semaphore>,
+    /// Places for Flows, where the host keeps memory ready for so many: more are refused.
+    pub(crate) flows: Option<Arc<Semaphore>>,
 }
 
 /// A component, and all that its instances are given.

@@ -72,6 +72,9 @@ pub(crate) async fn run(app: &Arc<BoundApp>, start: Start) -> Result<Outcome, Sa
         stopper,
         journal,
     } = start;
+    // Never closed: an error is one of having no place.
+    let place = app.flows.as_ref().map(|flows| flows.try_acquire());
+    let _place = place.transpose().map_err(|_| SandboxError::Full)?;
     let journal = journal.map(Arc::new);
     let mut arguments = input.arguments;
     arguments.insert(0, app.name.clone());

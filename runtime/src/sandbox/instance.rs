@@ -19,6 +19,7 @@ use super::lookup::LookupView;
 use super::mask::Mask;
 use super::program::{Called, Pre, SandboxError};
 use super::streams::{Closed, GuestOutput, Input, Output};
+use super::trusted;
 use super::works::{Works, WorksView};
 
 /// All that one instance is given.
@@ -186,6 +187,10 @@ pub(super) async fn run(
         () = closed.wait() => return Ok(Called::Ended(Ending::OutputClosed)),
         () = sleep(limit) => None,
     };
+    if let Some(Err(_)) = &ended {
+        // On the thread of the trap still: nothing was awaited since.
+        trusted::wipe_signal_stack();
+    }
     outputs.stdout.finish();
     outputs.stderr.finish();
     let ending = match ended {

@@ -376,7 +376,17 @@ impl Runs {
         let mark = self.folder.join(PRUNED);
         let done = fs::metadata(&mark).and_then(|mark| mark.modified());
         let is_due = !done.is_ok_and(|done| done.elapsed().is_ok_and(|age| age < PRUNE_EVERY));
-        if is_due && fs::write(&mark, "").is_ok() {
+        let marked = || {
+            let opened = File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&mark);
+            // Truncating an empty file leaves its time as it was.
+            opened.and_then(|mark| mark.set_modified(SystemTime::now()))
+        };
+        if is_due && marked().is_ok() {
             let _ = self.prune();
         }
     }

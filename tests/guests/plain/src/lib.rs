@@ -28,6 +28,8 @@ pub fn cat() -> io::Result<u8> {
     input.read_until(b'\n', &mut first)?;
     out.write_all(&first)?;
     io::copy(&mut input, &mut out)?;
+    // Whoever exits in its own way does not come to do it.
+    out.flush()?;
     let asked = str::from_utf8(&first)
         .ok()
         .and_then(|line| line.trim_end().strip_prefix("exit "));
