@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod host;
+pub mod run;
 pub mod sandbox;
 pub mod secrets;
 
@@ -9,6 +10,7 @@ mod error;
 
 pub use app::App;
 pub use error::Error;
-pub use host::{Bound, Host, HostBuilder, Input, Outcome};
+pub use host::{Bound, Host, HostBuilder};
+pub use run::{Event, Input, Outcome, Running, Stopper};
 pub use sandbox::{Captured, Ending, Output};
 pub use secrets::{Key, SecretStore, SecretValue};

@@ -291,6 +291,12 @@ impl App {
         Ok(self.manifest.digest(flow, &works))
     }
 
+    /// Its identity, from the digests of its components: the Flow's, and the Works' by name.
+    pub(crate) fn digest_of(&self, flow: Digest, works: impl Iterator<Item = Digest>) -> Digest {
+        self.manifest
+            .digest(flow, &self.works.keys().zip(works).collect())
+    }
+
     fn component_error(&self, work: Option<&WorkName>, problem: SourceError) -> AppError {
         match self.folder {
             Some(_) => AppError::Component {

@@ -18,7 +18,7 @@
 //! Every seal is made in one way, with HKDF (RFC 5869) and AES-256-GCM (NIST SP 800-38D):
 //! `seal.rs` has the bytes. The other keys are HKDF-SHA-256 of the root key, without salt, with
 //! `"leyden/1/derive/" ‖ purpose ‖ store id` as its info; the purposes are `header`, `head`,
-//! `place`, `audit` and `state`. Wherever fields are hashed or MACed, `frame` writes each as its
+//! `place`, `audit`, `state` and `journal`. Wherever fields are hashed or MACed, `frame` writes each as its
 //! length in 8 bytes, big endian, and then itself.
 //!
 //! # Tables
@@ -52,6 +52,7 @@ mod key;
 mod keys;
 mod options;
 mod release;
+mod run_key;
 mod seal;
 mod slot;
 mod slots;
@@ -67,9 +68,11 @@ mod tests;
 
 pub use audit::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
 pub use error::{KeyFileProblem, Refusal, RefusalReason, StoreError};
+pub(crate) use files::make_folder;
 pub use info::{Argon2Cost, SecretInfo, SecretState, SlotInfo, SlotKind, Verified, VersionInfo};
 pub use key::Key;
 pub use options::{Opened, StoreOptions};
 pub use release::{ReleaseRequest, Released, Wanted};
+pub use run_key::RunKey;
 pub use store::SecretStore;
 pub use value::{MAX_VALUE_BYTES, NotText, SecretValue};

@@ -205,6 +205,7 @@ impl StoreOptions {
         let store = SecretStore {
             connection: Mutex::new(connection),
             keys: StoreKeys::new(root, &store_id),
+            id: store_id,
             path,
             state: match self.read_only {
                 true => StateRecord::look(&state_dir, &store_id)?,

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::actor::Actor;
-use super::keys::StoreKeys;
+use super::keys::{StoreId, StoreKeys};
 use super::snapshot::Snapshot;
 use super::sql::Tables;
 use super::state::StateRecord;
@@ -21,6 +21,7 @@ use super::{Argon2Cost, AuditEvent, Key, Opened, StoreError, StoreOptions};
 pub struct SecretStore {
     pub(super) connection: Mutex<Connection>,
     pub(super) keys: StoreKeys,
+    pub(super) id: StoreId,
     pub(super) path: PathBuf,
     pub(super) state: StateRecord,
     /// The label of the slot that opened it.

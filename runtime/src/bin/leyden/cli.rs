@@ -77,6 +77,9 @@ pub(crate) enum Command {
     /// See and verify who was given what
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// See what ran, and stop or resume it
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// Look over the store, key, permissions, cache and platform
     ///
     /// Says for each what is wrong and what to do, and changes nothing. The exit status is 1 if
@@ -149,6 +152,13 @@ pub(crate) struct RunApp {
     /// How much memory the app may have, such as 256MiB; 1GiB if not given
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<ByteSize>,
+    /// Take the app's secrets out of its standard output, too
+    ///
+    /// They are always taken out of its standard error, of what its Works print, and of logs. That
+    /// hides exact values of 4 bytes or more, and their lines of 8 or more, where a program shows
+    /// one by mistake; one that wants to can always write it in another form.
+    #[arg(long)]
+    pub(crate) mask: bool,
     /// Run in a cluster; none can be configured yet, so that this only says so
     #[arg(long)]
     pub(crate) cloud: bool,
@@ -161,6 +171,71 @@ pub(crate) struct RunApp {
     /// Arguments for the app
     #[arg(last = true)]
     pub(crate) args: Vec<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// List the newest runs
+    #[command(after_long_help = RUNS_LIST)]
+    List {
+        /// So many of them
+        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+        limit: usize,
+        #[command(flatten)]
+        report: Report,
+    },
+    /// Show one run: how it ended, and the timeline of its Works
+    #[command(after_long_help = RUNS_SHOW)]
+    Show {
+        /// The run's name, a part of it that no other has, or `last`
+        run: String,
+        /// Show every Work, and not only the first, the slowest and the failed
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        report: Report,
+    },
+    /// Print what a run's Works, and its Flow on standard error, wrote; without secrets
+    #[command(after_long_help = RUNS_LOGS)]
+    Logs {
+        /// The run's name, a part of it that no other has, or `last`
+        run: String,
+        /// Of this Work only, or of this start of it; `flow` for the Flow
+        #[arg(value_name = "WORK[#NUMBER]")]
+        work: Option<String>,
+    },
+    /// Stop a run that is under way: its Flow and its Works
+    Stop {
+        /// The run's name, a part of it that no other has, or `last`
+        run: String,
+    },
+    /// Go on with a run that was interrupted, stopped or failed
+    ///
+    /// The app is bound anew, with the options that it was first run with, and must be the same to
+    /// the byte. Its Flow runs again from its beginning; a Work that it starts with the same input
+    /// as before is answered as it ended then, and the others run. What was under way, and what
+    /// the Flow itself did, is done once more. The run must have been made with a store.
+    #[command(after_long_help = RUNS_RESUME)]
+    Resume {
+        /// The run's name, a part of it that no other has, or `last`
+        run: String,
+        /// text: the app's own output; json: its output as events, one on each line
+        #[arg(long, value_enum, value_name = "FORMAT")]
+        output: Option<Format>,
+    },
+    /// Remove old runs now
+    ///
+    /// This happens by itself, too, from time to time: runs older than 30 days go, and the oldest
+    /// where all take more than 1 GiB. LEYDEN_RUNS_MAX_AGE and LEYDEN_RUNS_MAX_SIZE set other
+    /// bounds, such as 7days and 200MiB.
+    Prune {
+        /// Those older than this [env: LEYDEN_RUNS_MAX_AGE; default: 30days]
+        #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
+        older_than: Option<Duration>,
+        /// The oldest, until all take no more than this [env: LEYDEN_RUNS_MAX_SIZE; default: 1GiB]
+        #[arg(long, value_name = "SIZE")]
+        down_to: Option<ByteSize>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -295,10 +370,32 @@ Examples:
   leyden run app app.wasm --secret TOKEN=api-token@3 --allow-host api.example.com
   leyden run app app.wasm --dir data::/data:ro --timeout 30s --memory 256MiB -- --verbose input
   leyden run app pipeline/ --env train:LEVEL=debug      only for the Work `train`
+  leyden run app pipeline/ --secret train:TOKEN=hf      a secret that only `train` sees
   leyden run app app.wasm --output json | jq -r 'select(.event == \"stdout\").text'
 A secret that is not text is bound with :base64, as in --secret CERT=my-cert:base64.
 --allow-host opens HTTPS to a host; HOST:PORT opens HTTPS and TCP to that port; http://HOST plain
 HTTP.";
+
+const RUNS_LIST: &str = "\
+Examples:
+  leyden runs list
+  leyden runs list --limit 100 --output json | jq -r '.[] | select(.failed > 0).id'";
+
+const RUNS_SHOW: &str = "\
+Examples:
+  leyden runs show last
+  leyden runs show 123k3fq --all";
+
+const RUNS_LOGS: &str = "\
+Examples:
+  leyden runs logs last
+  leyden runs logs last train            of all starts of the Work `train`
+  leyden runs logs last 'train#12'       of one of them";
+
+const RUNS_RESUME: &str = "\
+Examples:
+  leyden runs resume last
+  leyden runs resume 20261124-110809-123k3fq";
 
 const CREATE: &str = "\
 Examples:
@@ -344,7 +441,7 @@ pub(crate) fn parse() -> Result<Cli, Refused> {
     parse_from(std::env::args_os().collect())
 }
 
-fn parse_from(arguments: Vec<OsString>) -> Result<Cli, Refused> {
+pub(crate) fn parse_from(arguments: Vec<OsString>) -> Result<Cli, Refused> {
     Cli::try_parse_from(&arguments).map_err(|error| Refused {
         error: Box::new(error),
         arguments,

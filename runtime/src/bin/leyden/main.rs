@@ -14,10 +14,13 @@ mod progress;
 mod prompt;
 mod report;
 mod run;
+mod runs;
 mod secret;
 mod signals;
+mod timeline;
 mod unlock;
 mod watchdog;
+mod works;
 
 use cli::{Cli, Command, RunCommand};
 use paths::Paths;
@@ -38,7 +41,8 @@ fn main() {
 fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     let paths = || Paths::find(&cli.store);
     match cli.command {
-        Command::Run(RunCommand::App(arguments)) => return run::app(*arguments, paths),
+        Command::Run(RunCommand::App(arguments)) => return run::app(*arguments, paths, None),
+        Command::Runs(command) => return runs::run(command, &cli.store),
         Command::Secret(command) => secret::run(command, &paths()?)?,
         Command::Key(command) => key::run(command, &paths()?)?,
         Command::Audit(command) => audit::run(command, &paths()?)?,

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use bytesize::ByteSize;
 use etcetera::BaseStrategy as _;
+use leyden::run::journal::{Keep, Runs};
 use leyden::secrets;
 
 use crate::cli::StoreOptions;
@@ -12,6 +14,8 @@ const STORE: &str = "LEYDEN_STORE";
 const KEY_FILE: &str = "LEYDEN_KEY_FILE";
 const PASSPHRASE_FILE: &str = "LEYDEN_PASSPHRASE_FILE";
 const NEW_PASSPHRASE_FILE: &str = "LEYDEN_NEW_PASSPHRASE_FILE";
+const RUNS_MAX_AGE: &str = "LEYDEN_RUNS_MAX_AGE";
+const RUNS_MAX_SIZE: &str = "LEYDEN_RUNS_MAX_SIZE";
 
 /// Where everything is.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub(crate) struct Paths {
     named: Vec<PathBuf>,
     slot: Option<String>,
     accept_rollback: bool,
+    /// For how long runs are kept.
+    keep: Keep,
 }
 
 /// What says where the key is, strongest first.
@@ -107,6 +113,7 @@ impl Paths {
             named,
             slot: options.slot.clone(),
             accept_rollback: options.accept_rollback,
+            keep: keep(&variable),
             folders,
         }
     }
@@ -120,6 +127,16 @@ impl Paths {
             Some(label) => options.slot(label),
             None => options,
         }
+    }
+
+    /// The journals of what ran.
+    pub(crate) fn runs(&self) -> Runs {
+        Runs::new(self.folders.state.join("runs")).keep(self.keep)
+    }
+
+    /// For how long they are kept.
+    pub(crate) fn keep(&self) -> Keep {
+        self.keep
     }
 
     /// What no app may see through a folder that is given to it, whether it is there or not.
@@ -136,6 +153,19 @@ impl Paths {
             .chain(&self.named)
             .cloned()
             .collect()
+    }
+}
+
+/// For how long runs are kept. What cannot be read counts as not said: it decides of old journals
+/// alone.
+fn keep(variable: impl Fn(&str) -> Option<PathBuf>) -> Keep {
+    let said = |name| variable(name)?.into_os_string().into_string().ok();
+    let age = said(RUNS_MAX_AGE).and_then(|text| humantime::parse_duration(&text).ok());
+    let size = said(RUNS_MAX_SIZE).and_then(|text| text.parse::<ByteSize>().ok());
+    let default = Keep::default();
+    Keep {
+        age: age.unwrap_or(default.age),
+        size: size.map_or(default.size, |size| size.as_u64()),
     }
 }
 

@@ -14,5 +14,6 @@ mod model;
 mod process;
 mod release;
 mod rollback;
+mod run_key;
 mod slots;
 mod tamper;
