@@ -21,6 +21,17 @@ pub fn guest(name: &str) -> PathBuf {
     path
 }
 
+/// An example of several components, with its `leyden.toml`, that `cargo xtask guests` built.
+pub fn example(name: &str) -> PathBuf {
+    let path = target().join("guests").join(name);
+    assert!(
+        path.join("leyden.toml").is_file(),
+        "{} is not there: run `cargo xtask guests` first",
+        path.display()
+    );
+    path
+}
+
 /// The folder in which cargo builds.
 pub fn target() -> PathBuf {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
