@@ -216,7 +216,8 @@ fn a_run_can_be_stopped_by_a_signal_and_by_name() {
         { "print": "started" },
         { "wait": "all" },
     ]);
-    let stops: [(&str, &dyn Fn(&Child), i32); 3] = [
+    type Stop<'a> = &'a dyn Fn(&Child);
+    let stops: [(&str, Stop<'_>, i32); 3] = [
         ("INT", &|child| signal(child, "INT"), 130),
         ("TERM", &|child| signal(child, "TERM"), 143),
         (

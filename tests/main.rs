@@ -28,3 +28,4 @@ mod network;
 mod robust;
 mod scope;
 mod works;
+mod works_model;

@@ -80,8 +80,9 @@ impl Mask {
         patterns.sort_by(|a, b| mask.text(*a).cmp(mask.text(*b)));
         patterns.dedup_by(|a, b| mask.text(*a) == mask.text(*b));
         for pattern in &patterns {
-            if let Some(first) = mask.text(*pattern).first() {
-                mask.first[usize::from(*first)] = true;
+            let first = mask.text(*pattern).first().copied();
+            if let Some(begins) = first.and_then(|byte| mask.first.get_mut(usize::from(byte))) {
+                *begins = true;
             }
         }
         mask.patterns = patterns;
@@ -119,8 +120,7 @@ impl Mask {
         let Some(first) = bytes.first() else {
             return Found::Match(0);
         };
-        // A byte is an index of 256.
-        if !self.first[usize::from(*first)] {
+        if self.first.get(usize::from(*first)) != Some(&true) {
             return Found::Match(0);
         }
         let head = bytes.get(..MIN_VALUE).unwrap_or(bytes);
@@ -227,7 +227,7 @@ impl Masker {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use std::num::NonZeroU32;
 

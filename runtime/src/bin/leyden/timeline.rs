@@ -198,16 +198,12 @@ fn micros(from: Timestamp, to: Timestamp) -> i64 {
 }
 
 fn duration(micros: i64) -> String {
-    match micros {
-        ..1_000 => format!("{} µs", micros.max(0)),
-        ..1_000_000 => format!("{} ms", micros / 1_000),
-        _ => {
-            let seconds = micros / 1_000_000;
-            match seconds {
-                ..60 => format!("{}.{} s", seconds, micros / 100_000 % 10),
-                _ => format!("{} min {} s", seconds / 60, seconds % 60),
-            }
-        }
+    let (milliseconds, seconds) = (micros / 1_000, micros / 1_000_000);
+    match (seconds, milliseconds) {
+        (..=0, ..=0) => format!("{} µs", micros.max(0)),
+        (..=0, _) => format!("{milliseconds} ms"),
+        (1..60, _) => format!("{seconds}.{} s", milliseconds / 100 % 10),
+        _ => format!("{} min {} s", seconds / 60, seconds % 60),
     }
 }
 

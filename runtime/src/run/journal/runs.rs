@@ -466,7 +466,7 @@ fn unknown_format(id: &RunId) -> JournalError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
