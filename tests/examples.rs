@@ -100,8 +100,10 @@ fn pipeline_counts_the_words_of_a_text() {
     assert!(ran.stdout.contains("   722 the\n"), "{ran:?}");
 
     let text = "To be, or not to be:\n\n\nthat is the question.\n";
-    fs::write(home.path().join("book.txt"), text).unwrap();
-    let texts = format!("{}::/texts:ro", home.path().display());
+    let texts = home.path().join("texts");
+    fs::create_dir(&texts).unwrap();
+    fs::write(texts.join("book.txt"), text).unwrap();
+    let texts = format!("{}::/texts:ro", texts.display());
     let ran = home
         .run_app(
             &example("pipeline"),

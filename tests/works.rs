@@ -137,7 +137,10 @@ fn no_more_run_at_once_than_the_manifest_allows_and_the_rest_waits_in_order() {
     let expected = ["running", "running", "pending", "pending", "pending"];
     assert_eq!(told[0]["status"], json!(expected));
     let run = last_run(&home);
-    let begun = |work: &Value| work["attempts"][0]["started"].as_str().unwrap().to_owned();
+    let begun = |work: &Value| -> jiff::Timestamp {
+        let text = work["attempts"][0]["started"].as_str().unwrap();
+        text.parse().unwrap()
+    };
     let begun: Vec<_> = run["works"].as_array().unwrap().iter().map(begun).collect();
     assert!(begun.is_sorted(), "{begun:?}");
 }

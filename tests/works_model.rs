@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -141,6 +142,10 @@ impl Script {
     }
 }
 
+fn moment(text: &Value) -> Timestamp {
+    text.as_str().unwrap().parse().unwrap()
+}
+
 fn kind(failure: &Value) -> &str {
     failure["kind"].as_str().unwrap_or("output")
 }
@@ -254,8 +259,8 @@ proptest! {
                 prop_assert_eq!(&attempt["attempt"], &json!(at + 1));
             }
             if let (Some(first), true) = (attempts.first(), ended) {
-                borders.push((first["started"].as_str().unwrap().to_owned(), 1));
-                borders.push((work["ended"].as_str().unwrap().to_owned(), -1));
+                borders.push((moment(&first["started"]), 1));
+                borders.push((moment(&work["ended"]), -1));
             }
         }
         // No more than allowed at any moment; an end comes before a start of the same moment.

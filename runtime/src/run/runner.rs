@@ -269,7 +269,11 @@ impl Runner {
     async fn work_off(&self, queue: &Queue) {
         loop {
             // In the host's order first, so that a job is pending until it has a place.
-            let place = Arc::clone(&self.app.places).acquire_owned().await;
+            let place = tokio::select! {
+                place = Arc::clone(&self.app.places).acquire_owned() => place.ok(),
+                // What waits is stopped, for which nobody needs a place.
+                () = self.closed() => None,
+            };
             let job = {
                 let mut waiting = lock(&queue.waiting);
                 match waiting.jobs.pop_front() {

@@ -1,6 +1,6 @@
 //! An app's run as events: one JSON object on each line of standard output.
 //!
-//! `{"event":"started","app":…,"world":…}`, then `{"event":"stdout","text":…}` and `"stderr"` as
+//! `{"event":"started","app":…,"world":…,"run":…,"resumable":…}`, then `{"event":"stdout","text":…}` and `"stderr"` as
 //! the Flow writes, with `"base64"` in place of `"text"` for what is not UTF-8, then
 //! `{"event":"ended","ending":…,"status":…}`, with a `"reason"` where it did not end by itself.
 //! Between them, for each Work: `work-queued`, `work-started`, `work-retrying`, `work-line` and
@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::BASE64;
+use leyden::run::journal::Journal;
 use leyden::run::{Event as RunEvent, Observer, WorkId};
 use leyden::sandbox::{Ending, Failure, World};
 use serde::Serialize;
@@ -33,6 +34,7 @@ enum Event<'a> {
         world: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         run: Option<&'a str>,
+        resumable: bool,
     },
     WorkQueued(Of<'a>),
     WorkStarted {
@@ -112,10 +114,21 @@ impl<W: Write + Send + 'static> Events<W> {
         leyden::Output::to(move |bytes| events.with(|writer| writer.written(stream, bytes)))
     }
 
-    /// The app starts, in the run of this name.
-    pub(crate) fn started(&self, app: &str, world: World, run: Option<&str>) -> io::Result<()> {
-        let world = world.to_string();
-        self.with(|writer| writer.event(&Event::Started { app, world, run }))
+    /// The app starts, with this journal of its run.
+    pub(crate) fn started(
+        &self,
+        app: &str,
+        world: World,
+        journal: Option<&Journal>,
+    ) -> io::Result<()> {
+        self.with(|writer| {
+            writer.event(&Event::Started {
+                app,
+                world: world.to_string(),
+                run: journal.map(|journal| journal.id().as_str()),
+                resumable: journal.is_some_and(Journal::keeps_payloads),
+            })
+        })
     }
 
     /// Writes what happens to Works.

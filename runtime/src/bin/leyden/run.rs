@@ -217,11 +217,12 @@ impl Run {
         // Wipes the root key and the KEKs: no guest code has run so far.
         drop(host);
         if let Some(events) = &self.events {
-            let run = journal.as_ref().map(|journal| journal.id().as_str());
-            told(events.started(bound.name(), bound.world(), run))?;
+            told(events.started(bound.name(), bound.world(), journal.as_ref()))?;
         }
         if let Some(limit) = bound.timeout() {
-            watchdog::start(limit, bound.name()).context("cannot watch the time limit")?;
+            let has_works = bound.works().next().is_some();
+            watchdog::start(limit, bound.name(), has_works)
+                .context("cannot watch the time limit")?;
         }
         let running = bound.run_with(self.input(), self.stopper.clone(), journal);
         let mut running = std::pin::pin!(running);

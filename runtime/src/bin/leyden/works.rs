@@ -172,11 +172,12 @@ impl Watch {
         }
         let total = |count: fn(&Kind) -> u64| kinds.values().map(count).sum::<u64>();
         let (done, failed) = (total(|kind| kind.done), total(|kind| kind.failed));
-        let mut text = format!(
-            "{} Works in {}: {done} done, {failed} failed",
-            done + failed,
-            shown(self.since.elapsed()),
-        );
+        let count = match done + failed {
+            1 => "1 Work".to_owned(),
+            count => format!("{count} Works"),
+        };
+        let took = shown(self.since.elapsed());
+        let mut text = format!("{count} in {took}: {done} done, {failed} failed");
         let width = kinds
             .keys()
             .map(|name| name.len())
