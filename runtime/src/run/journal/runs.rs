@@ -346,7 +346,7 @@ impl Runs {
     /// # Errors
     /// [`JournalError::Io`].
     pub fn prune(&self) -> Result<usize, JournalError> {
-        let mut ids = self.ids()?;
+        let mut ids = self.folders()?;
         // The newest stays in any case.
         ids.pop();
         let mut runs = Vec::new();
@@ -391,8 +391,15 @@ impl Runs {
         }
     }
 
-    /// All runs, oldest first.
+    /// All runs whose journal has begun, oldest first.
     fn ids(&self) -> Result<Vec<RunId>, JournalError> {
+        let mut ids = self.folders()?;
+        ids.retain(|id| self.existing(id).is_ok());
+        Ok(ids)
+    }
+
+    /// All folders of runs, oldest first; a process that died at once may have left one empty.
+    fn folders(&self) -> Result<Vec<RunId>, JournalError> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -411,7 +418,7 @@ impl Runs {
 
     fn existing(&self, id: &RunId) -> Result<PathBuf, JournalError> {
         let folder = self.folder.join(id.as_str());
-        match folder.is_dir() {
+        match folder.join("journal.db").is_file() {
             true => Ok(folder),
             false => Err(JournalError::NotFound(id.clone())),
         }
