@@ -144,7 +144,12 @@ impl Watch {
         let kind = kinds.entry(Arc::clone(work)).or_default();
         change(kind);
         if let Some(live) = &self.live {
-            let bar = kind.bar.get_or_insert_with(|| live.add(bar(work)));
+            let bar = kind.bar.get_or_insert_with(|| {
+                let bar = live.add(bar(work));
+                // Time goes on where nothing happens.
+                bar.enable_steady_tick(Duration::from_millis(500));
+                bar
+            });
             bar.set_message(format!(
                 "waiting {}  running {}  done {}  failed {}",
                 kind.waiting, kind.running, kind.done, kind.failed
@@ -260,7 +265,7 @@ impl Ends {
 
 fn bar(work: &str) -> ProgressBar {
     let bar = ProgressBar::no_length().with_prefix(work.to_owned());
-    match ProgressStyle::with_template("{prefix:.bold}  {msg}  {elapsed}") {
+    match ProgressStyle::with_template("{prefix:12.bold}  {msg}  {elapsed}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
