@@ -72,10 +72,15 @@ pub(crate) async fn run(app: &Arc<BoundApp>, start: Start) -> Result<Outcome, Sa
         stopper,
         journal,
     } = start;
+    let journal = journal.map(Arc::new);
     // Never closed: an error is one of having no place.
     let place = app.flows.as_ref().map(|flows| flows.try_acquire());
-    let _place = place.transpose().map_err(|_| SandboxError::Full)?;
-    let journal = journal.map(Arc::new);
+    if let Some(Err(_)) = &place {
+        if let Some(journal) = &journal {
+            journal.end(&Err(SandboxError::Full)).await;
+        }
+        return Err(SandboxError::Full);
+    }
     let mut arguments = input.arguments;
     arguments.insert(0, app.name.clone());
     let mut setup = app.flow.setup(arguments, &app.mask);

@@ -171,7 +171,12 @@ impl Runner {
         if let (Some(journal), Some(known)) = (journal, &known)
             && let Some(result) = journal.answer(known)
         {
-            return self.answered(id, result).await;
+            let started = self.answered(id, result);
+            if queue.work.cache {
+                // Serves from now on, unless another does already.
+                let _ = queue.claim(Digest::of(&input), &started);
+            }
+            return started;
         }
         let room = room(&self.inputs, input.len()).await;
         self.tell(&Event::Queued(id.clone()));
@@ -210,7 +215,7 @@ impl Runner {
     }
 
     /// A Work that ended in an earlier life of this run, and as it ended then.
-    async fn answered(&self, id: WorkId, result: Result<Bytes, Failure>) -> Started {
+    fn answered(&self, id: WorkId, result: Result<Bytes, Failure>) -> Started {
         self.tell(&Event::Queued(id.clone()));
         let size = result.as_ref().map(Bytes::len);
         self.tell(&Event::Ended {
