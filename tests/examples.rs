@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs;
 
-use crate::support::{Home, example, guest};
+use crate::support::{App, Home, example, guest};
 
 #[test]
 fn hello_uses_its_secret_without_showing_it() {
@@ -66,9 +66,58 @@ fn the_guest_sdk_reads_what_was_bound() {
         )
         .succeeded()
         .never_shows("some-value");
-    for line in ["env FOO", "env_as PORT"] {
-        assert!(ran.stdout.contains(line), "{ran:?}");
+    for line in [
+        "env FOO: \"bar\"",
+        "env_as PORT: 8080",
+        "secret MY_APP_SECRET: Secret(redacted)",
+        "secret_bytes MY_APP_SECRET: SecretBytes(redacted, version 1)",
+        "secret_bytes MY_APP_SECRET length and version: (10, 1)",
+    ] {
+        assert!(ran.stdout.lines().any(|told| told == line), "{ran:?}");
     }
+    for name in ["secret", "secret_bytes"] {
+        let line = format!("{name} NOT_BOUND: error: the secret NOT_BOUND is not bound");
+        assert!(ran.stdout.contains(&line), "{ran:?}");
+    }
+}
+
+#[test]
+fn the_guest_sdk_starts_works_and_waits_for_them() {
+    let home = Home::new();
+    let works = "[works.probe]\ncomponent = \"work-probe.wasm\"\nparallel = 4\n\
+                 [works.echo]\ncomponent = \"work-echo.wasm\"\n";
+    let app = App::new(&home, "sdk", works);
+    let ran = home.run_app(app.path(), &["--", "works"]).succeeded();
+    let trap = ran.stdout.lines().find(|line| line.starts_with("3: "));
+    let trap = trap.unwrap().to_owned();
+    assert!(trap.starts_with("3: Failed, probe trapped: "), "{ran:?}");
+    let unfit = "cannot be read as";
+    assert_eq!(
+        ran.stdout.lines().collect::<Vec<_>>(),
+        [
+            "work prob: error: the app has no Work prob: did you mean probe?",
+            "wait_any: Some(1)",
+            "again: Some(1)",
+            "of none: None",
+            "slow has ended: false",
+            "0: Stopped, probe was stopped",
+            "1: Succeeded, 1",
+            "2: Failed, probe failed: as asked",
+            &trap,
+            "4: Failed, probe ended with exit status 3",
+            &format!(
+                "5: Failed, probe failed: its input {unfit} Input: a value is of another type"
+            ),
+            &format!(
+                "a number as text: error: what probe returned {unfit} String: \
+                 a value is of another type (line 1, column 1)"
+            ),
+            "bytes: [0, 255]",
+            "map: 2999 of 3000",
+            "map at 7: error: probe failed: seven",
+            "as_completed: 499500, 1 left",
+        ]
+    );
 }
 
 /// What `pipeline` is to print of a text: counted here, in one piece.

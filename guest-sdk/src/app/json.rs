@@ -37,14 +37,18 @@ fn is_name(character: char) -> bool {
 
 /// What is wrong with JSON. Serde's own words repeat values, but for these.
 fn reason(error: &serde_json::Error) -> String {
-    let place = format!("line {}, column {}", error.line(), error.column());
+    let place = match (error.line(), error.column()) {
+        // Serde lost it, as it does for an enum without tags.
+        (0, _) => String::new(),
+        (line, column) => format!(" (line {line}, column {column})"),
+    };
     let words = error.to_string();
     match error.classify() {
         Category::Data => match words.split_once(" at line ") {
-            Some((what, _)) if what.starts_with("missing field `") => format!("{what} ({place})"),
-            _ => format!("a value is of another type ({place})"),
+            Some((what, _)) if what.starts_with("missing field `") => format!("{what}{place}"),
+            _ => format!("a value is of another type{place}"),
         },
-        Category::Syntax | Category::Eof | Category::Io => format!("it is not JSON ({place})"),
+        Category::Syntax | Category::Eof | Category::Io => format!("it is not JSON{place}"),
     }
 }
 
@@ -124,6 +128,17 @@ mod tests {
             assert!(error.contains(said), "{json}: {error}");
             assert!(!error.contains("hunter2"));
         }
+    }
+
+    #[test]
+    fn an_unknown_place_is_not_told() {
+        #[derive(Debug, Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(#[allow(dead_code)] u32),
+        }
+        let error = read::<Either>(b"\"hunter2\"").unwrap_err();
+        assert_eq!(error, "a value is of another type");
     }
 
     #[test]
