@@ -58,6 +58,9 @@ pub enum SandboxError {
     Ticker(#[source] std::io::Error),
 }
 
+/// The longest error that a Work can return, in bytes; the rest is cut off.
+const MAX_ERROR: usize = 64 << 10;
+
 /// Compiled code of either kind.
 #[derive(Clone)]
 pub(super) enum Compiled {
@@ -191,7 +194,7 @@ impl Program {
             return Ok(
                 match instance::run(&self.sandbox, &self.pre, &setup, &input).await? {
                     Called::Returned(Ok(output)) => bounded(output),
-                    Called::Returned(Err(error)) => Err(Failure::Error(error)),
+                    Called::Returned(Err(error)) => Err(Failure::Error(cut(error))),
                     Called::Ended(ending) => Err(ending.into()),
                 },
             );
@@ -207,6 +210,17 @@ impl Program {
             other => Err(other.into()),
         })
     }
+}
+
+/// An error's text, cut where it is longer than a text for people is.
+fn cut(mut error: String) -> String {
+    if error.len() > MAX_ERROR {
+        error.truncate(error.floor_char_boundary(MAX_ERROR));
+        error.push('…');
+    }
+    // Not the room of what was cut off.
+    error.shrink_to_fit();
+    error
 }
 
 fn bounded(output: Vec<u8>) -> Result<Bytes, Failure> {
