@@ -233,10 +233,14 @@ fn a_hundred_thousand_starts_and_large_inputs_do_what_one_expects() {
         { "start": { "work": "echo", "bytes": (64 << 20) + 1 } },
         { "start": { "work": "probe", "input": { "return-bytes": (64 << 20) + 1 } } },
         "count",
+        { "start": { "work": "probe", "input": { "error": "x".repeat(70_000) } } },
+        { "wait": "all" },
     ]);
     let told = lines(&app.run(&home, &[], &script).succeeded());
     assert_eq!(told[0]["count"], json!({ "refused": times }));
     assert_eq!(told[1]["count"], json!({ "output": 1, "refused": 2 }));
+    let error = told[2]["detail"].as_str().unwrap();
+    assert_eq!(error.trim_end_matches('…').len(), 64 << 10);
 }
 
 #[test]

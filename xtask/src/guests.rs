@@ -69,24 +69,44 @@ const TARGETS: [(&str, &[&str]); 2] = [
     ("wasm32-wasip2", &["--workspace"]),
 ];
 
-/// Prepares the toolchain and builds every guest. Quick where nothing has changed.
-pub(crate) fn build() -> Result<()> {
+/// Prepares the toolchain and builds the one guest that `cargo xtask demo` runs.
+pub(crate) fn build_hello() -> Result<PathBuf> {
     let root = root()?;
     let guests = root.join("target/guests");
-    let work = guests.join("build");
-    fs::create_dir_all(&work)?;
+    compile(&root, &[("wasm32-wasip2", &["--package", "hello"])])?;
+    let hello = guests.join("hello.wasm");
+    place(
+        &guests.join("build/wasm32-wasip2/release/hello.wasm"),
+        &hello,
+    )?;
+    Ok(hello)
+}
 
-    let toolchain = Toolchain::prepare(&work, &TARGETS.map(|(target, _)| target))?;
-    for (target, packages) in TARGETS {
+/// Compiles packages of the guests' workspace for these targets.
+fn compile(root: &Path, targets: &[(&str, &[&str])]) -> Result<()> {
+    let work = root.join("target/guests/build");
+    fs::create_dir_all(&work)?;
+    let names: Vec<&str> = targets.iter().map(|(target, _)| *target).collect();
+    let toolchain = Toolchain::prepare(&work, &names)?;
+    for (target, packages) in targets {
         step::run(
             toolchain
                 .build(target)
                 .current_dir(root.join("tests/guests"))
                 .args(["--release", "--locked", "--target-dir"])
                 .arg(&work)
-                .args(packages),
+                .args(*packages),
         )?;
     }
+    Ok(())
+}
+
+/// Prepares the toolchain and builds every guest. Quick where nothing has changed.
+pub(crate) fn build() -> Result<()> {
+    let root = root()?;
+    let guests = root.join("target/guests");
+    let work = guests.join("build");
+    compile(&root, &TARGETS)?;
     for app in APPS {
         let manifest = root.join("examples").join(app).join("leyden.toml");
         fs::create_dir_all(guests.join(app))?;

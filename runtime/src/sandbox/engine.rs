@@ -152,7 +152,7 @@ impl Sandbox {
         let (kind, bytes) = match source.kind() {
             Kind::Text => {
                 text = wat::parse_bytes(bytes)
-                    .map_err(|error| not_runnable(wasmtime::Error::msg(error.to_string())))?;
+                    .map_err(|error| not_runnable(wasmtime::Error::msg(in_short(&error))))?;
                 (binary_kind(&text), &text[..])
             }
             kind => (kind, bytes),
@@ -170,6 +170,20 @@ impl Sandbox {
             let _ = cache.put(self.engine(), &source.digest()?, &code);
         }
         Ok(compiled)
+    }
+}
+
+/// What is wrong with a text, and where: without the line itself, which may be of a file that was
+/// never meant to be read here.
+fn in_short(error: &wat::Error) -> String {
+    let whole = error.to_string();
+    let mut lines = whole.lines();
+    let what = lines.next().unwrap_or_default();
+    let place = lines.find_map(|line| line.trim_start().strip_prefix("--> "));
+    // The place is `<anon>:LINE:COLUMN`.
+    match place.and_then(|place| place.split_once(':')) {
+        Some((_, place)) => format!("{what} (line and column {place})"),
+        None => what.to_owned(),
     }
 }
 

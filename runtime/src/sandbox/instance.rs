@@ -194,12 +194,14 @@ pub(super) async fn run(
     outputs.stdout.finish();
     outputs.stderr.finish();
     let ending = match ended {
+        // It may have ended by itself after its write failed, as programs of WASI 0.3 do.
+        Some(_) if closed.is_so() => Ending::OutputClosed,
         None => Ending::TimedOut(limit.unwrap_or_default()),
         Some(Ok(called)) => return Ok(called),
         Some(Err(error)) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
             return Err(SandboxError::Full);
         }
-        Some(Err(error)) if error.is::<std::io::Error>() => {
+        Some(Err(error)) if is_the_hosts(&error) => {
             return Err(SandboxError::Host(ending::one_line(&error.to_string())));
         }
         Some(Err(error)) => {
@@ -208,6 +210,11 @@ pub(super) async fn run(
         }
     };
     Ok(Called::Ended(ending))
+}
+
+/// Whether the operating system refused what an instance needs.
+fn is_the_hosts(error: &wasmtime::Error) -> bool {
+    error.is::<std::io::Error>() || error.is::<rustix::io::Errno>()
 }
 
 async fn sleep(limit: Option<std::time::Duration>) {

@@ -7,6 +7,7 @@ mod cache;
 mod egress;
 mod ending;
 mod engine;
+mod entry;
 mod environment;
 mod failure;
 mod files;

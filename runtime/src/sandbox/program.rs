@@ -9,8 +9,9 @@ use wasmtime_wasi::{p2, p3};
 
 use crate::app::Digest;
 
-use super::ending::Ending;
+use super::ending::{self, Ending};
 use super::engine::Sandbox;
+use super::entry::Entry;
 use super::failure::Failure;
 use super::instance::{self, Setup, State};
 use super::started::MAX_PAYLOAD;
@@ -56,6 +57,9 @@ pub enum SandboxError {
     #[error("no thread can be started to guard time limits: {0}")]
     Ticker(#[source] std::io::Error),
 }
+
+/// The longest error that a Work can return, in bytes; the rest is cut off.
+const MAX_ERROR: usize = 64 << 10;
 
 /// Compiled code of either kind.
 #[derive(Clone)]
@@ -190,7 +194,7 @@ impl Program {
             return Ok(
                 match instance::run(&self.sandbox, &self.pre, &setup, &input).await? {
                     Called::Returned(Ok(output)) => bounded(output),
-                    Called::Returned(Err(error)) => Err(Failure::Error(error)),
+                    Called::Returned(Err(error)) => Err(Failure::Error(cut(error))),
                     Called::Ended(ending) => Err(ending.into()),
                 },
             );
@@ -206,6 +210,17 @@ impl Program {
             other => Err(other.into()),
         })
     }
+}
+
+/// An error's text, cut where it is longer than a text for people is.
+fn cut(mut error: String) -> String {
+    if error.len() > MAX_ERROR {
+        error.truncate(error.floor_char_boundary(MAX_ERROR));
+        error.push('…');
+    }
+    // Not the room of what was cut off.
+    error.shrink_to_fit();
+    error
 }
 
 fn bounded(output: Vec<u8>) -> Result<Bytes, Failure> {
@@ -243,15 +258,26 @@ fn link_component(
         .components()
         .instantiate_pre(component)
         .map_err(not_runnable)?;
+    let checked = |entry: Entry| match entry.is_typed_right(component, sandbox.engine()) {
+        true => Ok(()),
+        false => Err(SandboxError::NotRunnable(
+            "its function `run` is not of the type that its interface says; build it with \
+             bindings of that interface"
+                .into(),
+        )),
+    };
     if role == Role::Work
         && let Ok(work) = WorkPre::new(pre.clone())
     {
+        checked(Entry::Work)?;
         return Ok(Pre::Work(work));
     }
     if let Ok(command) = p3::bindings::CommandPre::new(pre.clone()) {
+        checked(Entry::Program { version: "0.3" })?;
         return Ok(Pre::Wasi03(command));
     }
     if let Ok(command) = p2::bindings::CommandPre::new(pre.clone()) {
+        checked(Entry::Program { version: "0.2" })?;
         return Ok(Pre::Wasi02(command));
     }
     Err(SandboxError::NotRunnable(
@@ -276,7 +302,8 @@ fn link_component(
 /// An error of compiling or linking, whole but in one line.
 pub(super) fn not_runnable(error: wasmtime::Error) -> SandboxError {
     let text = format!("{error:#}");
-    SandboxError::NotRunnable(text.split_whitespace().collect::<Vec<_>>().join(" "))
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    SandboxError::NotRunnable(ending::one_line(&words))
 }
 
 impl Pre {

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -156,11 +157,20 @@ impl Captured {
 /// Tells the run that nobody reads its output any more: a guest that goes on writing is stopped,
 /// as a native program is by SIGPIPE.
 #[derive(Clone, Default)]
-pub(super) struct Closed(Arc<Notify>);
+pub(super) struct Closed(Arc<(Notify, AtomicBool)>);
 
 impl Closed {
     pub(super) async fn wait(&self) {
-        self.0.notified().await;
+        self.0.0.notified().await;
+    }
+
+    pub(super) fn is_so(&self) -> bool {
+        self.0.1.load(Ordering::Acquire)
+    }
+
+    fn tell(&self) {
+        self.0.1.store(true, Ordering::Release);
+        self.0.0.notify_one();
     }
 }
 
@@ -297,7 +307,7 @@ impl Writer {
         if let Err(error) = &result
             && error.kind() == io::ErrorKind::BrokenPipe
         {
-            closed.0.notify_one();
+            closed.tell();
         }
         result
     }

@@ -488,8 +488,12 @@ impl Refused {
 
     /// What is wrong with it.
     fn explain(&self) -> String {
-        if self.error.kind() == ErrorKind::UnknownArgument {
-            return self.unknown();
+        match self.error.kind() {
+            ErrorKind::UnknownArgument => return self.unknown(),
+            ErrorKind::TooManyValues => return self.takes_no_value(),
+            ErrorKind::InvalidValue | ErrorKind::ValueValidation => return self.bad_value(),
+            ErrorKind::InvalidSubcommand => return self.unknown_command(),
+            _ => {}
         }
         let text = self.error.render().to_string();
         text.strip_prefix("error: ")
@@ -519,6 +523,62 @@ impl Refused {
         }
     }
 
+    /// The option that something is wrong with.
+    fn option(&self) -> &str {
+        match self.error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(option)) => option,
+            _ => "an option",
+        }
+    }
+
+    fn takes_no_value(&self) -> String {
+        format!(
+            "{} takes no value (what stood there is not shown, because it may be a secret)",
+            self.option()
+        )
+    }
+
+    fn bad_value(&self) -> String {
+        let option = self.option();
+        let value = match self.error.get(ContextKind::InvalidValue) {
+            Some(ContextValue::String(value)) if is_a_word(value) => format!(" `{value}`"),
+            _ => String::new(),
+        };
+        match self.error.get(ContextKind::ValidValue) {
+            Some(ContextValue::Strings(valid)) if !valid.is_empty() => {
+                let valid = valid.join(", ");
+                format!("the value{value} of {option} is none of: {valid}")
+            }
+            _ => {
+                use std::error::Error as _;
+                let reason = self.error.source().map(ToString::to_string);
+                let reason = reason.map(|reason| format!(": {reason}"));
+                format!(
+                    "the value{value} of {option} cannot be used{}",
+                    reason.unwrap_or_default()
+                )
+            }
+        }
+    }
+
+    /// What to say of a word where a command should be; it is shown only where it may be one.
+    fn unknown_command(&self) -> String {
+        let found = match self.error.get(ContextKind::InvalidSubcommand) {
+            Some(ContextValue::String(found)) => found.as_str(),
+            _ => "",
+        };
+        let command = self.command();
+        let help = format!("see {} --help", command.get_bin_name().unwrap_or("leyden"));
+        let known = command.get_subcommands().map(clap::Command::get_name);
+        match nearest(found, known) {
+            Some(near) => format!("there is no command `{found}`; did you mean `{near}`? {help}"),
+            None if is_a_word(found) => format!("there is no command `{found}` here; {help}"),
+            None => {
+                format!("there is no such command (not shown, because it may be a secret); {help}")
+            }
+        }
+    }
+
     /// The subcommand that was meant, as far as its words are known.
     fn command(&self) -> clap::Command {
         let mut command = command();
@@ -536,7 +596,11 @@ fn looks_like_an_option(argument: &str) -> bool {
     let Some(name) = argument.strip_prefix("--") else {
         return argument.len() == 2 && argument.starts_with('-');
     };
-    (1..=24).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+    is_a_word(name)
+}
+
+fn is_a_word(text: &str) -> bool {
+    (1..=24).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
 }
 
 /// The whole command, for completions and manual pages.
@@ -618,6 +682,13 @@ mod tests {
             "leyden secret show name hunter2",
             "leyden secret delete name TOKEN=hunter2",
             "leyden key add label hunter2 --passphrase",
+            "leyden key add label --passphrase=hunter2",
+            "leyden secret delete name --yes=hunter2",
+            "leyden run app app.wasm --cloud=hunter2",
+            "leyden run app app.wasm --timeout hunter2",
+            "leyden run app app.wasm --output hunter2",
+            "leyden secret hunter2",
+            "leyden hunter2",
         ] {
             let text = refusal(line);
             assert!(!text.contains("hunter2"), "{line}: {text}");

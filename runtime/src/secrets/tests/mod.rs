@@ -10,6 +10,7 @@ mod bed;
 mod confidential;
 mod files;
 mod first_use;
+mod log;
 mod model;
 mod process;
 mod release;
