@@ -42,6 +42,7 @@ impl Actor {
             secret: None,
             version: None,
             slot: None,
+            kek: None,
             reason: None,
         }
     }

@@ -50,6 +50,9 @@ pub struct AuditRecord {
     /// The key slot's label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<String>,
+    /// The KEK's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kek: Option<u32>,
     /// Why it was denied, in a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -66,8 +69,16 @@ pub enum AuditEvent {
     RollbackAccepted,
     /// A key slot was added.
     KeyAdded,
+    /// A key slot was removed.
+    KeyRemoved,
     /// A key was handed out.
     KeyExported,
+    /// The root key was replaced.
+    RootRotated,
+    /// A rotation of the KEK began: new versions are under this one.
+    KekAdded,
+    /// A rotation of the KEK ended: nothing was under this one any more.
+    KekRemoved,
     /// A secret was created.
     SecretCreated,
     /// A secret got a new version.

@@ -9,6 +9,9 @@ use super::keys::{Hash, KeyBytes, same};
 use super::sql::{AuditRow, Tables};
 use super::{AuditFilter, AuditRecord, StoreError};
 
+/// Records that are rewritten at a time.
+const PAGE: usize = 1000;
+
 /// A place in the chain: so far, and what the MAC is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link {
@@ -146,6 +149,33 @@ pub(super) fn list(
     }
     wanted.reverse();
     Ok(wanted)
+}
+
+/// Verifies the log to this end, and chains all of it anew under another key; returns the new end.
+pub(super) fn rechain(
+    tables: &Tables<'_>,
+    old: &KeyBytes,
+    new: &KeyBytes,
+    end: Link,
+) -> Result<Link, StoreError> {
+    verify(tables, old, Link::START, end)?;
+    let mut at = Link::START;
+    loop {
+        // Not while the rows are being read.
+        let mut page = Vec::new();
+        tables.audit_after(at.sequence, |row| {
+            page.push((row.sequence, row.body));
+            Ok(page.len() < PAGE)
+        })?;
+        if page.is_empty() {
+            return Ok(at);
+        }
+        for (sequence, body) in page {
+            let mac = link_mac(new, &at.mac, sequence, &body);
+            tables.put_audit_mac(sequence, &mac)?;
+            at = Link { sequence, mac };
+        }
+    }
 }
 
 fn link_mac(key: &KeyBytes, before: &Hash, sequence: u64, body: &str) -> Hash {

@@ -80,6 +80,12 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: KeyFileProblem,
     },
+    /// What was typed is no recovery code.
+    #[error("the recovery code is not usable: {problem}")]
+    RecoveryCode {
+        /// What is wrong with it.
+        problem: KeyFileProblem,
+    },
     /// There is no usable passphrase in the file.
     #[error("the passphrase file {} {problem}", .path.display())]
     PassphraseFile {
@@ -121,7 +127,7 @@ pub enum StoreError {
         what: String,
     },
     /// What this machine remembers of the store cannot be trusted.
-    #[error("{} has been tampered with or is damaged; if you trust the store as it is, say --accept-rollback", .path.display())]
+    #[error("{} is of another root key than the store's, has been tampered with, or is damaged; if the root key was just changed, open the store again; if you trust the store as it is, say --accept-rollback", .path.display())]
     StateRecord {
         /// The rollback record.
         path: PathBuf,
@@ -261,7 +267,7 @@ impl StoreError {
     }
 }
 
-/// What is wrong with a key file.
+/// What is wrong with a key file or a recovery code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyFileProblem {
@@ -269,7 +275,7 @@ pub enum KeyFileProblem {
     #[error("it is empty")]
     Empty,
     /// It is something else.
-    #[error("it does not hold a line that begins with `leyden-key-1-`")]
+    #[error("it does not hold a line that begins with `leyden-key-1-` or `leyden-recovery-1-`")]
     NotAKey,
     /// A newer Leyden wrote it.
     #[error("its format is newer than this Leyden; use a newer Leyden")]

@@ -76,6 +76,8 @@ pub enum SlotKind {
     KeyFile,
     /// A passphrase, stretched by Argon2id at this cost.
     Passphrase(Argon2Cost),
+    /// A recovery code.
+    Recovery,
 }
 
 /// What one try of a passphrase costs (Argon2id, RFC 9106).

@@ -8,7 +8,7 @@
 //! # Keys
 //!
 //! ```text
-//! key file, or passphrase by Argon2id (RFC 9106)      one slot each: `slot.rs`, `key.rs`
+//! key file, recovery code, passphrase by Argon2id      one slot each: `slot.rs`, `key.rs`
 //!   seals the root key                                32 random bytes
 //!     seals KEKs, by version                          32 random bytes; new versions use the newest
 //!       seals a DEK for each version of each secret   32 random bytes
@@ -51,7 +51,10 @@ mod inspect;
 mod key;
 mod keys;
 mod options;
+mod recovery;
 mod release;
+mod root;
+mod rotate;
 mod seal;
 mod slot;
 mod slots;
@@ -71,5 +74,7 @@ pub use info::{Argon2Cost, SecretInfo, SecretState, SlotInfo, SlotKind, Verified
 pub use key::Key;
 pub use options::{Opened, StoreOptions};
 pub use release::{ReleaseRequest, Released, Wanted};
+pub use root::RootRotation;
+pub use rotate::KekRotation;
 pub use store::SecretStore;
 pub use value::{MAX_VALUE_BYTES, NotText, SecretValue};

@@ -1,5 +1,6 @@
 //! How a store is opened or made.
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -104,10 +105,14 @@ impl StoreOptions {
     /// [`StoreError::Permission`] if others may open it, [`StoreError::WrongKey`],
     /// [`StoreError::Tampered`], [`StoreError::RolledBack`], [`StoreError::Busy`], and what the
     /// operating system says.
-    pub fn open(&self, path: impl AsRef<Path>, key: Key) -> Result<SecretStore, StoreError> {
+    pub fn open(
+        &self,
+        path: impl AsRef<Path>,
+        key: impl Borrow<Key>,
+    ) -> Result<SecretStore, StoreError> {
         let path = path.as_ref();
         match files::parent(path).canonicalize() {
-            Ok(folder) => self.open_in(&folder, path, &key),
+            Ok(folder) => self.open_in(&folder, path, key.borrow()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(StoreError::MissingStore {
                     path: path.to_owned(),
@@ -122,15 +127,19 @@ impl StoreOptions {
     ///
     /// # Errors
     /// [`StoreError::StoreExists`]; otherwise those of [`open`](Self::open).
-    pub fn create(&self, path: impl AsRef<Path>, key: Key) -> Result<SecretStore, StoreError> {
+    pub fn create(
+        &self,
+        path: impl AsRef<Path>,
+        key: impl Borrow<Key>,
+    ) -> Result<SecretStore, StoreError> {
         let place = Place::make(path.as_ref())?;
         let lock = place.lock()?;
         if files::check_file(&place.path)?.is_some() {
             return Err(StoreError::StoreExists { path: place.path });
         }
-        create::make(&place, &key, self)?;
+        create::make(&place, key.borrow(), self)?;
         drop(lock);
-        self.open_in(&place.folder, &place.path, &key)
+        self.open_in(&place.folder, &place.path, key.borrow())
     }
 
     /// Opens the store with the key file, or makes whichever of the two is not there.

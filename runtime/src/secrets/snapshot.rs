@@ -21,8 +21,8 @@ pub(super) struct Snapshot<'t> {
     pub(super) keys: &'t StoreKeys,
     pub(super) actor: &'t Actor,
     pub(super) slots: Vec<SlotRow>,
+    pub(super) keks: Vec<KekRow>,
     header: HeaderRow,
-    keks: Vec<KekRow>,
 }
 
 impl<'t> Snapshot<'t> {
@@ -47,8 +47,8 @@ impl<'t> Snapshot<'t> {
             keys,
             actor,
             slots,
-            header,
             keks,
+            header,
         })
     }
 
@@ -106,16 +106,17 @@ impl<'t> Snapshot<'t> {
     /// The secret's place, and its head if there is such a secret: verified by its path in the tree.
     pub(super) fn find(&self, name: &SecretName) -> Result<(Hash, Option<Head>), StoreError> {
         let place = head::place(&self.keys.place, name.canonical());
-        let expected = tree::find(&self.tables, &self.header.tree, &place)?;
-        match (expected, self.tables.head(&place)?) {
-            (None, None) => Ok((place, None)),
-            (Some(mac), Some(body)) => Ok((place, Some(self.parse_head(&place, &body, &mac)?))),
-            (Some(_), None) => Err(self
-                .tables
-                .tampered(format!("the secret `{name}` was removed"))),
-            (None, Some(_)) => Err(self
-                .tables
-                .tampered(format!("a secret `{name}` was inserted"))),
+        Ok((place, self.head_at(&place)?))
+    }
+
+    /// The head at this place, if there is one: verified by its path in the tree.
+    pub(super) fn head_at(&self, place: &Hash) -> Result<Option<Head>, StoreError> {
+        let expected = tree::find(&self.tables, &self.header.tree, place)?;
+        match (expected, self.tables.head(place)?) {
+            (None, None) => Ok(None),
+            (Some(mac), Some(body)) => self.parse_head(place, &body, &mac).map(Some),
+            (Some(_), None) => Err(self.tables.tampered("a secret was removed")),
+            (None, Some(_)) => Err(self.tables.tampered("a secret was inserted")),
         }
     }
 
@@ -165,9 +166,13 @@ impl<'t> Snapshot<'t> {
 
     /// The KEK that new versions are sealed under.
     pub(super) fn newest_kek(&self) -> Result<(u32, KeyBytes), StoreError> {
-        let newest = self.keks.iter().map(|row| row.version).max();
-        let kek = newest.and_then(|version| Some((version, self.kek(version)?)));
+        let version = self.newest_kek_version();
+        let kek = self.kek(version).map(|kek| (version, kek));
         kek.ok_or_else(|| self.tables.tampered("it has no KEK that opens"))
+    }
+
+    pub(super) fn newest_kek_version(&self) -> u32 {
+        self.keks.iter().map(|row| row.version).max().unwrap_or(0)
     }
 
     /// The KEK of this version, if there is one and it opens.
@@ -208,10 +213,45 @@ impl<'t> Snapshot<'t> {
         Ok(())
     }
 
+    /// Removes a slot; [`seal`](Self::seal) covers it.
+    pub(super) fn remove_slot(&mut self, label: &str) -> Result<(), StoreError> {
+        self.tables.remove_slot(label)?;
+        self.slots.retain(|slot| slot.label != label);
+        Ok(())
+    }
+
+    /// Seals a KEK as the one of this version; [`seal`](Self::seal) covers it.
+    pub(super) fn put_kek(
+        &mut self,
+        version: u32,
+        created: i64,
+        kek: &KeyBytes,
+    ) -> Result<(), StoreError> {
+        let subject = Subject::kek(&self.header.store, version);
+        let sealed = seal::seal(&self.keys.root, &subject, kek.expose())?;
+        let row = KekRow {
+            version,
+            created,
+            sealed,
+        };
+        self.tables.add_kek(&row)?;
+        self.keks.retain(|kek| kek.version != version);
+        self.keks.push(row);
+        self.keks.sort_by_key(|kek| kek.version);
+        Ok(())
+    }
+
+    /// Removes a KEK; [`seal`](Self::seal) covers it.
+    pub(super) fn remove_kek(&mut self, version: u32) -> Result<(), StoreError> {
+        self.tables.remove_kek(version)?;
+        self.keks.retain(|kek| kek.version != version);
+        Ok(())
+    }
+
     /// Adds an audit record; [`seal`](Self::seal) covers it.
     pub(super) fn record(&mut self, record: AuditRecord) -> Result<(), StoreError> {
         let link = chain::append(&self.tables, &self.keys.audit, self.last_link(), record)?;
-        (self.header.audit_sequence, self.header.audit_mac) = (link.sequence, link.mac);
+        self.continue_audit(link);
         Ok(())
     }
 
@@ -219,9 +259,61 @@ impl<'t> Snapshot<'t> {
     pub(super) fn seal(&mut self) -> Result<Mark, StoreError> {
         self.header.generation += 1;
         self.header.slots = slots_hash(&self.slots);
+        self.header.keks = keks_hash(&self.keks);
         self.header.mac = header_mac(&self.keys.header, &self.header);
         self.tables.put_header(&self.header)?;
         Ok(self.mark())
+    }
+
+    /// One of generation 0, with nothing in it but the root of a tree.
+    fn empty(
+        tables: Tables<'t>,
+        keys: &'t StoreKeys,
+        actor: &'t Actor,
+        store: StoreId,
+        created: i64,
+    ) -> Result<Self, StoreError> {
+        let header = HeaderRow {
+            store,
+            created,
+            generation: 0,
+            audit_sequence: Link::START.sequence,
+            audit_mac: Link::START.mac,
+            tree: tree::make(&tables)?,
+            slots: slots_hash(&[]),
+            keks: keks_hash(&[]),
+            mac: [0; 32],
+        };
+        Ok(Self {
+            tables,
+            keys,
+            actor,
+            slots: Vec::new(),
+            keks: Vec::new(),
+            header,
+        })
+    }
+
+    /// One under other keys, of this store and its generation, that has nothing in it yet: neither
+    /// slots nor KEKs nor heads, and no audit log.
+    pub(super) fn emptied(&self, keys: &'t StoreKeys) -> Result<Self, StoreError> {
+        let tables = self.tables;
+        tables.remove_nodes()?;
+        for slot in &self.slots {
+            tables.remove_slot(&slot.label)?;
+        }
+        for kek in &self.keks {
+            tables.remove_kek(kek.version)?;
+        }
+        let header = &self.header;
+        let mut emptied = Self::empty(tables, keys, self.actor, header.store, header.created)?;
+        emptied.header.generation = header.generation;
+        Ok(emptied)
+    }
+
+    /// Goes on after this link of the audit chain.
+    pub(super) fn continue_audit(&mut self, link: Link) {
+        (self.header.audit_sequence, self.header.audit_mac) = (link.sequence, link.mac);
     }
 
     /// Fills the tables of a new store, which has one KEK and one slot.
@@ -233,38 +325,8 @@ impl<'t> Snapshot<'t> {
         slot: SlotRow,
     ) -> Result<(), StoreError> {
         let created = now().as_microsecond();
-        let sealed = seal::seal(
-            &keys.root,
-            &Subject::kek(&store, 1),
-            KeyBytes::random()?.expose(),
-        )?;
-        let keks = vec![KekRow {
-            version: 1,
-            created,
-            sealed,
-        }];
-        for kek in &keks {
-            tables.add_kek(kek)?;
-        }
-        let header = HeaderRow {
-            store,
-            created,
-            generation: 0,
-            audit_sequence: Link::START.sequence,
-            audit_mac: Link::START.mac,
-            tree: tree::make(&tables)?,
-            slots: slots_hash(&[]),
-            keks: keks_hash(&keks),
-            mac: [0; 32],
-        };
-        let mut snapshot = Self {
-            tables,
-            keys,
-            actor,
-            slots: Vec::new(),
-            header,
-            keks,
-        };
+        let mut snapshot = Self::empty(tables, keys, actor, store, created)?;
+        snapshot.put_kek(1, created, &KeyBytes::random()?)?;
         snapshot.record(actor.record(AuditEvent::StoreCreated))?;
         let mut added = actor.record(AuditEvent::KeyAdded);
         added.slot = Some(slot.label.clone());

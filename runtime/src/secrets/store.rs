@@ -1,5 +1,6 @@
 //! The open store, and the frame that every reading and every change of it goes through.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,7 +36,7 @@ impl SecretStore {
     ///
     /// # Errors
     /// See [`StoreOptions::open`].
-    pub fn open(path: impl AsRef<Path>, key: Key) -> Result<Self, StoreError> {
+    pub fn open(path: impl AsRef<Path>, key: impl Borrow<Key>) -> Result<Self, StoreError> {
         StoreOptions::new().open(path, key)
     }
 
@@ -136,14 +137,17 @@ impl SecretStore {
     }
 
     /// Whatever goes wrong after a commit.
-    fn not_noted(&self, error: StoreError) -> StoreError {
+    pub(super) fn not_noted(&self, error: StoreError) -> StoreError {
         StoreError::StateNotWritten {
             path: self.state.path().to_owned(),
             source: Box::new(error),
         }
     }
 
-    fn load<'t>(&'t self, connection: &'t Connection) -> Result<Snapshot<'t>, StoreError> {
+    pub(super) fn load<'t>(
+        &'t self,
+        connection: &'t Connection,
+    ) -> Result<Snapshot<'t>, StoreError> {
         Snapshot::load(
             Tables {
                 connection,
@@ -154,7 +158,7 @@ impl SecretStore {
         )
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
         // A thread that panicked has rolled its transaction back while unwinding.
         self.connection
             .lock()

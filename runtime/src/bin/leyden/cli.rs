@@ -3,6 +3,14 @@
 //! Options that can hold a value which is nobody's business are kept as typed and read later: clap
 //! shows what it refuses.
 
+mod audit;
+mod key;
+mod secret;
+
+pub(crate) use audit::AuditCommand;
+pub(crate) use key::{KeyCommand, NewKey, Rotate};
+pub(crate) use secret::{NewValue, SecretCommand};
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,8 +61,20 @@ pub(crate) struct StoreOptions {
     ///
     /// Without a key file, the passphrase is read from the file that LEYDEN_PASSPHRASE_FILE names,
     /// or asked for on the terminal.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["key_command", "ask_key"])]
     pub(crate) key_file: Option<PathBuf>,
+    /// A shell command that prints what a key file holds: from a key management service, a keyring,
+    /// a hardware token [env: LEYDEN_KEY_COMMAND]
+    #[arg(
+        long,
+        global = true,
+        value_name = "COMMAND",
+        conflicts_with = "ask_key"
+    )]
+    pub(crate) key_command: Option<OsString>,
+    /// Ask for a passphrase or recovery code, though there is a key file
+    #[arg(long, global = true)]
+    pub(crate) ask_key: bool,
     /// The key slot to open: with several passphrases, naming it saves time
     #[arg(long, global = true, value_name = "LABEL")]
     pub(crate) slot: Option<String>,
@@ -71,7 +91,7 @@ pub(crate) enum Command {
     /// Make, change and list secrets
     #[command(subcommand)]
     Secret(SecretCommand),
-    /// Manage what opens the store: key files and passphrases
+    /// Manage what opens the store: key files, passphrases, a recovery code
     #[command(subcommand)]
     Key(KeyCommand),
     /// See and verify who was given what
@@ -163,131 +183,6 @@ pub(crate) struct RunApp {
     pub(crate) args: Vec<OsString>,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum SecretCommand {
-    /// Make a new secret
-    ///
-    /// The value is asked for on the terminal without being shown, or read from standard input
-    /// where that is a pipe or a file: to its end, exactly as it is. It never stands on the
-    /// command line, where other users and the shell's history would see it. The first secret
-    /// makes the store and its key file.
-    #[command(after_long_help = CREATE)]
-    Create(NewValue),
-    /// Give a secret a new version
-    ///
-    /// The value is read as for `secret create`. Apps that bind the secret without a version get
-    /// the new one from their next run on.
-    #[command(after_long_help = SET)]
-    Set(NewValue),
-    /// List all secrets, without their values
-    List(Report),
-    /// Tell about one secret, without its value
-    Show {
-        /// The secret's name
-        name: String,
-        #[command(flatten)]
-        report: Report,
-    },
-    /// List one secret's versions
-    Versions {
-        /// The secret's name
-        name: String,
-        #[command(flatten)]
-        report: Report,
-    },
-    /// Delete a secret: no app can bind it any more
-    ///
-    /// The name stays taken and the values stay encrypted in the store. An app that runs now keeps
-    /// what it was given.
-    Delete {
-        /// The secret's name
-        name: String,
-        /// Do not ask
-        #[arg(long, short)]
-        yes: bool,
-        #[command(flatten)]
-        report: Report,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct NewValue {
-    /// The secret's name: letters, digits, dashes and periods
-    pub(crate) name: String,
-    /// Read the value from a file instead
-    #[arg(long, value_name = "FILE")]
-    pub(crate) from_file: Option<PathBuf>,
-    /// Drop one line end from the end of the value
-    #[arg(long)]
-    pub(crate) trim_newline: bool,
-    #[command(flatten)]
-    pub(crate) report: Report,
-    /// Refused with a message that says where values go.
-    #[arg(hide = true)]
-    pub(crate) extra: Vec<OsString>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// List the key slots: what opens the store
-    List(Report),
-    /// Add a key file or a passphrase that opens the store, too
-    #[command(after_long_help = KEY_ADD)]
-    Add {
-        /// What to call it: `laptop`, `recovery`
-        label: String,
-        #[command(flatten)]
-        new: NewKey,
-        #[command(flatten)]
-        report: Report,
-    },
-    /// Write out a copy of the key file, to keep elsewhere
-    ///
-    /// Whoever has it and the store can read every secret; without any key nobody can. The export
-    /// is written to the audit log first.
-    #[command(after_long_help = KEY_EXPORT)]
-    Export {
-        /// Write it to this new file, closed to others; otherwise to standard output
-        #[arg(long, value_name = "FILE")]
-        to: Option<PathBuf>,
-        /// Show it even on a terminal
-        #[arg(long, short)]
-        yes: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub(crate) struct NewKey {
-    /// A new random key, written to this new file, closed to others
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key_file_to: Option<PathBuf>,
-    /// A passphrase, from the file that LEYDEN_NEW_PASSPHRASE_FILE names or asked for twice
-    #[arg(long)]
-    pub(crate) passphrase: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AuditCommand {
-    /// List what was done with secrets, oldest first
-    #[command(after_long_help = AUDIT_LIST)]
-    List {
-        /// Of this secret only
-        #[arg(long, value_name = "NAME")]
-        secret: Option<String>,
-        /// Of apps with this name or digest (sha256:…) only
-        #[arg(long, value_name = "NAME|DIGEST")]
-        app: Option<String>,
-        /// The newest so many of them
-        #[arg(long, value_name = "NUMBER")]
-        limit: Option<usize>,
-        #[command(flatten)]
-        report: Report,
-    },
-    /// Verify the audit log and the whole store: that nobody changed, removed or swapped anything
-    Verify(Report),
-}
-
 const RUN_APP: &str = "\
 Examples:
   leyden run app app.wasm
@@ -299,34 +194,6 @@ Examples:
 A secret that is not text is bound with :base64, as in --secret CERT=my-cert:base64.
 --allow-host opens HTTPS to a host; HOST:PORT opens HTTPS and TCP to that port; http://HOST plain
 HTTP.";
-
-const CREATE: &str = "\
-Examples:
-  leyden secret create my-secret                          asks for the value, twice
-  pass show api | leyden secret create api-token --trim-newline
-  leyden secret create tls-key --from-file server.key
-What is asked for on the terminal is one line; anything else comes from a file or a pipe.";
-
-const SET: &str = "\
-Examples:
-  leyden secret set my-secret
-  openssl rand -base64 32 | leyden secret set session-key --trim-newline";
-
-const KEY_ADD: &str = "\
-Examples:
-  leyden key add recovery --key-file-to /media/usb/leyden-recovery.key
-  leyden key add me --passphrase";
-
-const KEY_EXPORT: &str = "\
-Examples:
-  leyden key export --to /media/usb/leyden-root.key
-  leyden key export | gpg --encrypt --recipient me > root.key.gpg";
-
-const AUDIT_LIST: &str = "\
-Examples:
-  leyden audit list --limit 20
-  leyden audit list --secret my-secret
-  leyden audit list --app pipeline --output json";
 
 const COMPLETIONS: &str = "\
 Examples:

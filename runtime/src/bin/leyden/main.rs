@@ -8,6 +8,7 @@ mod events;
 mod exit;
 mod harden;
 mod key;
+mod key_command;
 mod man;
 mod paths;
 mod progress;

@@ -1,5 +1,6 @@
 //! Where everything is: the store, its key, and Leyden's folders.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -11,6 +12,7 @@ use crate::cli::StoreOptions;
 const STORE: &str = "LEYDEN_STORE";
 const KEY_FILE: &str = "LEYDEN_KEY_FILE";
 const PASSPHRASE_FILE: &str = "LEYDEN_PASSPHRASE_FILE";
+const KEY_COMMAND: &str = "LEYDEN_KEY_COMMAND";
 const NEW_PASSPHRASE_FILE: &str = "LEYDEN_NEW_PASSPHRASE_FILE";
 
 /// Where everything is.
@@ -37,6 +39,11 @@ pub(crate) struct Paths {
 pub(crate) enum KeyFrom {
     /// `--key-file`.
     Option,
+    /// What this shell command prints: `--key-command`, or `LEYDEN_KEY_COMMAND`, which is weaker
+    /// than a passphrase's file.
+    Command(OsString),
+    /// `--ask-key`: a passphrase or recovery code that is asked for.
+    Ask,
     /// A passphrase in the file that the environment names.
     Passphrase(PathBuf),
     /// `LEYDEN_KEY_FILE`.
@@ -90,8 +97,14 @@ impl Paths {
         let named = named.chain(store.clone()).chain(key_file.clone()).collect();
         let key_from = if key_file.is_some() {
             KeyFrom::Option
+        } else if let Some(command) = &options.key_command {
+            KeyFrom::Command(command.clone())
+        } else if options.ask_key {
+            KeyFrom::Ask
         } else if let Some(file) = variable(PASSPHRASE_FILE) {
             KeyFrom::Passphrase(file)
+        } else if let Some(command) = variable(KEY_COMMAND) {
+            KeyFrom::Command(command.into_os_string())
         } else if variable(KEY_FILE).is_some() {
             KeyFrom::Environment
         } else {
@@ -147,6 +160,8 @@ mod tests {
         let options = StoreOptions {
             store: store.map(PathBuf::from),
             key_file: key.map(PathBuf::from),
+            key_command: None,
+            ask_key: false,
             slot: None,
             accept_rollback: false,
         };
@@ -189,6 +204,25 @@ mod tests {
         ];
         let passphrase = resolve(None, None, &variables);
         assert_eq!(passphrase.key_from, KeyFrom::Passphrase("/e/pass".into()));
+        assert_eq!(
+            resolve(None, Some("/o/key"), &variables).key_from,
+            KeyFrom::Option
+        );
+    }
+
+    #[test]
+    fn a_key_command_is_stronger_than_a_key_files_variable_only() {
+        let variables = [
+            ("LEYDEN_KEY_COMMAND", "cat k"),
+            ("LEYDEN_KEY_FILE", "/e/key"),
+        ];
+        let command = || KeyFrom::Command("cat k".into());
+        assert_eq!(resolve(None, None, &variables).key_from, command());
+        let with_passphrase = [variables[0], ("LEYDEN_PASSPHRASE_FILE", "/e/pass")];
+        assert_eq!(
+            resolve(None, None, &with_passphrase).key_from,
+            KeyFrom::Passphrase("/e/pass".into())
+        );
         assert_eq!(
             resolve(None, Some("/o/key"), &variables).key_from,
             KeyFrom::Option

@@ -11,7 +11,7 @@ use leyden::secrets::{SecretInfo, SecretState, SecretValue, StoreError};
 use serde_json::json;
 
 use crate::cli::{NewValue, Report, SecretCommand};
-use crate::exit::{Failure, say, usage};
+use crate::exit::{say, usage};
 use crate::paths::Paths;
 use crate::prompt::{self, NoTerminal};
 use crate::report::{self, Format, cell, time};
@@ -139,17 +139,8 @@ fn delete(name: &SecretName, yes: bool, report: &Report, paths: &Paths) -> anyho
     if matches!(secret.state, SecretState::Deleted { .. }) {
         return Err(StoreError::Deleted { name: secret.name }.into());
     }
-    if !yes {
-        if !io::stdin().is_terminal() {
-            return Err(usage(
-                "deleting a secret asks first; say --yes where nobody can answer",
-            ));
-        }
-        let question = format!("Delete {}? No app can bind it any more.", secret.name);
-        if !prompt::confirm(&question)? {
-            return Err(Failure::Declined("nothing was deleted").into());
-        }
-    }
+    let question = format!("Delete {}? No app can bind it any more.", secret.name);
+    prompt::confirm_or_refuse(&question, yes, "nothing was deleted")?;
     store.delete(name)?;
     match report.output {
         Format::Json => report::json(&json!({ "name": secret.name, "state": "deleted" })),
