@@ -19,6 +19,7 @@ mod embedding;
 mod environment;
 mod examples;
 mod files;
+mod grants;
 mod keys;
 mod manifest;
 mod manners;

@@ -43,6 +43,8 @@ impl Actor {
             version: None,
             slot: None,
             kek: None,
+            grantee: None,
+            host_rule: None,
             reason: None,
         }
     }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use crate::app::EnvName;
+use jiff::Timestamp;
 
-use super::NotText;
+use crate::app::{Digest, EnvName};
+
+use super::{Grantee, NotText};
 
 /// A store's error.
 #[derive(Debug, thiserror::Error)]
@@ -157,10 +159,57 @@ pub enum StoreError {
         suggestion: Option<String>,
     },
     /// The secret was deleted.
-    #[error("the secret `{name}` was deleted, and its name stays taken; use another name")]
+    #[error(
+        "the secret `{name}` was deleted, and its name stays taken; `leyden secret restore {name}` brings it back, `leyden secret delete {name} --now` frees the name"
+    )]
     Deleted {
         /// The name as first typed.
         name: String,
+    },
+    /// The secret was not deleted.
+    #[error("the secret `{name}` was not deleted")]
+    NotDeleted {
+        /// The name as first typed.
+        name: String,
+    },
+    /// The secret was deleted too long ago.
+    #[error("the secret `{name}` could be restored until {until}, and no longer")]
+    NotRestorable {
+        /// The name as first typed.
+        name: String,
+        /// Until when it could.
+        until: Timestamp,
+    },
+    /// The secret has no such version.
+    #[error(
+        "the secret `{name}` has no version {version}; there are {}",
+        ranges(available)
+    )]
+    NoSuchVersion {
+        /// The name as first typed.
+        name: String,
+        /// The version asked for.
+        version: NonZeroU32,
+        /// The versions there are, oldest first.
+        available: Vec<NonZeroU32>,
+    },
+    /// There is no such grant.
+    #[error(
+        "the secret `{name}` is not granted to {to}; `leyden secret show {name}` lists its grants"
+    )]
+    NoGrant {
+        /// The name as typed.
+        name: String,
+        /// To whom.
+        to: Grantee,
+    },
+    /// The secret has as many grants as it may have.
+    #[error("the secret `{name}` has {limit} grants, which is the most; revoke some")]
+    TooManyGrants {
+        /// The name as first typed.
+        name: String,
+        /// The most there may be.
+        limit: usize,
     },
     /// There is a secret of this name already.
     #[error("there is a secret `{name}` already; `leyden secret set {name}` adds a version")]
@@ -317,6 +366,25 @@ pub enum RefusalReason {
         /// The versions there are, oldest first.
         available: Vec<NonZeroU32>,
     },
+    /// The version has expired.
+    Expired {
+        /// The version.
+        version: NonZeroU32,
+        /// When.
+        at: Timestamp,
+    },
+    /// The app asks for the secret, and no grant covers that any more.
+    NotGranted,
+    /// The grant that covered it has expired.
+    GrantExpired {
+        /// When.
+        at: Timestamp,
+    },
+    /// The secret is restricted, and not granted to this app's digest.
+    Restricted {
+        /// The app's digest.
+        app: Digest,
+    },
     /// What is stored for this version is not what was written there.
     Undecryptable {
         /// The version.
@@ -333,6 +401,10 @@ impl RefusalReason {
             Self::NotFound { .. } => "not-found",
             Self::Deleted => "deleted",
             Self::NoSuchVersion { .. } => "no-such-version",
+            Self::Expired { .. } => "expired",
+            Self::NotGranted => "not-granted",
+            Self::GrantExpired { .. } => "grant-expired",
+            Self::Restricted { .. } => "restricted",
             Self::Undecryptable { .. } => "undecryptable",
             Self::NotText(_) => "not-text",
         }
@@ -361,6 +433,16 @@ impl fmt::Display for Refusal {
                     ranges(available)
                 )
             }
+            RefusalReason::Expired { version, at } => {
+                write!(f, "version {version} expired at {at}; set a new one")
+            }
+            RefusalReason::NotGranted => f.write_str("no grant covers this"),
+            RefusalReason::GrantExpired { at } => write!(f, "its grant expired at {at}"),
+            RefusalReason::Restricted { app } => write!(
+                f,
+                "the secret is restricted to apps that it is granted to by their digest; leyden secret grant {} --app {app} --env {}",
+                self.secret, self.env
+            ),
             RefusalReason::Undecryptable { version } => write!(
                 f,
                 "version {version} has been tampered with or is damaged; set a new version or restore a backup"

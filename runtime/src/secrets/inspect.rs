@@ -3,22 +3,19 @@
 use crate::app::SecretName;
 
 use super::chain::{self, Link};
-use super::{
-    AuditFilter, AuditRecord, SecretInfo, SecretStore, StoreError, Verified, VersionInfo, head,
-};
+use super::head::{self, Head};
+use super::{AuditFilter, AuditRecord, SecretInfo, SecretStore, StoreError, Verified, VersionInfo};
 
 impl SecretStore {
-    /// All secrets, by name; deleted ones too.
+    /// All secrets, by name; deleted ones too, until they are destroyed.
     ///
     /// # Errors
     /// [`StoreError::Tampered`] if any was changed, added or removed behind the store's back.
     pub fn list(&self) -> Result<Vec<SecretInfo>, StoreError> {
         self.read(|snapshot| {
-            Ok(snapshot
-                .heads()?
-                .into_iter()
-                .map(|(_, head)| head.info())
-                .collect())
+            let heads = snapshot.heads()?.into_iter().map(|(_, head)| head);
+            let there = heads.filter(|head| !head.is_destroyed());
+            Ok(there.map(Head::info).collect())
         })
     }
 
@@ -90,7 +87,8 @@ impl SecretStore {
             if tables.version_count()? != versions {
                 return Err(tables.tampered("a version of a secret was inserted"));
             }
-            let secrets = heads.len() as u64;
+            let there = heads.iter().filter(|(_, head)| !head.is_destroyed());
+            let secrets = there.count() as u64;
             Ok(Verified {
                 secrets,
                 versions,

@@ -11,7 +11,7 @@
 
 use rusqlite::TransactionBehavior;
 
-use super::head::{self, Head};
+use super::head::{self, Body};
 use super::keys::{Hash, KeyBytes, StoreKeys};
 use super::snapshot::Snapshot;
 use super::sql::{SlotRow, Tables};
@@ -74,7 +74,7 @@ impl SecretStore {
                 path: self.path.clone(),
             });
         }
-        let heads = old.heads()?;
+        let heads = old.bodies()?;
         let mut new = old.emptied(&keys)?;
         move_all(heads, &old, &mut new)?;
         for (_, slot) in made {
@@ -142,7 +142,7 @@ type Kept<'k> = Vec<(SlotRow, &'k Key)>;
 
 /// Moves KEKs, heads and audit log to the other keys, verifying all of it.
 fn move_all(
-    heads: Vec<(Hash, Head)>,
+    heads: Vec<(Hash, Body)>,
     old: &Snapshot<'_>,
     new: &mut Snapshot<'_>,
 ) -> Result<(), StoreError> {
@@ -154,7 +154,16 @@ fn move_all(
         new.put_kek(row.version, row.created, &kek)?;
     }
     let mut versions = 0;
-    for (place, mut head) in heads {
+    for (place, body) in heads {
+        tables.remove_head(&place)?;
+        let mut head = match body {
+            Body::Secret(head) => head,
+            Body::App(head) => {
+                let moved = head::app_place(&new.keys.place, &head.app);
+                new.put_app(&moved, &head)?;
+                continue;
+            }
+        };
         versions += head.versions.len() as u64;
         let moved = head::place(&new.keys.place, &head.canonical);
         for version in &mut head.versions {
@@ -168,7 +177,6 @@ fn move_all(
             })?;
             version.hash = head::row_hash(&moved, number, &row);
         }
-        tables.remove_head(&place)?;
         tables.move_versions(&place, &moved)?;
         new.put_head(&moved, &head)?;
     }

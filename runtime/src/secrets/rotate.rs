@@ -7,7 +7,7 @@
 //! next rotation goes on with the KEK that is there. Values are not touched.
 
 use super::actor::now;
-use super::head::{self, Head};
+use super::head::{self, Body, Head};
 use super::keys::{Hash, KeyBytes};
 use super::seal::{self, Subject};
 use super::snapshot::Snapshot;
@@ -102,8 +102,7 @@ fn record(snapshot: &mut Snapshot<'_>, event: AuditEvent, kek: u32) -> Result<()
 
 /// Seals the DEKs of a secret's versions under this KEK; returns how many were not.
 fn rewrap(snapshot: &mut Snapshot<'_>, place: &Hash, kek: u32) -> Result<u64, StoreError> {
-    // It was listed in this very transaction.
-    let Some(mut head) = snapshot.head_at(place)? else {
+    let Some(Body::Secret(mut head)) = snapshot.body_at(place)? else {
         return Ok(0);
     };
     let not_written = |head: &Head, version| {

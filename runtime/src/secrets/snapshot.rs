@@ -5,16 +5,19 @@
 //! bytes; `slots` and `KEKs` are SHA-256 over all their rows. Through it, every row of every table
 //! is covered.
 
+use serde::Serialize;
+
 use crate::app::{SecretName, nearest};
 
 use super::actor::{Actor, now};
 use super::chain::{self, Link};
-use super::head::{self, Head};
+use super::head::{self, Body, Head};
 use super::keys::{Hash, KeyBytes, StoreId, StoreKeys, hash, same};
 use super::seal::{self, Subject};
 use super::sql::{FORMAT, HeaderRow, KekRow, SlotRow, Tables};
 use super::state::Mark;
-use super::{AuditEvent, AuditRecord, StoreError, tree};
+use super::trust::AppHead;
+use super::{AuditEvent, AuditRecord, Grantee, StoreError, tree};
 
 pub(super) struct Snapshot<'t> {
     pub(super) tables: Tables<'t>,
@@ -105,56 +108,96 @@ impl<'t> Snapshot<'t> {
 
     /// The secret's place, and its head if there is such a secret: verified by its path in the tree.
     pub(super) fn find(&self, name: &SecretName) -> Result<(Hash, Option<Head>), StoreError> {
+        let (place, head) = self.find_any(name)?;
+        Ok((place, head.filter(|head| !head.is_destroyed())))
+    }
+
+    /// As [`find`](Self::find), also if the secret is destroyed.
+    pub(super) fn find_any(&self, name: &SecretName) -> Result<(Hash, Option<Head>), StoreError> {
         let place = head::place(&self.keys.place, name.canonical());
-        Ok((place, self.head_at(&place)?))
+        match self.body_at(&place)? {
+            None => Ok((place, None)),
+            Some(Body::Secret(head)) => Ok((place, Some(head))),
+            Some(Body::App(_)) => Err(self.misplaced()),
+        }
+    }
+
+    /// The app's place, and its head if anything was granted to it.
+    pub(super) fn find_app(&self, app: &Grantee) -> Result<(Hash, Option<AppHead>), StoreError> {
+        let place = head::app_place(&self.keys.place, app);
+        match self.body_at(&place)? {
+            None => Ok((place, None)),
+            Some(Body::App(head)) => Ok((place, Some(head))),
+            Some(Body::Secret(_)) => Err(self.misplaced()),
+        }
     }
 
     /// The head at this place, if there is one: verified by its path in the tree.
-    pub(super) fn head_at(&self, place: &Hash) -> Result<Option<Head>, StoreError> {
+    pub(super) fn body_at(&self, place: &Hash) -> Result<Option<Body>, StoreError> {
         let expected = tree::find(&self.tables, &self.header.tree, place)?;
         match (expected, self.tables.head(place)?) {
             (None, None) => Ok(None),
-            (Some(mac), Some(body)) => self.parse_head(place, &body, &mac).map(Some),
+            (Some(mac), Some(body)) => self.parse_body(place, &body, &mac).map(Some),
             (Some(_), None) => Err(self.tables.tampered("a secret was removed")),
             (None, Some(_)) => Err(self.tables.tampered("a secret was inserted")),
         }
     }
 
-    /// Every secret's place and head. Fails unless they are exactly the tree's.
+    /// Every secret's place and head, also of destroyed ones, by name.
     pub(super) fn heads(&self) -> Result<Vec<(Hash, Head)>, StoreError> {
-        let mut expected = tree::leaves(&self.tables, &self.header.tree)?;
-        let mut heads = Vec::new();
-        self.tables.each_head(|place, body| {
-            let Some(mac) = expected.remove(&place) else {
-                return Err(self.tables.tampered("a secret was inserted"));
-            };
-            heads.push((place, self.parse_head(&place, &body, &mac)?));
-            Ok(())
-        })?;
-        if !expected.is_empty() {
-            return Err(self.tables.tampered("a secret was removed"));
-        }
+        let secret = |(place, body)| match body {
+            Body::Secret(head) => Some((place, head)),
+            Body::App(_) => None,
+        };
+        let mut heads: Vec<_> = self.bodies()?.into_iter().filter_map(secret).collect();
         heads.sort_by(|(_, a), (_, b)| a.canonical.cmp(&b.canonical));
         Ok(heads)
     }
 
-    fn parse_head(&self, place: &Hash, body: &str, expected: &Hash) -> Result<Head, StoreError> {
+    /// Every head and its place. Fails unless they are exactly the tree's.
+    pub(super) fn bodies(&self) -> Result<Vec<(Hash, Body)>, StoreError> {
+        let mut expected = tree::leaves(&self.tables, &self.header.tree)?;
+        let mut bodies = Vec::new();
+        self.tables.each_head(|place, body| {
+            let Some(mac) = expected.remove(&place) else {
+                return Err(self.tables.tampered("a secret was inserted"));
+            };
+            bodies.push((place, self.parse_body(&place, &body, &mac)?));
+            Ok(())
+        })?;
+        match expected.is_empty() {
+            true => Ok(bodies),
+            false => Err(self.tables.tampered("a secret was removed")),
+        }
+    }
+
+    fn parse_body(&self, place: &Hash, body: &str, expected: &Hash) -> Result<Body, StoreError> {
         if !same(expected, &head::mac(&self.keys.head, place, body)) {
-            return Err(self
-                .tables
-                .tampered("the head of a secret is not what was written"));
+            let what = "the head of a secret is not what was written";
+            return Err(self.tables.tampered(what));
         }
-        match serde_json::from_str::<Head>(body) {
-            Ok(head) if head.is_understood() => Ok(head),
-            _ => Err(StoreError::NewerFeature {
-                path: self.tables.path.to_owned(),
-            }),
-        }
+        Body::parse(body).ok_or_else(|| StoreError::NewerFeature {
+            path: self.tables.path.to_owned(),
+        })
+    }
+
+    fn misplaced(&self) -> StoreError {
+        let what = "a head stands where another belongs";
+        self.tables.tampered(what)
     }
 
     /// Writes a secret's head.
     pub(super) fn put_head(&mut self, place: &Hash, head: &Head) -> Result<(), StoreError> {
-        let body = serde_json::to_string(head).map_err(|error| StoreError::Database {
+        self.put_body(place, head)
+    }
+
+    /// Writes an app's head.
+    pub(super) fn put_app(&mut self, place: &Hash, head: &AppHead) -> Result<(), StoreError> {
+        self.put_body(place, head)
+    }
+
+    fn put_body(&mut self, place: &Hash, body: &impl Serialize) -> Result<(), StoreError> {
+        let body = serde_json::to_string(body).map_err(|error| StoreError::Database {
             path: self.tables.path.to_owned(),
             source: Box::new(error),
         })?;

@@ -309,6 +309,12 @@ impl Tables<'_> {
             .map_err(self.failed())
     }
 
+    /// Copies the log into the database and empties it, if nobody else is reading or writing.
+    pub(super) fn clear_log(&self) -> Result<(), StoreError> {
+        self.one("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+            .map(|_| ())
+    }
+
     fn check_schema(&self) -> Result<(), StoreError> {
         let sql = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_autoindex_%' OR sql NOT NULL ORDER BY name";
         let found: Vec<(String, String)> = self.rows(sql, (), SCHEMA.len() + 1, |row| {
@@ -571,6 +577,13 @@ impl Tables<'_> {
         self.run(
             "INSERT OR REPLACE INTO version VALUES (?1, ?2, ?3, ?4, ?5)",
             params![&place[..], number, row.kek, row.dek, row.value],
+        )
+    }
+
+    pub(super) fn remove_version(&self, place: &Hash, number: u32) -> Result<(), StoreError> {
+        self.run(
+            "DELETE FROM version WHERE place = ?1 AND number = ?2",
+            params![&place[..], number],
         )
     }
 

@@ -144,6 +144,17 @@ impl SecretStore {
         }
     }
 
+    /// Drops what the log still holds of overwritten rows; if others use the store now, the next
+    /// checkpoint does.
+    pub(super) fn clear_log(&self) {
+        let connection = self.lock();
+        let tables = Tables {
+            connection: &connection,
+            path: &self.path,
+        };
+        let _ = tables.clear_log();
+    }
+
     pub(super) fn load<'t>(
         &'t self,
         connection: &'t Connection,

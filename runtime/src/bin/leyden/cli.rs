@@ -3,13 +3,15 @@
 //! Options that can hold a value which is nobody's business are kept as typed and read later: clap
 //! shows what it refuses.
 
+mod app;
 mod audit;
 mod key;
 mod secret;
 
+pub(crate) use app::{Inspect, Trust};
 pub(crate) use audit::AuditCommand;
 pub(crate) use key::{KeyCommand, NewKey, Rotate};
-pub(crate) use secret::{NewValue, SecretCommand};
+pub(crate) use secret::{Delete, Grant, NewValue, Revoke, SecretCommand, To};
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -88,6 +90,15 @@ pub(crate) enum Command {
     /// Run an app
     #[command(subcommand)]
     Run(RunCommand),
+    /// Show what an app is and asks for, and what it is granted, without running it
+    #[command(after_long_help = app::INSPECT)]
+    Inspect(Inspect),
+    /// Grant an app all that it asks for, after showing it
+    ///
+    /// The grant is to the app's digest: a version that differs by a byte asks again. With --folder
+    /// it is to the folder, whatever app is in there.
+    #[command(after_long_help = app::TRUST)]
+    Trust(Trust),
     /// Make, change and list secrets
     #[command(subcommand)]
     Secret(SecretCommand),

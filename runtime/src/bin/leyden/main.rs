@@ -7,6 +7,7 @@ mod doctor;
 mod events;
 mod exit;
 mod harden;
+mod inspect;
 mod key;
 mod key_command;
 mod man;
@@ -17,6 +18,7 @@ mod report;
 mod run;
 mod secret;
 mod signals;
+mod trust;
 mod unlock;
 mod watchdog;
 
@@ -40,6 +42,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     let paths = || Paths::find(&cli.store);
     match cli.command {
         Command::Run(RunCommand::App(arguments)) => return run::app(*arguments, paths),
+        Command::Inspect(arguments) => inspect::run(&arguments, &paths()?)?,
+        Command::Trust(arguments) => trust::run(&arguments, &paths()?)?,
         Command::Secret(command) => secret::run(command, &paths()?)?,
         Command::Key(command) => key::run(command, &paths()?)?,
         Command::Audit(command) => audit::run(command, &paths()?)?,

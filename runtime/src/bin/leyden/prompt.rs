@@ -57,7 +57,7 @@ pub(crate) fn new_passphrase() -> anyhow::Result<Zeroizing<String>> {
 }
 
 /// Asks a question that only `y` or `yes` affirms.
-fn confirm(question: &str) -> anyhow::Result<bool> {
+pub(crate) fn confirm(question: &str) -> anyhow::Result<bool> {
     let mut stderr = io::stderr().lock();
     write!(stderr, "{} [y/N] ", crate::report::printable(question))?;
     stderr.flush()?;
