@@ -7,15 +7,13 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::app::{App, ComponentPlan, DEFAULT_MEMORY, Encoding, EnvName, Plan};
+use crate::granted::FLOW;
 use crate::sandbox::{
     Allocation, Cache, Egress, Ending, Environment, Limits, Output, Preopen, Program, Sandbox,
     Setup, World,
 };
 use crate::secrets::{ReleaseRequest, Released, SecretStore, Wanted};
 use crate::{Error, sandbox};
-
-/// What the Flow is called in the audit log.
-const FLOW: &str = "flow";
 
 /// Instances that a host keeps memory ready for where nothing else is asked for.
 const DEFAULT_POOL: u32 = 256;
@@ -106,11 +104,11 @@ impl Host {
     /// request that nobody covered, a folder that may not be shown, or a secret that may not be
     /// had. Then nothing was released.
     pub async fn bind(&self, app: &App) -> Result<Bound, Error> {
-        let plan = app.plan()?;
         let host = self.clone();
         // Compiling, Argon2 and the database would block the executor.
         let app = app.clone();
-        tokio::task::spawn_blocking(move || host.bind_plan(&app, &plan))
+        let bind = move || host.bind_plan(&app, &app.plan_granted(host.store.as_deref())?);
+        tokio::task::spawn_blocking(bind)
             .await
             .map_err(|error| Error::Task(error.to_string()))?
     }
@@ -169,6 +167,7 @@ impl Host {
                     component_digest: component.source.digest()?,
                     env: env.clone(),
                     secret: planned.secret.clone(),
+                    by: planned.by,
                 });
             }
         }
@@ -179,6 +178,7 @@ impl Host {
         Ok(store.release(&ReleaseRequest {
             app_name: &plan.name,
             app_digest: app.digest()?,
+            app_folder: app.folder(),
             wanted: &wanted,
         })?)
     }

@@ -132,11 +132,16 @@ fn describe(arguments: &RunApp, bindings: Vec<Binding>) -> Result<App, leyden::E
 
 /// A host for one run. Only an app that binds secrets has the store opened.
 fn host(app: &App, paths: &Paths) -> anyhow::Result<Host> {
-    let plan = app.plan().map_err(leyden::Error::from)?;
-    let works = plan.works.values().map(|work| &work.component);
-    let binds = std::iter::once(&plan.flow)
-        .chain(works)
-        .any(|one| !one.secrets.is_empty());
+    let binds = match app.plan() {
+        Ok(plan) => {
+            let works = plan.works.values().map(|work| &work.component);
+            let mut components = std::iter::once(&plan.flow).chain(works);
+            components.any(|one| !one.secrets.is_empty())
+        }
+        // The store may grant it.
+        Err(AppError::Uncovered { .. }) if unlock::is_there(&paths.store) => true,
+        Err(error) => return Err(leyden::Error::from(error).into()),
+    };
     let mut builder = Host::builder().on_demand();
     for path in paths.protected() {
         builder = builder.protect(path);
