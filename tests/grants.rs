@@ -49,7 +49,7 @@ fn g3_an_app_runs_once_it_is_trusted_and_not_when_it_has_changed() {
     leyden(&home, "trust APP --yes", &report).succeeded();
     runs(&home, &report);
     let log = home.run(["audit", "list", "--output", "json"]).succeeded();
-    assert!(log.stdout.contains("\"grantee\": \"sha256:"), "{log:#?}");
+    assert!(log.stdout.contains("\"grantee\":\"sha256:"), "{log:#?}");
 
     // A changed component, and a changed manifest, under the old grant.
     let flow = report.join("flow.wasm");

@@ -59,6 +59,9 @@ pub struct AuditRecord {
     /// The host that was granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_rule: Option<String>,
+    /// The last record that was pruned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to: Option<u64>,
     /// Why it was denied, in a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -107,6 +110,8 @@ pub enum AuditEvent {
     HostGranted,
     /// A host's grant was taken back.
     HostRevoked,
+    /// Old audit records were removed.
+    AuditPruned,
     /// From here on only grants to digests bind a secret.
     SecretRestricted,
     /// That was lifted.

@@ -276,6 +276,15 @@ pub enum StoreError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The required second place for audit records takes none, so that nothing was done.
+    #[error("nothing was done, because it could not be recorded in {}", .path.display())]
+    AuditSink {
+        /// Where it was to be recorded.
+        path: PathBuf,
+        /// Why it could not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The operating system refused.
     #[error("cannot {action} {}", .path.display())]
     Io {

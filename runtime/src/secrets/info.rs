@@ -124,4 +124,6 @@ pub struct Verified {
     pub versions: u64,
     /// How many audit records there are.
     pub audit_records: u64,
+    /// How many there were before them, which were pruned.
+    pub pruned_records: u64,
 }

@@ -4,6 +4,7 @@ use crate::app::SecretName;
 
 use super::chain::{self, Link};
 use super::head::{self, Head};
+use super::snapshot::Snapshot;
 use super::{AuditFilter, AuditRecord, SecretInfo, SecretStore, StoreError, Verified, VersionInfo};
 
 impl SecretStore {
@@ -49,15 +50,14 @@ impl SecretStore {
         })
     }
 
-    /// Verifies the whole audit log; returns how many records it has.
+    /// Verifies the whole audit log, as far as it was not pruned; returns how many records it has.
     ///
     /// # Errors
     /// [`StoreError::AuditBroken`] with the first record that is not what was written.
     pub fn audit_verify(&self) -> Result<u64, StoreError> {
         self.read(|snapshot| {
-            let end = snapshot.last_link();
-            chain::verify(&snapshot.tables, &snapshot.keys.audit, Link::START, end)?;
-            Ok(end.sequence)
+            let (start, end) = verify_log(snapshot)?;
+            Ok(end.sequence - start.sequence)
         })
     }
 
@@ -67,8 +67,8 @@ impl SecretStore {
     /// [`StoreError::Tampered`] or [`StoreError::AuditBroken`].
     pub fn verify(&self) -> Result<Verified, StoreError> {
         self.read(|snapshot| {
-            let (end, tables) = (snapshot.last_link(), &snapshot.tables);
-            chain::verify(tables, &snapshot.keys.audit, Link::START, end)?;
+            let tables = &snapshot.tables;
+            let (start, end) = verify_log(snapshot)?;
             let heads = snapshot.heads()?;
             let mut versions = 0;
             for (place, head) in &heads {
@@ -92,8 +92,17 @@ impl SecretStore {
             Ok(Verified {
                 secrets,
                 versions,
-                audit_records: end.sequence,
+                audit_records: end.sequence - start.sequence,
+                pruned_records: start.sequence,
             })
         })
     }
+}
+
+/// Verifies the whole audit log; returns where it begins and ends.
+pub(super) fn verify_log(snapshot: &Snapshot<'_>) -> Result<(Link, Link), StoreError> {
+    let (tables, key) = (&snapshot.tables, &snapshot.keys.audit);
+    let (start, end) = (chain::start(tables, key)?, snapshot.last_link());
+    chain::verify(tables, key, start, end)?;
+    Ok((start, end))
 }

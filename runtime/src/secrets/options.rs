@@ -11,7 +11,7 @@ use super::actor::Actor;
 use super::create::{self, Place};
 use super::keys::StoreKeys;
 use super::state::StateRecord;
-use super::{Argon2Cost, Key, SecretStore, StoreError, files, slot, sql};
+use super::{Argon2Cost, AuditSink, Key, SecretStore, StoreError, files, slot, sql};
 
 /// How a store is opened or made. [`SecretStore::open`] is this with nothing set.
 #[derive(Debug, Clone)]
@@ -22,6 +22,7 @@ pub struct StoreOptions {
     read_only: bool,
     pub(super) argon2: Argon2Cost,
     pub(super) busy_timeout: Duration,
+    audit_sink: Option<AuditSink>,
 }
 
 /// A store that was opened or made, and what was made for it.
@@ -45,6 +46,7 @@ impl Default for StoreOptions {
             read_only: false,
             argon2: Argon2Cost::default(),
             busy_timeout: Duration::from_secs(30),
+            audit_sink: None,
         }
     }
 }
@@ -94,6 +96,12 @@ impl StoreOptions {
     /// How long to wait for other processes that write. Default: 30 seconds.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout;
+        self
+    }
+
+    /// A second place for audit records. Those of making a store do not go there.
+    pub fn audit_sink(mut self, sink: AuditSink) -> Self {
+        self.audit_sink = Some(sink);
         self
     }
 
@@ -221,6 +229,7 @@ impl StoreOptions {
             },
             slot,
             argon2: self.argon2,
+            sink: self.audit_sink.clone(),
             actor: Actor::current(),
         };
         match self.read_only {

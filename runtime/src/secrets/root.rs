@@ -87,10 +87,11 @@ impl SecretStore {
             new.record(record)?;
         }
         let (before, after) = (old.mark(), new.seal()?);
+        let recorded = std::mem::take(&mut new.recorded);
         drop((old, new));
         let record = self.state.lock()?;
         record.write_both((&self.keys.state, before), (&keys.state, after))?;
-        transaction.commit().map_err(failed)?;
+        self.commit(transaction, &recorded)?;
         let noted = record.write(&keys.state, after);
         drop((record, connection));
         self.keys = keys;

@@ -25,6 +25,8 @@ pub(super) struct Snapshot<'t> {
     pub(super) actor: &'t Actor,
     pub(super) slots: Vec<SlotRow>,
     pub(super) keks: Vec<KekRow>,
+    /// The audit records that were added, as they are written.
+    pub(super) recorded: Vec<String>,
     header: HeaderRow,
 }
 
@@ -51,6 +53,7 @@ impl<'t> Snapshot<'t> {
             actor,
             slots,
             keks,
+            recorded: Vec::new(),
             header,
         })
     }
@@ -92,7 +95,13 @@ impl<'t> Snapshot<'t> {
         if mark.link == seen.link {
             return Ok(());
         }
-        match chain::verify(&self.tables, &self.keys.audit, seen.link, mark.link) {
+        // Of what was pruned after it was seen, the generation alone tells.
+        let start = chain::start(&self.tables, &self.keys.audit)?;
+        let from = match seen.link.sequence < start.sequence {
+            true => start,
+            false => seen.link,
+        };
+        match chain::verify(&self.tables, &self.keys.audit, from, mark.link) {
             Err(StoreError::AuditBroken { sequence, .. }) => refuse(format!(
                 "from record {sequence}, its audit log does not follow from what was seen"
             )),
@@ -293,8 +302,9 @@ impl<'t> Snapshot<'t> {
 
     /// Adds an audit record; [`seal`](Self::seal) covers it.
     pub(super) fn record(&mut self, record: AuditRecord) -> Result<(), StoreError> {
-        let link = chain::append(&self.tables, &self.keys.audit, self.last_link(), record)?;
+        let (link, body) = chain::append(&self.tables, &self.keys.audit, self.last_link(), record)?;
         self.continue_audit(link);
+        self.recorded.push(body);
         Ok(())
     }
 
@@ -333,6 +343,7 @@ impl<'t> Snapshot<'t> {
             actor,
             slots: Vec::new(),
             keks: Vec::new(),
+            recorded: Vec::new(),
             header,
         })
     }

@@ -612,6 +612,14 @@ impl Tables<'_> {
         self.each(sql, [sequence.cast_signed()], audit_row, each)
     }
 
+    /// Removes all audit records up to this one.
+    pub(super) fn remove_audit_to(&self, sequence: u64) -> Result<(), StoreError> {
+        self.run(
+            "DELETE FROM audit WHERE sequence <= ?1",
+            [sequence.cast_signed()],
+        )
+    }
+
     pub(super) fn put_audit_mac(&self, sequence: u64, mac: &Hash) -> Result<(), StoreError> {
         self.run(
             "UPDATE audit SET mac = ?2 WHERE sequence = ?1",

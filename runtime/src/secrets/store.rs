@@ -5,14 +5,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::actor::Actor;
 use super::keys::StoreKeys;
 use super::snapshot::Snapshot;
 use super::sql::Tables;
 use super::state::StateRecord;
-use super::{Argon2Cost, AuditEvent, Key, Opened, StoreError, StoreOptions};
+use super::{Argon2Cost, AuditEvent, AuditSink, Key, Opened, StoreError, StoreOptions};
 
 /// An open store of secrets.
 ///
@@ -28,6 +28,8 @@ pub struct SecretStore {
     pub(super) slot: String,
     /// What new passphrase slots cost.
     pub(super) argon2: Argon2Cost,
+    /// The second place for audit records.
+    pub(super) sink: Option<AuditSink>,
     pub(super) actor: Actor,
 }
 
@@ -93,7 +95,8 @@ impl SecretStore {
         snapshot.check_end()?;
         let result = change(&mut snapshot)?;
         let mark = snapshot.seal()?;
-        transaction.commit().map_err(failed)?;
+        let recorded = std::mem::take(&mut snapshot.recorded);
+        self.commit(transaction, &recorded)?;
         let noted = self.state.raise(&self.keys.state, mark);
         noted.map_err(|error| self.not_noted(error))?;
         Ok(result)
@@ -131,9 +134,28 @@ impl SecretStore {
         }
         snapshot.record(self.actor.record(AuditEvent::RollbackAccepted))?;
         let mark = snapshot.seal()?;
-        transaction.commit().map_err(failed)?;
+        let recorded = std::mem::take(&mut snapshot.recorded);
+        self.commit(transaction, &recorded)?;
         let noted = self.state.force(&self.keys.state, mark);
         noted.map_err(|error| self.not_noted(error))
+    }
+
+    /// Commits a transaction and what it recorded.
+    pub(super) fn commit(
+        &self,
+        transaction: Transaction<'_>,
+        recorded: &[String],
+    ) -> Result<(), StoreError> {
+        if let Some(sink) = &self.sink {
+            sink.before(recorded)?;
+        }
+        transaction
+            .commit()
+            .map_err(|error| Tables::error(&self.path, error))?;
+        if let Some(sink) = &self.sink {
+            sink.after(recorded);
+        }
+        Ok(())
     }
 
     /// Whatever goes wrong after a commit.

@@ -80,6 +80,13 @@ pub(crate) struct StoreOptions {
     /// The key slot to open: with several passphrases, naming it saves time
     #[arg(long, global = true, value_name = "LABEL")]
     pub(crate) slot: Option<String>,
+    /// A second place for audit records: a file, to which a line of JSON is added for each, or
+    /// `syslog` [env: LEYDEN_AUDIT_TO]
+    #[arg(long, global = true, value_name = "FILE|syslog")]
+    pub(crate) audit_to: Option<PathBuf>,
+    /// Do nothing that cannot be recorded there [env: LEYDEN_AUDIT_REQUIRED, if not empty]
+    #[arg(long, global = true)]
+    pub(crate) audit_required: bool,
     /// Take the store as it is, though this machine has seen a newer state of it
     #[arg(long, global = true)]
     pub(crate) accept_rollback: bool,

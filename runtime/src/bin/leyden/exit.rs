@@ -138,6 +138,7 @@ fn of_store(error: &StoreError) -> u8 {
         | StoreError::NoSuchSlot { .. } => USAGE,
         // The machine failed, not the right to a secret.
         StoreError::Busy { .. }
+        | StoreError::AuditSink { .. }
         | StoreError::Database { .. }
         | StoreError::Io { .. }
         | StoreError::NoStateDir

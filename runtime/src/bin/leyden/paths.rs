@@ -1,11 +1,11 @@
 //! Where everything is: the store, its key, and Leyden's folders.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use etcetera::BaseStrategy as _;
-use leyden::secrets;
+use leyden::secrets::{self, AuditSink, AuditTarget};
 
 use crate::cli::StoreOptions;
 
@@ -13,6 +13,8 @@ const STORE: &str = "LEYDEN_STORE";
 const KEY_FILE: &str = "LEYDEN_KEY_FILE";
 const PASSPHRASE_FILE: &str = "LEYDEN_PASSPHRASE_FILE";
 const KEY_COMMAND: &str = "LEYDEN_KEY_COMMAND";
+const AUDIT_TO: &str = "LEYDEN_AUDIT_TO";
+const AUDIT_REQUIRED: &str = "LEYDEN_AUDIT_REQUIRED";
 const NEW_PASSPHRASE_FILE: &str = "LEYDEN_NEW_PASSPHRASE_FILE";
 
 /// Where everything is.
@@ -31,6 +33,7 @@ pub(crate) struct Paths {
     /// Every path that an option or a variable names, also where another overrides it.
     named: Vec<PathBuf>,
     slot: Option<String>,
+    audit_sink: Option<AuditSink>,
     accept_rollback: bool,
 }
 
@@ -94,7 +97,23 @@ impl Paths {
         let (store, key_file) = (options.store.clone(), options.key_file.clone());
         let variables = [STORE, KEY_FILE, PASSPHRASE_FILE, NEW_PASSPHRASE_FILE];
         let named = variables.into_iter().filter_map(&variable);
-        let named = named.chain(store.clone()).chain(key_file.clone()).collect();
+        let audit_to = options.audit_to.clone().or_else(|| variable(AUDIT_TO));
+        let audit_sink = audit_to.map(|to| AuditSink {
+            required: options.audit_required || variable(AUDIT_REQUIRED).is_some(),
+            to: match to == Path::new("syslog") {
+                true => AuditTarget::Syslog,
+                false => AuditTarget::File(to),
+            },
+        });
+        let audit_file = match &audit_sink {
+            Some(AuditSink {
+                to: AuditTarget::File(file),
+                ..
+            }) => Some(file.clone()),
+            _ => None,
+        };
+        let named = named.chain(store.clone()).chain(key_file.clone());
+        let named = named.chain(audit_file).collect();
         let key_from = if key_file.is_some() {
             KeyFrom::Option
         } else if let Some(command) = &options.key_command {
@@ -119,6 +138,7 @@ impl Paths {
             new_passphrase_file: variable(NEW_PASSPHRASE_FILE),
             named,
             slot: options.slot.clone(),
+            audit_sink,
             accept_rollback: options.accept_rollback,
             folders,
         }
@@ -129,6 +149,10 @@ impl Paths {
         let options = secrets::StoreOptions::new()
             .state_dir(&self.folders.state)
             .accept_rollback(self.accept_rollback);
+        let options = match &self.audit_sink {
+            Some(sink) => options.audit_sink(sink.clone()),
+            None => options,
+        };
         match &self.slot {
             Some(label) => options.slot(label),
             None => options,
@@ -163,6 +187,8 @@ mod tests {
             key_command: None,
             ask_key: false,
             slot: None,
+            audit_to: None,
+            audit_required: false,
             accept_rollback: false,
         };
         let folders = Folders {

@@ -12,6 +12,7 @@ mod files;
 mod first_use;
 mod golden;
 mod grants;
+mod log;
 mod model;
 mod process;
 mod release;
