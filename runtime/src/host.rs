@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::Error;
 use crate::app::{App, ComponentPlan, DEFAULT_MEMORY, Encoding, Plan, WorkPlan};
+use crate::granted::FLOW;
 use crate::run::journal::{Beginning, Journal, JournalError, RunId, Runs};
 use crate::run::{
     self, BoundApp, BoundComponent, BoundWork, Input, Outcome, Running, Start, Stopper,
@@ -18,9 +19,6 @@ use crate::sandbox::{
     SecretEntry, World,
 };
 use crate::secrets::{ReleaseRequest, Released, SecretStore, Wanted};
-
-/// What the Flow is called in the audit log.
-const FLOW: &str = "flow";
 
 /// Instances that a host keeps memory ready for where nothing else is asked for.
 const DEFAULT_POOL: u32 = 256;
@@ -137,11 +135,11 @@ impl Host {
     /// request that nobody covered, a folder that may not be shown, or a secret that may not be
     /// had. Then nothing was released.
     pub async fn bind(&self, app: &App) -> Result<Bound, Error> {
-        let plan = app.plan()?;
         let host = self.clone();
         // Compiling, Argon2 and the database would block the executor.
         let app = app.clone();
-        tokio::task::spawn_blocking(move || host.bind_plan(&app, &plan))
+        let bind = move || host.bind_plan(&app, &app.plan_granted(host.store.as_deref())?);
+        tokio::task::spawn_blocking(bind)
             .await
             .map_err(|error| Error::Task(error.to_string()))?
     }
@@ -268,6 +266,7 @@ impl Host {
                     component_digest: component.source.digest()?,
                     env: env.clone(),
                     secret: planned.secret.clone(),
+                    by: planned.by,
                 });
             }
         }
@@ -278,6 +277,7 @@ impl Host {
         Ok(store.release(&ReleaseRequest {
             app_name: &plan.name,
             app_digest: app.digest()?,
+            app_folder: app.folder(),
             wanted: &wanted,
         })?)
     }

@@ -7,6 +7,7 @@ pub mod sandbox;
 pub mod secrets;
 
 mod error;
+mod granted;
 
 pub use app::App;
 pub use error::Error;

@@ -259,6 +259,12 @@ impl App {
         self.folder.as_deref()
     }
 
+    /// Its components: the Flow, of no name, and then the Works.
+    pub fn components(&self) -> impl Iterator<Item = (Option<&WorkName>, &ComponentSource)> {
+        let works = self.works.iter().map(|(name, source)| (Some(name), source));
+        std::iter::once((None, &self.flow)).chain(works)
+    }
+
     /// Its identity: over the canonical manifest and every component's bytes, which are read now
     /// if they were not before. Not over what its operator gives it.
     ///

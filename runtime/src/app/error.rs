@@ -117,14 +117,16 @@ pub enum AppError {
     },
     /// The app asks for what nobody has allowed.
     #[error(
-        "`{app}` asks for more than it is allowed:{}",
-        shown_requests(requests)
+        "`{app}` asks for more than it is allowed:{}\nor, for all of it and from now on: leyden trust {}",
+        shown_requests(requests), folder.display()
     )]
     Uncovered {
         /// The app's name.
         app: String,
         /// What it asks for, and what would allow it.
         requests: Vec<Uncovered>,
+        /// The app's folder.
+        folder: PathBuf,
     },
 }
 

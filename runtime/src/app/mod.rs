@@ -12,6 +12,7 @@ mod env_file;
 mod error;
 mod file;
 mod host_rule;
+mod imports;
 mod kind;
 mod manifest;
 mod names;
@@ -23,11 +24,12 @@ mod suggest;
 
 pub use app::{App, MANIFEST_FILE};
 pub use binding::{Binding, BindingError, Encoding, EnvEntry, EnvValue, SecretBinding, SecretRef};
-pub use digest::Digest;
+pub use digest::{Digest, NoDigest};
 pub use dir_rule::{DirRule, DirRuleError};
 pub use env_file::{EnvFileError, EnvFileProblem, MAX_ENV_FILE_BYTES, parse_env_file};
 pub use error::{AppError, ErrorKind};
 pub use host_rule::{Host, HostRule, HostRuleError, Scheme};
+pub use imports::imports;
 pub use kind::Kind;
 pub use manifest::{
     ComponentSpec, MAX_MANIFEST_BYTES, Manifest, ManifestError, ManifestProblem, RetryOn, WorkSpec,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::time::Duration;
 
 use super::app::{App, Given};
@@ -156,6 +157,7 @@ impl App {
             return Err(AppError::Uncovered {
                 app: name,
                 requests,
+                folder: self.folder().map(Path::to_owned).unwrap_or_default(),
             });
         }
         Ok(Plan { name, flow, works })

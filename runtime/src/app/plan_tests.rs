@@ -368,13 +368,17 @@ fn requests_that_nobody_covers_say_what_would() {
     let app = parts.app().name("mine");
     assert_eq!(
         app.plan().unwrap_err().to_string(),
-        "`mine` asks for more than it is allowed:\n  \
+        format!(
+            "`mine` asks for more than it is allowed:\n  \
          the secret `my-secret@3` as S, for the Flow, the Work `a`; \
          to allow it: --secret S=my-secret@3\n  \
          to reach example.com, for the Flow, the Work `a`; \
          to allow it: --allow-host example.com --allow-host a:example.com\n  \
          to reach http://localhost, for the Work `a`; \
-         to allow it: --allow-host a:http://localhost"
+         to allow it: --allow-host a:http://localhost\n\
+         or, for all of it and from now on: leyden trust {}",
+            app.folder().unwrap().display()
+        )
     );
 }
 

@@ -123,6 +123,17 @@ impl fmt::Display for Ask {
     }
 }
 
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, for {}",
+            self.ask,
+            shown_component(self.work.as_ref())
+        )
+    }
+}
+
 impl fmt::Display for Uncovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by: Vec<_> = self

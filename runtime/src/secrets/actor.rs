@@ -42,6 +42,10 @@ impl Actor {
             secret: None,
             version: None,
             slot: None,
+            kek: None,
+            grantee: None,
+            host_rule: None,
+            up_to: None,
             reason: None,
         }
     }

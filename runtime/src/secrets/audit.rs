@@ -50,6 +50,18 @@ pub struct AuditRecord {
     /// The key slot's label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<String>,
+    /// The KEK's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kek: Option<u32>,
+    /// To whom was granted, or by the grant to whom a secret was released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grantee: Option<String>,
+    /// The host that was granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_rule: Option<String>,
+    /// The last record that was pruned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to: Option<u64>,
     /// Why it was denied, in a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -66,14 +78,44 @@ pub enum AuditEvent {
     RollbackAccepted,
     /// A key slot was added.
     KeyAdded,
+    /// A key slot was removed.
+    KeyRemoved,
     /// A key was handed out.
     KeyExported,
+    /// The root key was replaced.
+    RootRotated,
+    /// A rotation of the KEK began: new versions are under this one.
+    KekAdded,
+    /// A rotation of the KEK ended: nothing was under this one any more.
+    KekRemoved,
     /// A secret was created.
     SecretCreated,
     /// A secret got a new version.
     SecretSet,
-    /// A secret was deleted.
+    /// A secret was deleted, and can be restored.
     SecretDeleted,
+    /// A deleted secret was restored.
+    SecretRestored,
+    /// A secret was destroyed.
+    SecretDestroyed,
+    /// A version was destroyed, because no more than a number of them are kept.
+    VersionDestroyed,
+    /// A secret's value was shown to the operator.
+    Reveal,
+    /// A secret was granted.
+    GrantAdded,
+    /// A secret's grant was taken back.
+    GrantRevoked,
+    /// A host was granted to an app.
+    HostGranted,
+    /// A host's grant was taken back.
+    HostRevoked,
+    /// Old audit records were removed.
+    AuditPruned,
+    /// From here on only grants to digests bind a secret.
+    SecretRestricted,
+    /// That was lifted.
+    SecretUnrestricted,
     /// A secret was released to a component, or the release was denied.
     Release,
     /// Something that a newer Leyden does.
@@ -103,6 +145,14 @@ pub struct AuditFilter {
     pub secret: Option<String>,
     /// Of apps with this name, or this digest, only.
     pub app: Option<String>,
+    /// Of this event only.
+    pub event: Option<AuditEvent>,
+    /// With this outcome only.
+    pub outcome: Option<AuditOutcome>,
+    /// From then on.
+    pub since: Option<Timestamp>,
+    /// Before then.
+    pub until: Option<Timestamp>,
     /// The newest so many of them.
     pub limit: Option<usize>,
 }
@@ -117,6 +167,30 @@ impl AuditFilter {
     /// Of apps with this name, or this digest (`sha256:…`), only.
     pub fn app(mut self, app: impl Into<String>) -> Self {
         self.app = Some(app.into());
+        self
+    }
+
+    /// Of this event only.
+    pub fn event(mut self, event: AuditEvent) -> Self {
+        self.event = Some(event);
+        self
+    }
+
+    /// With this outcome only.
+    pub fn outcome(mut self, outcome: AuditOutcome) -> Self {
+        self.outcome = Some(outcome);
+        self
+    }
+
+    /// From then on.
+    pub fn since(mut self, since: Timestamp) -> Self {
+        self.since = Some(since);
+        self
+    }
+
+    /// Before then.
+    pub fn until(mut self, until: Timestamp) -> Self {
+        self.until = Some(until);
         self
     }
 
@@ -137,6 +211,14 @@ impl AuditFilter {
         let app = self.app.is_none()
             || record.app.as_ref() == self.app.as_ref()
             || record.app_digest.as_ref() == self.app.as_ref();
-        secret && app
+        let event = self
+            .event
+            .as_ref()
+            .is_none_or(|event| *event == record.event);
+        let outcome = self.outcome.as_ref();
+        let outcome = outcome.is_none_or(|outcome| *outcome == record.outcome);
+        let time = self.since.is_none_or(|since| since <= record.time)
+            && self.until.is_none_or(|until| record.time < until);
+        secret && app && event && outcome && time
     }
 }

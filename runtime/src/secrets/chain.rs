@@ -4,10 +4,21 @@
 //! number in 8 bytes, big endian; before the first stand 32 zeros. The body is an [`AuditRecord`]
 //! in JSON. The last record's number and MAC stand in the store's header, so that none can be cut
 //! off the end.
+//!
+//! Where the log was pruned, a *checkpoint* stands in the place of the last record that was removed,
+//! with its number and its MAC, so that the rest follows from it. Its body is
+//! `{"checkpoint": …, "mac": …}`, the latter being HMAC-SHA-256 in hex over
+//! `frame("leyden/1/checkpoint", number, MAC of that record, checkpoint in JSON)`.
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
 
 use super::keys::{Hash, KeyBytes, same};
 use super::sql::{AuditRow, Tables};
 use super::{AuditFilter, AuditRecord, StoreError};
+
+/// Records that are rewritten at a time.
+const PAGE: usize = 1000;
 
 /// A place in the chain: so far, and what the MAC is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +35,24 @@ impl Link {
     };
 }
 
-/// Adds a record after this link; returns the new last link.
+/// A checkpoint's body.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Checkpoint {
+    /// When and by whom the log was pruned, as it is shown; in a text of its own, to be MACed.
+    checkpoint: String,
+    mac: String,
+}
+
+const CHECKPOINT: &str = "{\"checkpoint\":";
+
+/// Adds a record after this link; returns the new last link, and the record as it is written.
 pub(super) fn append(
     tables: &Tables<'_>,
     key: &KeyBytes,
     last: Link,
     mut record: AuditRecord,
-) -> Result<Link, StoreError> {
+) -> Result<(Link, String), StoreError> {
     let sequence = last.sequence + 1;
     record.sequence = sequence;
     let body = serde_json::to_string(&record)
@@ -38,10 +60,92 @@ pub(super) fn append(
     let mac = link_mac(key, &last.mac, sequence, &body);
     tables.add_audit(&AuditRow {
         sequence,
-        body,
+        body: body.clone(),
         mac,
     })?;
-    Ok(Link { sequence, mac })
+    Ok((Link { sequence, mac }, body))
+}
+
+/// Where the log begins: at the first record, or after a checkpoint, which is verified.
+pub(super) fn start(tables: &Tables<'_>, key: &KeyBytes) -> Result<Link, StoreError> {
+    let mut first = None;
+    tables.audit_after(0, |row| {
+        first = Some(row);
+        Ok(false)
+    })?;
+    match first {
+        Some(row) if is_checkpoint(&row) => checkpoint(tables, key, &row),
+        _ => Ok(Link::START),
+    }
+}
+
+/// Removes all records up to this link, and leaves a checkpoint.
+pub(super) fn prune(
+    tables: &Tables<'_>,
+    key: &KeyBytes,
+    to: Link,
+    note: String,
+) -> Result<(), StoreError> {
+    tables.remove_audit_to(to.sequence)?;
+    put_checkpoint(tables, key, to, note)
+}
+
+fn put_checkpoint(
+    tables: &Tables<'_>,
+    key: &KeyBytes,
+    at: Link,
+    note: String,
+) -> Result<(), StoreError> {
+    let mac = HEXLOWER.encode(&checkpoint_mac(key, at, &note));
+    let checkpoint = Checkpoint {
+        checkpoint: note,
+        mac,
+    };
+    let body = serde_json::to_string(&checkpoint)
+        .map_err(|_| broken(tables, at.sequence, "it cannot be written"))?;
+    let Link { sequence, mac } = at;
+    tables.add_audit(&AuditRow {
+        sequence,
+        body,
+        mac,
+    })
+}
+
+fn is_checkpoint(row: &AuditRow) -> bool {
+    row.body.starts_with(CHECKPOINT)
+}
+
+/// The link that a checkpoint stands for.
+fn checkpoint(tables: &Tables<'_>, key: &KeyBytes, row: &AuditRow) -> Result<Link, StoreError> {
+    read_checkpoint(key, row)
+        .map(|(link, _)| link)
+        .ok_or_else(|| {
+            broken(
+                tables,
+                row.sequence,
+                "its checkpoint is not what was written",
+            )
+        })
+}
+
+fn read_checkpoint(key: &KeyBytes, row: &AuditRow) -> Option<(Link, String)> {
+    let found: Checkpoint = serde_json::from_str(&row.body).ok()?;
+    let link = Link {
+        sequence: row.sequence,
+        mac: row.mac,
+    };
+    let mac = HEXLOWER.decode(found.mac.as_bytes()).ok()?;
+    let good = same(&mac, &checkpoint_mac(key, link, &found.checkpoint));
+    good.then_some((link, found.checkpoint))
+}
+
+fn checkpoint_mac(key: &KeyBytes, at: Link, note: &str) -> Hash {
+    key.mac(&[
+        b"leyden/1/checkpoint",
+        &at.sequence.to_be_bytes(),
+        &at.mac,
+        note.as_bytes(),
+    ])
 }
 
 /// Verifies that the chain leads from one link to the other, and that nothing stands behind it.
@@ -107,7 +211,7 @@ pub(super) fn list(
         return Ok(Vec::new());
     }
     let mut waiting: Option<AuditRow> = None;
-    let mut more = true;
+    let (mut more, mut pruned) = (true, false);
     tables.audit_backwards(|row| {
         let expected = waiting
             .as_ref()
@@ -132,10 +236,15 @@ pub(super) fn list(
             None => {}
             Some(newer) => more = verify(newer, &row.mac)?,
         }
+        if is_checkpoint(&row) {
+            checkpoint(tables, key, &row)?;
+            pruned = true;
+            return Ok(false);
+        }
         waiting = Some(row);
         Ok(more)
     })?;
-    if more {
+    if more && !pruned {
         match waiting {
             Some(first) if first.sequence == 1 => {
                 verify(&first, &Link::START.mac)?;
@@ -146,6 +255,42 @@ pub(super) fn list(
     }
     wanted.reverse();
     Ok(wanted)
+}
+
+/// Verifies the log to this end, and chains all of it anew under another key; returns the new end.
+pub(super) fn rechain(
+    tables: &Tables<'_>,
+    old: &KeyBytes,
+    new: &KeyBytes,
+    end: Link,
+) -> Result<Link, StoreError> {
+    let mut at = start(tables, old)?;
+    verify(tables, old, at, end)?;
+    if at != Link::START {
+        let mut note = None;
+        tables.audit_after(at.sequence - 1, |row| {
+            note = read_checkpoint(old, &row).map(|(_, note)| note);
+            Ok(false)
+        })?;
+        // It was verified a moment ago.
+        put_checkpoint(tables, new, at, note.unwrap_or_default())?;
+    }
+    loop {
+        // Not while the rows are being read.
+        let mut page = Vec::new();
+        tables.audit_after(at.sequence, |row| {
+            page.push((row.sequence, row.body));
+            Ok(page.len() < PAGE)
+        })?;
+        if page.is_empty() {
+            return Ok(at);
+        }
+        for (sequence, body) in page {
+            let mac = link_mac(new, &at.mac, sequence, &body);
+            tables.put_audit_mac(sequence, &mac)?;
+            at = Link { sequence, mac };
+        }
+    }
 }
 
 fn link_mac(key: &KeyBytes, before: &Hash, sequence: u64, body: &str) -> Hash {

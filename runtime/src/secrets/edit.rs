@@ -1,10 +1,13 @@
-//! Creating, setting and deleting secrets.
+//! Creating and setting secrets.
 
 use std::num::NonZeroU32;
+
+use jiff::Timestamp;
 
 use crate::app::SecretName;
 
 use super::actor::now;
+use super::delete::record;
 use super::head::{self, Head, HeadVersion, MAX_VERSIONS};
 use super::keys::{Hash, KeyBytes};
 use super::seal::{self, Subject};
@@ -12,8 +15,19 @@ use super::snapshot::Snapshot;
 use super::sql::VersionRow;
 use super::{AuditEvent, SecretStore, SecretValue, StoreError};
 
+/// What a new version is given beside its value. The default is nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct VersionOptions {
+    /// From when on it is not released any more.
+    pub expires: Option<Timestamp>,
+    /// How many versions of the secret are kept from now on: the newest; older ones are destroyed.
+    /// 0 keeps all; nothing said leaves it as it is.
+    pub keep: Option<u32>,
+}
+
 impl SecretStore {
-    /// Creates a secret; returns its version, which is 1.
+    /// Creates a secret; returns its version, which is 1 (or, where there was one of this name that
+    /// was destroyed, the next after its last).
     ///
     /// # Errors
     /// [`StoreError::Exists`] if there is one of this name; [`StoreError::Deleted`] if there was.
@@ -22,28 +36,20 @@ impl SecretStore {
         name: &SecretName,
         value: SecretValue,
     ) -> Result<NonZeroU32, StoreError> {
-        self.write(|snapshot| match snapshot.find(name)? {
-            (_, Some(head)) if head.deleted.is_some() => {
-                Err(StoreError::Deleted { name: head.name })
-            }
-            (_, Some(head)) => Err(StoreError::Exists { name: head.name }),
-            (place, None) => {
-                let (now, by) = (now(), snapshot.actor.to_string());
-                let head = Head {
-                    canonical: name.canonical().to_owned(),
-                    name: name.as_str().to_owned(),
-                    created: now,
-                    created_by: by,
-                    updated: now,
-                    deleted: None,
-                    expires: None,
-                    restricted: false,
-                    grants: Vec::new(),
-                    versions: Vec::new(),
-                };
-                add_version(snapshot, &place, head, &value, AuditEvent::SecretCreated)
-            }
-        })
+        self.create_secret_with(name, value, &VersionOptions::default())
+    }
+
+    /// [`create_secret`](Self::create_secret), with options for its first version.
+    ///
+    /// # Errors
+    /// Those of [`create_secret`](Self::create_secret).
+    pub fn create_secret_with(
+        &self,
+        name: &SecretName,
+        value: SecretValue,
+        options: &VersionOptions,
+    ) -> Result<NonZeroU32, StoreError> {
+        self.write(|snapshot| create(snapshot, name, &value, options))
     }
 
     /// Adds a version to a secret; returns its number. Bindings without a version get it from now
@@ -56,34 +62,85 @@ impl SecretStore {
         name: &SecretName,
         value: SecretValue,
     ) -> Result<NonZeroU32, StoreError> {
-        self.write(|snapshot| {
-            let (place, head) = existing(snapshot, name)?;
-            add_version(snapshot, &place, head, &value, AuditEvent::SecretSet)
-        })
+        self.set_secret_with(name, value, &VersionOptions::default())
     }
 
-    /// Deletes a secret: it can no longer be bound or set.
-    ///
-    /// Its name stays taken and its values stay sealed in the store, so that deleting by mistake
-    /// loses nothing. Apps that were bound before keep what they were lent.
+    /// [`set_secret`](Self::set_secret), with options for the version.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], or [`StoreError::Deleted`] if it was deleted before.
-    pub fn delete(&self, name: &SecretName) -> Result<(), StoreError> {
-        self.write(|snapshot| {
-            let (place, mut head) = existing(snapshot, name)?;
-            let now = now();
-            (head.deleted, head.updated) = (Some(now), now);
-            snapshot.put_head(&place, &head)?;
-            let mut record = snapshot.actor.record(AuditEvent::SecretDeleted);
-            record.secret = Some(head.canonical);
-            snapshot.record(record)
-        })
+    /// Those of [`set_secret`](Self::set_secret).
+    pub fn set_secret_with(
+        &self,
+        name: &SecretName,
+        value: SecretValue,
+        options: &VersionOptions,
+    ) -> Result<NonZeroU32, StoreError> {
+        let (version, destroyed) = self.write(|snapshot| set(snapshot, name, &value, options))?;
+        if destroyed {
+            self.clear_log();
+        }
+        Ok(version)
     }
 }
 
+/// Creates a secret, in the caller's transaction.
+pub(super) fn create(
+    snapshot: &mut Snapshot<'_>,
+    name: &SecretName,
+    value: &SecretValue,
+    options: &VersionOptions,
+) -> Result<NonZeroU32, StoreError> {
+    let (place, last) = match snapshot.find_any(name)? {
+        (place, Some(head)) if head.is_destroyed() => (place, head.last),
+        (_, Some(head)) if head.deleted.is_some() => {
+            return Err(StoreError::Deleted { name: head.name });
+        }
+        (_, Some(head)) => return Err(StoreError::Exists { name: head.name }),
+        (place, None) => (place, None),
+    };
+    let now = now();
+    let head = Head {
+        canonical: name.canonical().to_owned(),
+        name: name.as_str().to_owned(),
+        created: now,
+        created_by: snapshot.actor.to_string(),
+        updated: now,
+        deleted: None,
+        restorable: None,
+        expires: None,
+        restricted: false,
+        grants: Vec::new(),
+        keep: None,
+        last,
+        versions: Vec::new(),
+    };
+    let event = AuditEvent::SecretCreated;
+    add_version(snapshot, &place, head, value, options, event).map(|(version, _)| version)
+}
+
+/// Sets a secret, in the caller's transaction; also returns whether versions were destroyed.
+pub(super) fn set(
+    snapshot: &mut Snapshot<'_>,
+    name: &SecretName,
+    value: &SecretValue,
+    options: &VersionOptions,
+) -> Result<(NonZeroU32, bool), StoreError> {
+    let (place, head) = existing(snapshot, name)?;
+    add_version(
+        snapshot,
+        &place,
+        head,
+        value,
+        options,
+        AuditEvent::SecretSet,
+    )
+}
+
 /// The secret of this name, which was not deleted.
-fn existing(snapshot: &Snapshot<'_>, name: &SecretName) -> Result<(Hash, Head), StoreError> {
+pub(super) fn existing(
+    snapshot: &Snapshot<'_>,
+    name: &SecretName,
+) -> Result<(Hash, Head), StoreError> {
     match snapshot.find(name)? {
         (_, Some(head)) if head.deleted.is_some() => Err(StoreError::Deleted { name: head.name }),
         (place, Some(head)) => Ok((place, head)),
@@ -91,23 +148,41 @@ fn existing(snapshot: &Snapshot<'_>, name: &SecretName) -> Result<(Hash, Head), 
     }
 }
 
-/// Seals a value as the next version: a new DEK under the newest KEK.
+/// The name of the secret that this is the head of.
+pub(super) fn name_of(head: &Head) -> Result<SecretName, StoreError> {
+    let parsed = head.name.parse();
+    // What was written was a name.
+    parsed.map_err(|_| StoreError::NotFound {
+        name: head.name.clone(),
+        suggestion: None,
+    })
+}
+
+/// Seals a value as the next version: a new DEK under the newest KEK. Destroys those that are no
+/// longer kept; returns whether there were any.
 fn add_version(
     snapshot: &mut Snapshot<'_>,
     place: &Hash,
     mut head: Head,
     value: &SecretValue,
+    options: &VersionOptions,
     event: AuditEvent,
-) -> Result<NonZeroU32, StoreError> {
+) -> Result<(NonZeroU32, bool), StoreError> {
     let full = || StoreError::TooManyVersions {
         name: head.name.clone(),
         limit: MAX_VERSIONS,
     };
-    let version = match head.versions.last() {
-        Some(last) if head.versions.len() < MAX_VERSIONS => {
-            last.version.checked_add(1).ok_or_else(full)?
-        }
-        Some(_) => return Err(full()),
+    let keep = match options.keep {
+        Some(keep) => NonZeroU32::new(keep),
+        None => head.keep,
+    };
+    let kept = keep.map_or(MAX_VERSIONS, |keep| keep.get() as usize);
+    if kept > MAX_VERSIONS || (keep.is_none() && head.versions.len() >= MAX_VERSIONS) {
+        return Err(full());
+    }
+    let last = head.versions.last().map(|version| version.version);
+    let version = match last.or(head.last) {
+        Some(last) => last.checked_add(1).ok_or_else(full)?,
         None => NonZeroU32::MIN,
     };
     let number = version.get();
@@ -129,14 +204,21 @@ fn add_version(
         version,
         created: now,
         created_by: by,
+        expires: options.expires,
         size: value.len() as u64,
         hash: head::row_hash(place, version, &row),
     });
-    head.updated = now;
+    (head.updated, head.keep, head.last) = (now, keep, None);
+    let over = head.versions.len().saturating_sub(kept);
+    let destroyed: Vec<_> = head.versions.drain(..over).collect();
+    for old in &destroyed {
+        snapshot.tables.remove_version(place, old.version.get())?;
+    }
     snapshot.put_head(place, &head)?;
-    let mut record = snapshot.actor.record(event);
-    record.secret = Some(head.canonical);
-    record.version = Some(number);
-    snapshot.record(record)?;
-    Ok(version)
+    record(snapshot, event, &head, Some(version))?;
+    for old in &destroyed {
+        let event = AuditEvent::VersionDestroyed;
+        record(snapshot, event, &head, Some(old.version))?;
+    }
+    Ok((version, !destroyed.is_empty()))
 }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use crate::app::EnvName;
+use jiff::Timestamp;
 
-use super::NotText;
+use crate::app::{Digest, EnvName};
+
+use super::{Grantee, NotText};
 
 /// A store's error.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +82,12 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: KeyFileProblem,
     },
+    /// What was typed is no recovery code.
+    #[error("the recovery code is not usable: {problem}")]
+    RecoveryCode {
+        /// What is wrong with it.
+        problem: KeyFileProblem,
+    },
     /// There is no usable passphrase in the file.
     #[error("the passphrase file {} {problem}", .path.display())]
     PassphraseFile {
@@ -121,7 +129,7 @@ pub enum StoreError {
         what: String,
     },
     /// What this machine remembers of the store cannot be trusted.
-    #[error("{} has been tampered with or is damaged; if you trust the store as it is, say --accept-rollback", .path.display())]
+    #[error("{} is of another root key than the store's, has been tampered with, or is damaged; if the root key was just changed, open the store again; if you trust the store as it is, say --accept-rollback", .path.display())]
     StateRecord {
         /// The rollback record.
         path: PathBuf,
@@ -151,10 +159,57 @@ pub enum StoreError {
         suggestion: Option<String>,
     },
     /// The secret was deleted.
-    #[error("the secret `{name}` was deleted, and its name stays taken; use another name")]
+    #[error(
+        "the secret `{name}` was deleted, and its name stays taken; `leyden secret restore {name}` brings it back, `leyden secret delete {name} --now` frees the name"
+    )]
     Deleted {
         /// The name as first typed.
         name: String,
+    },
+    /// The secret was not deleted.
+    #[error("the secret `{name}` was not deleted")]
+    NotDeleted {
+        /// The name as first typed.
+        name: String,
+    },
+    /// The secret was deleted too long ago.
+    #[error("the secret `{name}` could be restored until {until}, and no longer")]
+    NotRestorable {
+        /// The name as first typed.
+        name: String,
+        /// Until when it could.
+        until: Timestamp,
+    },
+    /// The secret has no such version.
+    #[error(
+        "the secret `{name}` has no version {version}; there are {}",
+        ranges(available)
+    )]
+    NoSuchVersion {
+        /// The name as first typed.
+        name: String,
+        /// The version asked for.
+        version: NonZeroU32,
+        /// The versions there are, oldest first.
+        available: Vec<NonZeroU32>,
+    },
+    /// There is no such grant.
+    #[error(
+        "the secret `{name}` is not granted to {to}; `leyden secret show {name}` lists its grants"
+    )]
+    NoGrant {
+        /// The name as typed.
+        name: String,
+        /// To whom.
+        to: Grantee,
+    },
+    /// The secret has as many grants as it may have.
+    #[error("the secret `{name}` has {limit} grants, which is the most; revoke some")]
+    TooManyGrants {
+        /// The name as first typed.
+        name: String,
+        /// The most there may be.
+        limit: usize,
     },
     /// There is a secret of this name already.
     #[error("there is a secret `{name}` already; `leyden secret set {name}` adds a version")]
@@ -221,6 +276,15 @@ pub enum StoreError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The required second place for audit records takes none, so that nothing was done.
+    #[error("nothing was done, because it could not be recorded in {}", .path.display())]
+    AuditSink {
+        /// Where it was to be recorded.
+        path: PathBuf,
+        /// Why it could not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The operating system refused.
     #[error("cannot {action} {}", .path.display())]
     Io {
@@ -261,7 +325,7 @@ impl StoreError {
     }
 }
 
-/// What is wrong with a key file.
+/// What is wrong with a key file or a recovery code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyFileProblem {
@@ -269,7 +333,7 @@ pub enum KeyFileProblem {
     #[error("it is empty")]
     Empty,
     /// It is something else.
-    #[error("it does not hold a line that begins with `leyden-key-1-`")]
+    #[error("it does not hold a line that begins with `leyden-key-1-` or `leyden-recovery-1-`")]
     NotAKey,
     /// A newer Leyden wrote it.
     #[error("its format is newer than this Leyden; use a newer Leyden")]
@@ -311,6 +375,25 @@ pub enum RefusalReason {
         /// The versions there are, oldest first.
         available: Vec<NonZeroU32>,
     },
+    /// The version has expired.
+    Expired {
+        /// The version.
+        version: NonZeroU32,
+        /// When.
+        at: Timestamp,
+    },
+    /// The app asks for the secret, and no grant covers that any more.
+    NotGranted,
+    /// The grant that covered it has expired.
+    GrantExpired {
+        /// When.
+        at: Timestamp,
+    },
+    /// The secret is restricted, and not granted to this app's digest.
+    Restricted {
+        /// The app's digest.
+        app: Digest,
+    },
     /// What is stored for this version is not what was written there.
     Undecryptable {
         /// The version.
@@ -327,6 +410,10 @@ impl RefusalReason {
             Self::NotFound { .. } => "not-found",
             Self::Deleted => "deleted",
             Self::NoSuchVersion { .. } => "no-such-version",
+            Self::Expired { .. } => "expired",
+            Self::NotGranted => "not-granted",
+            Self::GrantExpired { .. } => "grant-expired",
+            Self::Restricted { .. } => "restricted",
             Self::Undecryptable { .. } => "undecryptable",
             Self::NotText(_) => "not-text",
         }
@@ -355,6 +442,16 @@ impl fmt::Display for Refusal {
                     ranges(available)
                 )
             }
+            RefusalReason::Expired { version, at } => {
+                write!(f, "version {version} expired at {at}; set a new one")
+            }
+            RefusalReason::NotGranted => f.write_str("no grant covers this"),
+            RefusalReason::GrantExpired { at } => write!(f, "its grant expired at {at}"),
+            RefusalReason::Restricted { app } => write!(
+                f,
+                "the secret is restricted to apps that it is granted to by their digest; leyden secret grant {} --app {app} --env {}",
+                self.secret, self.env
+            ),
             RefusalReason::Undecryptable { version } => write!(
                 f,
                 "version {version} has been tampered with or is damaged; set a new version or restore a backup"

@@ -3,7 +3,11 @@
 //! A head is stored as JSON, and its MAC (HMAC-SHA-256 over `frame("leyden/1/head", place, body)`)
 //! as a leaf of the tree over the heads. It holds a hash of each version's row, so that a MAC over
 //! the head covers all of the secret. Fields that this Leyden does not know, or knows but does not
-//! handle (expiry, restriction, grants), refuse the head: they may forbid what it would allow.
+//! handle (the expiry of a secret as a whole), refuse the head: they may forbid what it would allow.
+//! Newer fields are left out where they say nothing, so that older Leydens read such heads.
+//!
+//! A destroyed secret leaves a head without versions, so that its versions never get the same
+//! numbers again. Beside the secrets' heads stand those of apps: `trust.rs`.
 
 use std::num::NonZeroU32;
 
@@ -13,7 +17,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::keys::{Hash, KeyBytes, hash};
 use super::sql::VersionRow;
-use super::{SecretInfo, SecretState, VersionInfo};
+use super::trust::AppHead;
+use super::{Grant, Grantee, SecretInfo, SecretState, VersionInfo};
 
 /// The most versions a secret may have: each is in the head, which is read at every release.
 pub(super) const MAX_VERSIONS: usize = 4096;
@@ -29,10 +34,19 @@ pub(super) struct Head {
     pub(super) created_by: String,
     pub(super) updated: Timestamp,
     pub(super) deleted: Option<Timestamp>,
+    /// Until when it can be restored, where it is deleted; if none, always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) restorable: Option<Timestamp>,
     pub(super) expires: Option<Timestamp>,
     pub(super) restricted: bool,
-    pub(super) grants: Vec<serde_json::Value>,
-    /// Oldest first.
+    pub(super) grants: Vec<Grant>,
+    /// How many versions are kept; if none, all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) keep: Option<NonZeroU32>,
+    /// The last version that there was, where it is destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<NonZeroU32>,
+    /// Oldest first; none if it is destroyed.
     pub(super) versions: Vec<HeadVersion>,
 }
 
@@ -42,6 +56,9 @@ pub(super) struct HeadVersion {
     pub(super) version: NonZeroU32,
     pub(super) created: Timestamp,
     pub(super) created_by: String,
+    /// From when on it is not released any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expires: Option<Timestamp>,
     /// The value's length in bytes.
     pub(super) size: u64,
     /// Of its row.
@@ -52,7 +69,20 @@ pub(super) struct HeadVersion {
 impl Head {
     /// Whether it says nothing that this Leyden does not handle.
     pub(super) fn is_understood(&self) -> bool {
-        self.expires.is_none() && !self.restricted && self.grants.is_empty()
+        self.expires.is_none()
+    }
+
+    /// Whether it says nothing but which version was the last.
+    pub(super) fn is_destroyed(&self) -> bool {
+        self.versions.is_empty()
+    }
+
+    /// The versions there are, oldest first.
+    pub(super) fn numbers(&self) -> Vec<NonZeroU32> {
+        self.versions
+            .iter()
+            .map(|version| version.version)
+            .collect()
     }
 
     /// The version asked for, or the newest.
@@ -71,19 +101,45 @@ impl Head {
             version: version.version,
             created: version.created,
             created_by: version.created_by,
+            expires: version.expires,
             size: version.size,
         };
         SecretInfo {
             name: self.name,
             state: match self.deleted {
-                Some(deleted) => SecretState::Deleted { deleted },
+                Some(deleted) => SecretState::Deleted {
+                    deleted,
+                    restorable_until: self.restorable,
+                },
                 None => SecretState::Active,
             },
             created: self.created,
             updated: self.updated,
             created_by: self.created_by,
+            restricted: self.restricted,
+            keep: self.keep,
+            grants: self.grants,
             versions: self.versions.into_iter().map(version).collect(),
         }
+    }
+}
+
+/// What a head may say.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    Secret(Head),
+    App(AppHead),
+}
+
+impl Body {
+    /// Reads a head; `None` if it says what this Leyden does not understand.
+    pub(super) fn parse(body: &str) -> Option<Self> {
+        // An app's head begins with its grantee, and a secret's with its name.
+        if body.starts_with("{\"app\":") {
+            return serde_json::from_str(body).ok().map(Self::App);
+        }
+        let head: Head = serde_json::from_str(body).ok()?;
+        head.is_understood().then_some(Self::Secret(head))
     }
 }
 
@@ -95,6 +151,11 @@ pub(super) fn mac(key: &KeyBytes, place: &Hash, body: &str) -> Hash {
 /// Where the secret of this canonical name stands in the tree.
 pub(super) fn place(key: &KeyBytes, canonical: &str) -> Hash {
     key.mac(&[b"leyden/1/place", canonical.as_bytes()])
+}
+
+/// Where what is granted to this app stands in the tree.
+pub(super) fn app_place(key: &KeyBytes, app: &Grantee) -> Hash {
+    key.mac(&[b"leyden/1/place-app", app.to_string().as_bytes()])
 }
 
 /// The hash of a version's row: the DEK as it is sealed, under which KEK, and the sealed value.

@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Grant;
+
 /// What may be told about one secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -20,6 +22,12 @@ pub struct SecretInfo {
     pub updated: Timestamp,
     /// Who created it, as `user@host`.
     pub created_by: String,
+    /// Whether only a grant to an app's digest binds it.
+    pub restricted: bool,
+    /// How many versions are kept; if none, all.
+    pub keep: Option<NonZeroU32>,
+    /// Who may bind it without being told to each time.
+    pub grants: Vec<Grant>,
     /// Its versions, oldest first; never empty.
     pub versions: Vec<VersionInfo>,
 }
@@ -35,6 +43,8 @@ pub enum SecretState {
     Deleted {
         /// When.
         deleted: Timestamp,
+        /// Until when it can be restored; if none, always.
+        restorable_until: Option<Timestamp>,
     },
 }
 
@@ -48,6 +58,8 @@ pub struct VersionInfo {
     pub created: Timestamp,
     /// Who added it, as `user@host`.
     pub created_by: String,
+    /// From when on it is not released any more.
+    pub expires: Option<Timestamp>,
     /// The value's length in bytes.
     pub size: u64,
 }
@@ -76,6 +88,8 @@ pub enum SlotKind {
     KeyFile,
     /// A passphrase, stretched by Argon2id at this cost.
     Passphrase(Argon2Cost),
+    /// A recovery code.
+    Recovery,
 }
 
 /// What one try of a passphrase costs (Argon2id, RFC 9106).
@@ -110,4 +124,6 @@ pub struct Verified {
     pub versions: u64,
     /// How many audit records there are.
     pub audit_records: u64,
+    /// How many there were before them, which were pruned.
+    pub pruned_records: u64,
 }

@@ -3,22 +3,20 @@
 use crate::app::SecretName;
 
 use super::chain::{self, Link};
-use super::{
-    AuditFilter, AuditRecord, SecretInfo, SecretStore, StoreError, Verified, VersionInfo, head,
-};
+use super::head::{self, Head};
+use super::snapshot::Snapshot;
+use super::{AuditFilter, AuditRecord, SecretInfo, SecretStore, StoreError, Verified, VersionInfo};
 
 impl SecretStore {
-    /// All secrets, by name; deleted ones too.
+    /// All secrets, by name; deleted ones too, until they are destroyed.
     ///
     /// # Errors
     /// [`StoreError::Tampered`] if any was changed, added or removed behind the store's back.
     pub fn list(&self) -> Result<Vec<SecretInfo>, StoreError> {
         self.read(|snapshot| {
-            Ok(snapshot
-                .heads()?
-                .into_iter()
-                .map(|(_, head)| head.info())
-                .collect())
+            let heads = snapshot.heads()?.into_iter().map(|(_, head)| head);
+            let there = heads.filter(|head| !head.is_destroyed());
+            Ok(there.map(Head::info).collect())
         })
     }
 
@@ -52,15 +50,14 @@ impl SecretStore {
         })
     }
 
-    /// Verifies the whole audit log; returns how many records it has.
+    /// Verifies the whole audit log, as far as it was not pruned; returns how many records it has.
     ///
     /// # Errors
     /// [`StoreError::AuditBroken`] with the first record that is not what was written.
     pub fn audit_verify(&self) -> Result<u64, StoreError> {
         self.read(|snapshot| {
-            let end = snapshot.last_link();
-            chain::verify(&snapshot.tables, &snapshot.keys.audit, Link::START, end)?;
-            Ok(end.sequence)
+            let (start, end) = verify_log(snapshot)?;
+            Ok(end.sequence - start.sequence)
         })
     }
 
@@ -70,8 +67,8 @@ impl SecretStore {
     /// [`StoreError::Tampered`] or [`StoreError::AuditBroken`].
     pub fn verify(&self) -> Result<Verified, StoreError> {
         self.read(|snapshot| {
-            let (end, tables) = (snapshot.last_link(), &snapshot.tables);
-            chain::verify(tables, &snapshot.keys.audit, Link::START, end)?;
+            let tables = &snapshot.tables;
+            let (start, end) = verify_log(snapshot)?;
             let heads = snapshot.heads()?;
             let mut versions = 0;
             for (place, head) in &heads {
@@ -90,12 +87,22 @@ impl SecretStore {
             if tables.version_count()? != versions {
                 return Err(tables.tampered("a version of a secret was inserted"));
             }
-            let secrets = heads.len() as u64;
+            let there = heads.iter().filter(|(_, head)| !head.is_destroyed());
+            let secrets = there.count() as u64;
             Ok(Verified {
                 secrets,
                 versions,
-                audit_records: end.sequence,
+                audit_records: end.sequence - start.sequence,
+                pruned_records: start.sequence,
             })
         })
     }
+}
+
+/// Verifies the whole audit log; returns where it begins and ends.
+pub(super) fn verify_log(snapshot: &Snapshot<'_>) -> Result<(Link, Link), StoreError> {
+    let (tables, key) = (&snapshot.tables, &snapshot.keys.audit);
+    let (start, end) = (chain::start(tables, key)?, snapshot.last_link());
+    chain::verify(tables, key, start, end)?;
+    Ok((start, end))
 }

@@ -1,4 +1,4 @@
-//! What opens a store: a key file or a passphrase.
+//! What opens a store: a key file, a passphrase or a recovery code.
 //!
 //! A key file is one line of text: `leyden-key-1-` and then 58 characters of base32 (RFC 4648,
 //! section 6, without padding; case does not matter) for 36 bytes: the 32 random bytes of the key,
@@ -13,7 +13,7 @@ use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
 
 use super::keys::{KeyBytes, hash, same};
-use super::{KeyFileProblem, StoreError, files};
+use super::{KeyFileProblem, StoreError, files, recovery};
 
 const PREFIX: &str = "leyden-key-1-";
 const ANY_PREFIX: &str = "leyden-key-";
@@ -22,7 +22,8 @@ const CHECKSUM: usize = 4;
 const MAX_KEY_FILE_BYTES: usize = 1024;
 const MAX_PASSPHRASE_BYTES: usize = 64 * 1024;
 
-/// What opens a slot of a store: the 32 random bytes of a key file, or a passphrase.
+/// What opens a slot of a store: the 32 random bytes of a key file, a passphrase, or a recovery
+/// code.
 ///
 /// It is wiped when dropped, and its `Debug` tells its kind alone.
 pub struct Key(pub(super) Credential);
@@ -30,11 +31,13 @@ pub struct Key(pub(super) Credential);
 pub(super) enum Credential {
     File(KeyBytes),
     Passphrase(Zeroizing<String>),
+    /// What the code stands for.
+    Recovery(KeyBytes),
 }
 
 impl Key {
     /// Reads a key file, or a key from an inherited descriptor: `/dev/fd/N`, `/proc/self/fd/N` or
-    /// `/dev/stdin`, which may be pipes.
+    /// `/dev/stdin`, which may be pipes. The file may hold a recovery code instead.
     ///
     /// # Errors
     /// [`StoreError::MissingKey`] if there is no file; [`StoreError::KeyFile`] if it holds no key;
@@ -48,12 +51,35 @@ impl Key {
                 path: path.to_owned(),
             }
         })?;
-        parse(&text)
-            .map(|key| Self(Credential::File(key)))
-            .map_err(|problem| StoreError::KeyFile {
-                path: path.to_owned(),
-                problem,
-            })
+        Self::from_text(&text).map_err(|problem| StoreError::KeyFile {
+            path: path.to_owned(),
+            problem,
+        })
+    }
+
+    /// Reads the text of a key file, or a recovery code, that came from somewhere else: a key
+    /// management service, a hardware token, another program.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_text(text: &[u8]) -> Result<Self, KeyFileProblem> {
+        match recovery::is_one(text) {
+            true => recovery::parse(text).map(|key| Self(Credential::Recovery(key))),
+            false => parse(text).map(|key| Self(Credential::File(key))),
+        }
+    }
+
+    /// What somebody typed: a recovery code if it begins like one, otherwise a passphrase.
+    ///
+    /// # Errors
+    /// [`StoreError::RecoveryCode`] if it is a recovery code with a typing error.
+    pub fn from_typed(typed: Zeroizing<String>) -> Result<Self, StoreError> {
+        match recovery::is_one(typed.as_bytes()) {
+            true => recovery::parse(typed.as_bytes())
+                .map(|key| Self(Credential::Recovery(key)))
+                .map_err(|problem| StoreError::RecoveryCode { problem }),
+            false => Ok(Self::from_passphrase(typed)),
+        }
     }
 
     /// Reads a passphrase, in UTF-8 and at most 64 KiB, from a file or an inherited descriptor, as
@@ -97,12 +123,22 @@ impl Key {
         Ok(Self(Credential::File(KeyBytes::random()?)))
     }
 
+    /// A new random recovery code, and its text, to be written on paper: it is kept nowhere else.
+    ///
+    /// # Errors
+    /// [`StoreError::Random`].
+    pub fn generate_recovery() -> Result<(Self, Zeroizing<String>), StoreError> {
+        let (key, code) = recovery::generate()?;
+        Ok((Self(Credential::Recovery(key)), code))
+    }
+
     /// Writes the key to a new file of mode 0600; it is on disk when this returns. The file
     /// appears whole or not at all, and never replaces another. The folder is made, for the user
     /// alone, if there is none.
     ///
     /// # Errors
-    /// [`StoreError::Io`], also if there is a file; [`StoreError::Slot`] for a passphrase.
+    /// [`StoreError::Io`], also if there is a file; [`StoreError::Slot`] for anything but the key of
+    /// a key file.
     pub fn write_new(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
         let path = path.as_ref();
         let text = self.to_text().ok_or_else(no_key_file)?;
@@ -117,8 +153,8 @@ impl Key {
         files::sync_folder(folder)
     }
 
-    /// The key file's line, with its line end.
-    pub(super) fn to_text(&self) -> Option<Zeroizing<String>> {
+    /// The key file's line, with its line end; `None` for anything else.
+    pub fn to_text(&self) -> Option<Zeroizing<String>> {
         let Credential::File(key) = &self.0 else {
             return None;
         };
@@ -140,6 +176,7 @@ impl fmt::Debug for Key {
         f.write_str(match self.0 {
             Credential::File(_) => "Key::File",
             Credential::Passphrase(_) => "Key::Passphrase",
+            Credential::Recovery(_) => "Key::Recovery",
         })
     }
 }
@@ -147,7 +184,7 @@ impl fmt::Debug for Key {
 pub(super) fn no_key_file() -> StoreError {
     StoreError::Slot {
         label: "passphrase".to_owned(),
-        problem: "it has no key file",
+        problem: "a passphrase or a recovery code has no key file",
     }
 }
 

@@ -8,7 +8,7 @@
 //! # Keys
 //!
 //! ```text
-//! key file, or passphrase by Argon2id (RFC 9106)      one slot each: `slot.rs`, `key.rs`
+//! key file, recovery code, passphrase by Argon2id      one slot each: `slot.rs`, `key.rs`
 //!   seals the root key                                32 random bytes
 //!     seals KEKs, by version                          32 random bytes; new versions use the newest
 //!       seals a DEK for each version of each secret   32 random bytes
@@ -29,7 +29,7 @@
 //! | `slot` | a key slot: label, public part, sealed root key | a hash of all, in the header |
 //! | `kek` | a KEK: version, time (microseconds since 1970), sealed key | a hash of all, in the header |
 //! | `node` | a node of the 16-ary hash tree over the heads | the node above; the root's hash is in the header: `tree.rs` |
-//! | `head` | a secret: state, times, versions with their hashes, in JSON | a MAC, as a leaf of the tree: `head.rs` |
+//! | `head` | a secret: state, times, grants, versions with their hashes, in JSON; or what an app was granted: `trust.rs` | a MAC, as a leaf of the tree: `head.rs` |
 //! | `version` | a version: KEK version, sealed DEK, sealed value | a hash, in the secret's head |
 //! | `audit` | an audit record, in JSON | a chain of MACs; its end is in the header: `chain.rs` |
 //!
@@ -42,18 +42,27 @@ mod actor;
 mod audit;
 mod chain;
 mod create;
+mod delete;
 mod edit;
 mod error;
 mod files;
+mod grant;
+mod grantee;
 mod head;
 mod info;
 mod inspect;
 mod key;
 mod keys;
 mod options;
+mod prune;
+mod recovery;
 mod release;
+mod reveal;
+mod root;
+mod rotate;
 mod run_key;
 mod seal;
+mod sink;
 mod slot;
 mod slots;
 mod snapshot;
@@ -61,18 +70,27 @@ mod sql;
 mod state;
 mod store;
 mod tree;
+mod trust;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
 pub use audit::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
+pub use delete::RECOVERY_WINDOW;
+pub use edit::VersionOptions;
 pub use error::{KeyFileProblem, Refusal, RefusalReason, StoreError};
 pub(crate) use files::make_folder;
+pub use grant::{Grant, NewGrant};
+pub use grantee::{AppIdentity, Grantee, NoGrantee};
 pub use info::{Argon2Cost, SecretInfo, SecretState, SlotInfo, SlotKind, Verified, VersionInfo};
 pub use key::Key;
 pub use options::{Opened, StoreOptions};
 pub use release::{ReleaseRequest, Released, Wanted};
+pub use root::RootRotation;
+pub use rotate::KekRotation;
 pub use run_key::RunKey;
+pub use sink::{AuditSink, AuditTarget};
 pub use store::SecretStore;
+pub use trust::{Coverage, NewTrust, Trusted};
 pub use value::{MAX_VALUE_BYTES, NotText, SecretValue};

@@ -1,5 +1,6 @@
 //! How a store is opened or made.
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::actor::Actor;
 use super::create::{self, Place};
 use super::keys::StoreKeys;
 use super::state::StateRecord;
-use super::{Argon2Cost, Key, SecretStore, StoreError, files, slot, sql};
+use super::{Argon2Cost, AuditSink, Key, SecretStore, StoreError, files, slot, sql};
 
 /// How a store is opened or made. [`SecretStore::open`] is this with nothing set.
 #[derive(Debug, Clone)]
@@ -21,6 +22,7 @@ pub struct StoreOptions {
     read_only: bool,
     pub(super) argon2: Argon2Cost,
     pub(super) busy_timeout: Duration,
+    audit_sink: Option<AuditSink>,
 }
 
 /// A store that was opened or made, and what was made for it.
@@ -44,6 +46,7 @@ impl Default for StoreOptions {
             read_only: false,
             argon2: Argon2Cost::default(),
             busy_timeout: Duration::from_secs(30),
+            audit_sink: None,
         }
     }
 }
@@ -96,6 +99,12 @@ impl StoreOptions {
         self
     }
 
+    /// A second place for audit records. Those of making a store do not go there.
+    pub fn audit_sink(mut self, sink: AuditSink) -> Self {
+        self.audit_sink = Some(sink);
+        self
+    }
+
     /// Opens the store at this path.
     ///
     /// # Errors
@@ -104,10 +113,14 @@ impl StoreOptions {
     /// [`StoreError::Permission`] if others may open it, [`StoreError::WrongKey`],
     /// [`StoreError::Tampered`], [`StoreError::RolledBack`], [`StoreError::Busy`], and what the
     /// operating system says.
-    pub fn open(&self, path: impl AsRef<Path>, key: Key) -> Result<SecretStore, StoreError> {
+    pub fn open(
+        &self,
+        path: impl AsRef<Path>,
+        key: impl Borrow<Key>,
+    ) -> Result<SecretStore, StoreError> {
         let path = path.as_ref();
         match files::parent(path).canonicalize() {
-            Ok(folder) => self.open_in(&folder, path, &key),
+            Ok(folder) => self.open_in(&folder, path, key.borrow()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(StoreError::MissingStore {
                     path: path.to_owned(),
@@ -122,15 +135,19 @@ impl StoreOptions {
     ///
     /// # Errors
     /// [`StoreError::StoreExists`]; otherwise those of [`open`](Self::open).
-    pub fn create(&self, path: impl AsRef<Path>, key: Key) -> Result<SecretStore, StoreError> {
+    pub fn create(
+        &self,
+        path: impl AsRef<Path>,
+        key: impl Borrow<Key>,
+    ) -> Result<SecretStore, StoreError> {
         let place = Place::make(path.as_ref())?;
         let lock = place.lock()?;
         if files::check_file(&place.path)?.is_some() {
             return Err(StoreError::StoreExists { path: place.path });
         }
-        create::make(&place, &key, self)?;
+        create::make(&place, key.borrow(), self)?;
         drop(lock);
-        self.open_in(&place.folder, &place.path, &key)
+        self.open_in(&place.folder, &place.path, key.borrow())
     }
 
     /// Opens the store with the key file, or makes whichever of the two is not there.
@@ -214,6 +231,7 @@ impl StoreOptions {
             },
             slot,
             argon2: self.argon2,
+            sink: self.audit_sink.clone(),
             actor: Actor::current(),
         };
         match self.read_only {

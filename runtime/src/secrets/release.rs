@@ -1,17 +1,19 @@
 //! Release: resolving all of an app's bindings at once, checked, audited and committed first.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 
-use crate::app::{Digest, Encoding, EnvName, SecretRef};
+use crate::app::{Authority, Digest, Encoding, EnvName, SecretRef};
 
-use super::actor::clip;
+use super::actor::{clip, now};
+use super::grant::NoGrant;
 use super::head::{self, Head};
 use super::keys::Hash;
 use super::seal::{self, Subject};
 use super::snapshot::Snapshot;
 use super::{
-    AuditEvent, AuditOutcome, AuditRecord, Refusal, RefusalReason, SecretStore, SecretValue,
-    StoreError,
+    AppIdentity, AuditEvent, AuditOutcome, AuditRecord, Refusal, RefusalReason, SecretStore,
+    SecretValue, StoreError,
 };
 
 /// What an app needs, all of which is released or none of it.
@@ -21,6 +23,8 @@ pub struct ReleaseRequest<'a> {
     pub app_name: &'a str,
     /// The app's digest: its identity.
     pub app_digest: Digest,
+    /// The app's absolute folder, without symbolic links, if it has one: grants may be to it.
+    pub app_folder: Option<&'a Path>,
     /// Every binding of every component.
     pub wanted: &'a [Wanted],
 }
@@ -36,6 +40,9 @@ pub struct Wanted {
     pub env: EnvName,
     /// Which secret, which version of it, and how it is to be encoded.
     pub secret: SecretRef,
+    /// By whose leave. What is bound by a grant is released only if there is one now; a restricted
+    /// secret only if one is to the app's digest.
+    pub by: Authority,
 }
 
 /// A released secret.
@@ -67,8 +74,8 @@ impl SecretStore {
         let written = self.write(|snapshot| {
             let mut released = Vec::with_capacity(request.wanted.len());
             for wanted in request.wanted {
-                match resolve(snapshot, wanted)? {
-                    Ok(one) => released.push((wanted, one)),
+                match request.resolve(snapshot, wanted)? {
+                    Ok((one, by)) => released.push((wanted, one, by)),
                     Err(reason) => refusals.push((wanted, reason)),
                 }
             }
@@ -82,12 +89,13 @@ impl SecretStore {
             if !refusals.is_empty() {
                 return Ok(Vec::new());
             }
-            for (wanted, one) in &released {
+            for (wanted, one, by) in &released {
                 let mut record = request.record(snapshot, wanted);
                 record.version = Some(one.version.get());
+                record.grantee.clone_from(by);
                 snapshot.record(record)?;
             }
-            Ok(released.into_iter().map(|(_, one)| one).collect())
+            Ok(released.into_iter().map(|(_, one, _)| one).collect())
         });
         if refusals.is_empty() {
             return written;
@@ -115,46 +123,68 @@ impl ReleaseRequest<'_> {
         record.secret = Some(wanted.secret.name.canonical().to_owned());
         record
     }
-}
 
-/// One binding's value, or why it cannot be had. An error is one of the store as a whole.
-fn resolve(
-    snapshot: &Snapshot<'_>,
-    wanted: &Wanted,
-) -> Result<Result<Released, RefusalReason>, StoreError> {
-    let name = &wanted.secret.name;
-    let (place, Some(head)) = snapshot.find(name)? else {
-        return Ok(Err(RefusalReason::NotFound {
-            suggestion: snapshot.suggest(name),
-        }));
-    };
-    if head.deleted.is_some() {
-        return Ok(Err(RefusalReason::Deleted));
-    }
-    let version = match (head.version(wanted.secret.version), wanted.secret.version) {
-        (Some(version), _) => version.version,
-        (None, wanted) => {
-            return Ok(Err(RefusalReason::NoSuchVersion {
-                version: wanted.unwrap_or(NonZeroU32::MIN),
-                available: head
-                    .versions
-                    .iter()
-                    .map(|version| version.version)
-                    .collect(),
+    /// One binding's value, and to whom it was granted if that was needed; or why it cannot be had.
+    /// An error is one of the store as a whole.
+    fn resolve(
+        &self,
+        snapshot: &Snapshot<'_>,
+        wanted: &Wanted,
+    ) -> Result<Result<(Released, Option<String>), RefusalReason>, StoreError> {
+        let name = &wanted.secret.name;
+        let (place, Some(head)) = snapshot.find(name)? else {
+            return Ok(Err(RefusalReason::NotFound {
+                suggestion: snapshot.suggest(name),
             }));
+        };
+        if head.deleted.is_some() {
+            return Ok(Err(RefusalReason::Deleted));
         }
-    };
-    let Some(value) = open_value(snapshot, &place, &head, version)? else {
-        return Ok(Err(RefusalReason::Undecryptable { version }));
-    };
-    match (wanted.secret.encoding, value.check_text()) {
-        (Encoding::Text, Err(problem)) => Ok(Err(RefusalReason::NotText(problem))),
-        _ => Ok(Ok(Released { version, value })),
+        let granted = match self.authorize(&head, wanted) {
+            Ok(granted) => granted,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let Some(found) = head.version(wanted.secret.version) else {
+            return Ok(Err(RefusalReason::NoSuchVersion {
+                version: wanted.secret.version.unwrap_or(NonZeroU32::MIN),
+                available: head.numbers(),
+            }));
+        };
+        let version = found.version;
+        if let Some(at) = found.expires.filter(|at| *at <= now()) {
+            return Ok(Err(RefusalReason::Expired { version, at }));
+        }
+        let Some(value) = open_value(snapshot, &place, &head, version)? else {
+            return Ok(Err(RefusalReason::Undecryptable { version }));
+        };
+        match (wanted.secret.encoding, value.check_text()) {
+            (Encoding::Text, Err(problem)) => Ok(Err(RefusalReason::NotText(problem))),
+            _ => Ok(Ok((Released { version, value }, granted))),
+        }
+    }
+
+    /// Whether the app may have the secret; by which grant, if it needs one.
+    fn authorize(&self, head: &Head, wanted: &Wanted) -> Result<Option<String>, RefusalReason> {
+        if wanted.by == Authority::Operator && !head.restricted {
+            return Ok(None);
+        }
+        let app = AppIdentity {
+            digest: self.app_digest,
+            folder: self.app_folder,
+        };
+        match app.granted(&head.grants, head.restricted, &wanted.env) {
+            Ok(grant) => Ok(Some(grant.to.to_string())),
+            Err(NoGrant::Expired(at)) => Err(RefusalReason::GrantExpired { at }),
+            Err(NoGrant::None) if head.restricted => Err(RefusalReason::Restricted {
+                app: self.app_digest,
+            }),
+            Err(NoGrant::None) => Err(RefusalReason::NotGranted),
+        }
     }
 }
 
 /// Opens a version's value; `None` if what is stored is not what was written.
-fn open_value(
+pub(super) fn open_value(
     snapshot: &Snapshot<'_>,
     place: &Hash,
     head: &Head,

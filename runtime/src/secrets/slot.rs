@@ -1,15 +1,18 @@
-//! Key slots: the root key, sealed once for each key file or passphrase that opens the store.
+//! Key slots: the root key, sealed once for each key file, passphrase or recovery code that opens
+//! the store.
 //!
 //! A slot has a label, a public part in JSON (when it was added, what opens it, and for a
 //! passphrase the cost and salt of Argon2id), and the sealed root key, to which the label and the
 //! exact text of the public part are bound. The key that a slot is sealed under is the key file's
-//! 32 bytes, or what Argon2id (RFC 9106, version 0x13, 32 bytes) makes of the passphrase.
+//! 32 bytes, what Argon2id (RFC 9106, version 0x13, 32 bytes) makes of the passphrase, or what
+//! `recovery.rs` makes of the code.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::actor::now;
 use super::key::Credential;
 use super::keys::{KeyBytes, StoreId, random};
 use super::seal::{self, Subject};
@@ -37,6 +40,7 @@ struct Public {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 enum Opener {
     KeyFile,
+    Recovery,
     Passphrase {
         memory_kib: u32,
         passes: u32,
@@ -51,6 +55,7 @@ pub(super) fn default_label(key: &Key) -> &'static str {
     match key.0 {
         Credential::File(_) => "key-file",
         Credential::Passphrase(_) => "passphrase",
+        Credential::Recovery(_) => "recovery",
     }
 }
 
@@ -61,7 +66,7 @@ pub(super) fn make(
     label: &str,
     key: &Key,
     cost: Argon2Cost,
-    now: Timestamp,
+    created: Timestamp,
 ) -> Result<SlotRow, StoreError> {
     let refuse = |problem| {
         Err(StoreError::Slot {
@@ -75,6 +80,7 @@ pub(super) fn make(
     }
     let opener = match &key.0 {
         Credential::File(_) => Opener::KeyFile,
+        Credential::Recovery(_) => Opener::Recovery,
         Credential::Passphrase(passphrase) if passphrase.is_empty() => {
             return refuse("the passphrase is empty");
         }
@@ -94,11 +100,7 @@ pub(super) fn make(
             }
         }
     };
-    let Some(public) = serde_json::to_string(&Public {
-        created: now,
-        opener,
-    })
-    .ok() else {
+    let Some(public) = serde_json::to_string(&Public { created, opener }).ok() else {
         return refuse("its public part cannot be written");
     };
     let subject = Subject::slot(store, label, &public);
@@ -113,6 +115,20 @@ pub(super) fn make(
         public,
         sealed,
     })
+}
+
+/// Makes a slot again for another root key: with the label, and the time, of one that this key
+/// opens.
+pub(super) fn make_again(
+    root: &KeyBytes,
+    store: &StoreId,
+    slot: &SlotRow,
+    key: &Key,
+    cost: Argon2Cost,
+) -> Result<SlotRow, StoreError> {
+    // A slot that opened has a public part that can be read.
+    let created = describe(slot).map_or_else(now, |(_, created)| created);
+    make(root, store, &slot.label, key, cost, created)
 }
 
 /// The root key, and the label of the slot that gave it: the first that opens, of all or of the
@@ -150,6 +166,7 @@ pub(super) fn describe(slot: &SlotRow) -> Option<(SlotKind, Timestamp)> {
     let public: Public = serde_json::from_str(&slot.public).ok()?;
     let kind = match public.opener {
         Opener::KeyFile => SlotKind::KeyFile,
+        Opener::Recovery => SlotKind::Recovery,
         Opener::Passphrase {
             memory_kib,
             passes,
@@ -174,7 +191,8 @@ fn with_key<T>(
         return Ok(None);
     };
     match (&key.0, opener) {
-        (Credential::File(key), Opener::KeyFile) => Ok(Some(then(key))),
+        (Credential::File(key), Opener::KeyFile)
+        | (Credential::Recovery(key), Opener::Recovery) => Ok(Some(then(key))),
         (
             Credential::Passphrase(passphrase),
             Opener::Passphrase {

@@ -1,4 +1,4 @@
-//! The store's key slots: listing them, adding one, handing out a key file.
+//! The store's key slots: listing them, adding and removing one, handing out a key file.
 
 use zeroize::Zeroizing;
 
@@ -56,6 +56,38 @@ impl SecretStore {
             }
             snapshot.add_slot(made)?;
             let mut record = snapshot.actor.record(AuditEvent::KeyAdded);
+            record.slot = Some(label.to_owned());
+            snapshot.record(record)
+        })
+    }
+
+    /// Removes a key slot: its key opens this store no more, though copies of the store from before
+    /// still open with it, and whoever used it may have kept the root key. Rotate the root key
+    /// where that matters.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchSlot`]; [`StoreError::Slot`] if it is the last one, without which nobody
+    /// could open the store.
+    pub fn remove_slot(&self, label: &str) -> Result<(), StoreError> {
+        self.write(|snapshot| {
+            if !snapshot.slots.iter().any(|slot| slot.label == label) {
+                return Err(StoreError::NoSuchSlot {
+                    label: label.to_owned(),
+                    labels: snapshot
+                        .slots
+                        .iter()
+                        .map(|slot| slot.label.clone())
+                        .collect(),
+                });
+            }
+            if snapshot.slots.len() == 1 {
+                return Err(StoreError::Slot {
+                    label: label.to_owned(),
+                    problem: "it is the last one, without which nobody could open the store",
+                });
+            }
+            snapshot.remove_slot(label)?;
+            let mut record = snapshot.actor.record(AuditEvent::KeyRemoved);
             record.slot = Some(label.to_owned());
             snapshot.record(record)
         })

@@ -5,24 +5,29 @@
 //! bytes; `slots` and `KEKs` are SHA-256 over all their rows. Through it, every row of every table
 //! is covered.
 
+use serde::Serialize;
+
 use crate::app::{SecretName, nearest};
 
 use super::actor::{Actor, now};
 use super::chain::{self, Link};
-use super::head::{self, Head};
+use super::head::{self, Body, Head};
 use super::keys::{Hash, KeyBytes, StoreId, StoreKeys, hash, same};
 use super::seal::{self, Subject};
 use super::sql::{FORMAT, HeaderRow, KekRow, SlotRow, Tables};
 use super::state::Mark;
-use super::{AuditEvent, AuditRecord, StoreError, tree};
+use super::trust::AppHead;
+use super::{AuditEvent, AuditRecord, Grantee, StoreError, tree};
 
 pub(super) struct Snapshot<'t> {
     pub(super) tables: Tables<'t>,
     pub(super) keys: &'t StoreKeys,
     pub(super) actor: &'t Actor,
     pub(super) slots: Vec<SlotRow>,
+    pub(super) keks: Vec<KekRow>,
+    /// The audit records that were added, as they are written.
+    pub(super) recorded: Vec<String>,
     header: HeaderRow,
-    keks: Vec<KekRow>,
 }
 
 impl<'t> Snapshot<'t> {
@@ -47,8 +52,9 @@ impl<'t> Snapshot<'t> {
             keys,
             actor,
             slots,
-            header,
             keks,
+            recorded: Vec::new(),
+            header,
         })
     }
 
@@ -89,7 +95,13 @@ impl<'t> Snapshot<'t> {
         if mark.link == seen.link {
             return Ok(());
         }
-        match chain::verify(&self.tables, &self.keys.audit, seen.link, mark.link) {
+        // Of what was pruned after it was seen, the generation alone tells.
+        let start = chain::start(&self.tables, &self.keys.audit)?;
+        let from = match seen.link.sequence < start.sequence {
+            true => start,
+            false => seen.link,
+        };
+        match chain::verify(&self.tables, &self.keys.audit, from, mark.link) {
             Err(StoreError::AuditBroken { sequence, .. }) => refuse(format!(
                 "from record {sequence}, its audit log does not follow from what was seen"
             )),
@@ -105,55 +117,96 @@ impl<'t> Snapshot<'t> {
 
     /// The secret's place, and its head if there is such a secret: verified by its path in the tree.
     pub(super) fn find(&self, name: &SecretName) -> Result<(Hash, Option<Head>), StoreError> {
+        let (place, head) = self.find_any(name)?;
+        Ok((place, head.filter(|head| !head.is_destroyed())))
+    }
+
+    /// As [`find`](Self::find), also if the secret is destroyed.
+    pub(super) fn find_any(&self, name: &SecretName) -> Result<(Hash, Option<Head>), StoreError> {
         let place = head::place(&self.keys.place, name.canonical());
-        let expected = tree::find(&self.tables, &self.header.tree, &place)?;
-        match (expected, self.tables.head(&place)?) {
-            (None, None) => Ok((place, None)),
-            (Some(mac), Some(body)) => Ok((place, Some(self.parse_head(&place, &body, &mac)?))),
-            (Some(_), None) => Err(self
-                .tables
-                .tampered(format!("the secret `{name}` was removed"))),
-            (None, Some(_)) => Err(self
-                .tables
-                .tampered(format!("a secret `{name}` was inserted"))),
+        match self.body_at(&place)? {
+            None => Ok((place, None)),
+            Some(Body::Secret(head)) => Ok((place, Some(head))),
+            Some(Body::App(_)) => Err(self.misplaced()),
         }
     }
 
-    /// Every secret's place and head. Fails unless they are exactly the tree's.
-    pub(super) fn heads(&self) -> Result<Vec<(Hash, Head)>, StoreError> {
-        let mut expected = tree::leaves(&self.tables, &self.header.tree)?;
-        let mut heads = Vec::new();
-        self.tables.each_head(|place, body| {
-            let Some(mac) = expected.remove(&place) else {
-                return Err(self.tables.tampered("a secret was inserted"));
-            };
-            heads.push((place, self.parse_head(&place, &body, &mac)?));
-            Ok(())
-        })?;
-        if !expected.is_empty() {
-            return Err(self.tables.tampered("a secret was removed"));
+    /// The app's place, and its head if anything was granted to it.
+    pub(super) fn find_app(&self, app: &Grantee) -> Result<(Hash, Option<AppHead>), StoreError> {
+        let place = head::app_place(&self.keys.place, app);
+        match self.body_at(&place)? {
+            None => Ok((place, None)),
+            Some(Body::App(head)) => Ok((place, Some(head))),
+            Some(Body::Secret(_)) => Err(self.misplaced()),
         }
+    }
+
+    /// The head at this place, if there is one: verified by its path in the tree.
+    pub(super) fn body_at(&self, place: &Hash) -> Result<Option<Body>, StoreError> {
+        let expected = tree::find(&self.tables, &self.header.tree, place)?;
+        match (expected, self.tables.head(place)?) {
+            (None, None) => Ok(None),
+            (Some(mac), Some(body)) => self.parse_body(place, &body, &mac).map(Some),
+            (Some(_), None) => Err(self.tables.tampered("a secret was removed")),
+            (None, Some(_)) => Err(self.tables.tampered("a secret was inserted")),
+        }
+    }
+
+    /// Every secret's place and head, also of destroyed ones, by name.
+    pub(super) fn heads(&self) -> Result<Vec<(Hash, Head)>, StoreError> {
+        let secret = |(place, body)| match body {
+            Body::Secret(head) => Some((place, head)),
+            Body::App(_) => None,
+        };
+        let mut heads: Vec<_> = self.bodies()?.into_iter().filter_map(secret).collect();
         heads.sort_by(|(_, a), (_, b)| a.canonical.cmp(&b.canonical));
         Ok(heads)
     }
 
-    fn parse_head(&self, place: &Hash, body: &str, expected: &Hash) -> Result<Head, StoreError> {
+    /// Every head and its place. Fails unless they are exactly the tree's.
+    pub(super) fn bodies(&self) -> Result<Vec<(Hash, Body)>, StoreError> {
+        let mut expected = tree::leaves(&self.tables, &self.header.tree)?;
+        let mut bodies = Vec::new();
+        self.tables.each_head(|place, body| {
+            let Some(mac) = expected.remove(&place) else {
+                return Err(self.tables.tampered("a secret was inserted"));
+            };
+            bodies.push((place, self.parse_body(&place, &body, &mac)?));
+            Ok(())
+        })?;
+        match expected.is_empty() {
+            true => Ok(bodies),
+            false => Err(self.tables.tampered("a secret was removed")),
+        }
+    }
+
+    fn parse_body(&self, place: &Hash, body: &str, expected: &Hash) -> Result<Body, StoreError> {
         if !same(expected, &head::mac(&self.keys.head, place, body)) {
-            return Err(self
-                .tables
-                .tampered("the head of a secret is not what was written"));
+            let what = "the head of a secret is not what was written";
+            return Err(self.tables.tampered(what));
         }
-        match serde_json::from_str::<Head>(body) {
-            Ok(head) if head.is_understood() => Ok(head),
-            _ => Err(StoreError::NewerFeature {
-                path: self.tables.path.to_owned(),
-            }),
-        }
+        Body::parse(body).ok_or_else(|| StoreError::NewerFeature {
+            path: self.tables.path.to_owned(),
+        })
+    }
+
+    fn misplaced(&self) -> StoreError {
+        let what = "a head stands where another belongs";
+        self.tables.tampered(what)
     }
 
     /// Writes a secret's head.
     pub(super) fn put_head(&mut self, place: &Hash, head: &Head) -> Result<(), StoreError> {
-        let body = serde_json::to_string(head).map_err(|error| StoreError::Database {
+        self.put_body(place, head)
+    }
+
+    /// Writes an app's head.
+    pub(super) fn put_app(&mut self, place: &Hash, head: &AppHead) -> Result<(), StoreError> {
+        self.put_body(place, head)
+    }
+
+    fn put_body(&mut self, place: &Hash, body: &impl Serialize) -> Result<(), StoreError> {
+        let body = serde_json::to_string(body).map_err(|error| StoreError::Database {
             path: self.tables.path.to_owned(),
             source: Box::new(error),
         })?;
@@ -165,9 +218,13 @@ impl<'t> Snapshot<'t> {
 
     /// The KEK that new versions are sealed under.
     pub(super) fn newest_kek(&self) -> Result<(u32, KeyBytes), StoreError> {
-        let newest = self.keks.iter().map(|row| row.version).max();
-        let kek = newest.and_then(|version| Some((version, self.kek(version)?)));
+        let version = self.newest_kek_version();
+        let kek = self.kek(version).map(|kek| (version, kek));
         kek.ok_or_else(|| self.tables.tampered("it has no KEK that opens"))
+    }
+
+    pub(super) fn newest_kek_version(&self) -> u32 {
+        self.keks.iter().map(|row| row.version).max().unwrap_or(0)
     }
 
     /// The KEK of this version, if there is one and it opens.
@@ -208,10 +265,46 @@ impl<'t> Snapshot<'t> {
         Ok(())
     }
 
+    /// Removes a slot; [`seal`](Self::seal) covers it.
+    pub(super) fn remove_slot(&mut self, label: &str) -> Result<(), StoreError> {
+        self.tables.remove_slot(label)?;
+        self.slots.retain(|slot| slot.label != label);
+        Ok(())
+    }
+
+    /// Seals a KEK as the one of this version; [`seal`](Self::seal) covers it.
+    pub(super) fn put_kek(
+        &mut self,
+        version: u32,
+        created: i64,
+        kek: &KeyBytes,
+    ) -> Result<(), StoreError> {
+        let subject = Subject::kek(&self.header.store, version);
+        let sealed = seal::seal(&self.keys.root, &subject, kek.expose())?;
+        let row = KekRow {
+            version,
+            created,
+            sealed,
+        };
+        self.tables.add_kek(&row)?;
+        self.keks.retain(|kek| kek.version != version);
+        self.keks.push(row);
+        self.keks.sort_by_key(|kek| kek.version);
+        Ok(())
+    }
+
+    /// Removes a KEK; [`seal`](Self::seal) covers it.
+    pub(super) fn remove_kek(&mut self, version: u32) -> Result<(), StoreError> {
+        self.tables.remove_kek(version)?;
+        self.keks.retain(|kek| kek.version != version);
+        Ok(())
+    }
+
     /// Adds an audit record; [`seal`](Self::seal) covers it.
     pub(super) fn record(&mut self, record: AuditRecord) -> Result<(), StoreError> {
-        let link = chain::append(&self.tables, &self.keys.audit, self.last_link(), record)?;
-        (self.header.audit_sequence, self.header.audit_mac) = (link.sequence, link.mac);
+        let (link, body) = chain::append(&self.tables, &self.keys.audit, self.last_link(), record)?;
+        self.continue_audit(link);
+        self.recorded.push(body);
         Ok(())
     }
 
@@ -219,9 +312,62 @@ impl<'t> Snapshot<'t> {
     pub(super) fn seal(&mut self) -> Result<Mark, StoreError> {
         self.header.generation += 1;
         self.header.slots = slots_hash(&self.slots);
+        self.header.keks = keks_hash(&self.keks);
         self.header.mac = header_mac(&self.keys.header, &self.header);
         self.tables.put_header(&self.header)?;
         Ok(self.mark())
+    }
+
+    /// One of generation 0, with nothing in it but the root of a tree.
+    fn empty(
+        tables: Tables<'t>,
+        keys: &'t StoreKeys,
+        actor: &'t Actor,
+        store: StoreId,
+        created: i64,
+    ) -> Result<Self, StoreError> {
+        let header = HeaderRow {
+            store,
+            created,
+            generation: 0,
+            audit_sequence: Link::START.sequence,
+            audit_mac: Link::START.mac,
+            tree: tree::make(&tables)?,
+            slots: slots_hash(&[]),
+            keks: keks_hash(&[]),
+            mac: [0; 32],
+        };
+        Ok(Self {
+            tables,
+            keys,
+            actor,
+            slots: Vec::new(),
+            keks: Vec::new(),
+            recorded: Vec::new(),
+            header,
+        })
+    }
+
+    /// One under other keys, of this store and its generation, that has nothing in it yet: neither
+    /// slots nor KEKs nor heads, and no audit log.
+    pub(super) fn emptied(&self, keys: &'t StoreKeys) -> Result<Self, StoreError> {
+        let tables = self.tables;
+        tables.remove_nodes()?;
+        for slot in &self.slots {
+            tables.remove_slot(&slot.label)?;
+        }
+        for kek in &self.keks {
+            tables.remove_kek(kek.version)?;
+        }
+        let header = &self.header;
+        let mut emptied = Self::empty(tables, keys, self.actor, header.store, header.created)?;
+        emptied.header.generation = header.generation;
+        Ok(emptied)
+    }
+
+    /// Goes on after this link of the audit chain.
+    pub(super) fn continue_audit(&mut self, link: Link) {
+        (self.header.audit_sequence, self.header.audit_mac) = (link.sequence, link.mac);
     }
 
     /// Fills the tables of a new store, which has one KEK and one slot.
@@ -233,38 +379,8 @@ impl<'t> Snapshot<'t> {
         slot: SlotRow,
     ) -> Result<(), StoreError> {
         let created = now().as_microsecond();
-        let sealed = seal::seal(
-            &keys.root,
-            &Subject::kek(&store, 1),
-            KeyBytes::random()?.expose(),
-        )?;
-        let keks = vec![KekRow {
-            version: 1,
-            created,
-            sealed,
-        }];
-        for kek in &keks {
-            tables.add_kek(kek)?;
-        }
-        let header = HeaderRow {
-            store,
-            created,
-            generation: 0,
-            audit_sequence: Link::START.sequence,
-            audit_mac: Link::START.mac,
-            tree: tree::make(&tables)?,
-            slots: slots_hash(&[]),
-            keks: keks_hash(&keks),
-            mac: [0; 32],
-        };
-        let mut snapshot = Self {
-            tables,
-            keys,
-            actor,
-            slots: Vec::new(),
-            header,
-            keks,
-        };
+        let mut snapshot = Self::empty(tables, keys, actor, store, created)?;
+        snapshot.put_kek(1, created, &KeyBytes::random()?)?;
         snapshot.record(actor.record(AuditEvent::StoreCreated))?;
         let mut added = actor.record(AuditEvent::KeyAdded);
         added.slot = Some(slot.label.clone());

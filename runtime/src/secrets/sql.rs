@@ -79,7 +79,7 @@ pub(super) struct HeaderRow {
 }
 
 /// A key slot: its public part and the root key, sealed.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SlotRow {
     pub(super) label: String,
     pub(super) public: String,
@@ -270,6 +270,7 @@ pub(super) fn make(
 }
 
 /// The tables of a store, within a transaction of the caller's.
+#[derive(Clone, Copy)]
 pub(super) struct Tables<'c> {
     pub(super) connection: &'c Connection,
     pub(super) path: &'c Path,
@@ -330,6 +331,12 @@ impl Tables<'_> {
         self.connection
             .pragma_update_and_check(None, "journal_mode", mode, |_| Ok(()))
             .map_err(self.failed())
+    }
+
+    /// Copies the log into the database and empties it, if nobody else is reading or writing.
+    pub(super) fn clear_log(&self) -> Result<(), StoreError> {
+        self.one("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+            .map(|_| ())
     }
 
     fn check_schema(&self) -> Result<(), StoreError> {
@@ -455,6 +462,10 @@ impl Tables<'_> {
         )
     }
 
+    pub(super) fn remove_slot(&self, label: &str) -> Result<(), StoreError> {
+        self.run("DELETE FROM slot WHERE label = ?1", [label])
+    }
+
     /// All KEKs, by version.
     pub(super) fn keks(&self) -> Result<Vec<KekRow>, StoreError> {
         let sql = "SELECT version, created, sealed FROM kek ORDER BY version";
@@ -473,9 +484,13 @@ impl Tables<'_> {
 
     pub(super) fn add_kek(&self, kek: &KekRow) -> Result<(), StoreError> {
         self.run(
-            "INSERT INTO kek VALUES (?1, ?2, ?3)",
+            "INSERT OR REPLACE INTO kek VALUES (?1, ?2, ?3)",
             params![kek.version, kek.created, kek.sealed],
         )
+    }
+
+    pub(super) fn remove_kek(&self, version: u32) -> Result<(), StoreError> {
+        self.run("DELETE FROM kek WHERE version = ?1", [version])
     }
 
     pub(super) fn node(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -491,12 +506,23 @@ impl Tables<'_> {
         )
     }
 
+    /// Removes all nodes, to build the tree anew.
+    pub(super) fn remove_nodes(&self) -> Result<(), StoreError> {
+        self.run("DELETE FROM node", ())
+    }
+
     pub(super) fn node_count(&self) -> Result<u64, StoreError> {
         self.count("SELECT count(*) FROM node")
     }
 
     pub(super) fn version_count(&self) -> Result<u64, StoreError> {
         self.count("SELECT count(*) FROM version")
+    }
+
+    /// How many versions are not under this KEK.
+    pub(super) fn versions_not_under(&self, kek: u32) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM version WHERE kek <> ?1";
+        Ok(self.one(sql, [kek], |row| number(row, 0))?.unwrap_or(0))
     }
 
     fn count(&self, sql: &str) -> Result<u64, StoreError> {
@@ -516,6 +542,25 @@ impl Tables<'_> {
             "INSERT OR REPLACE INTO head VALUES (?1, ?2)",
             params![&place[..], body],
         )
+    }
+
+    pub(super) fn remove_head(&self, place: &Hash) -> Result<(), StoreError> {
+        self.run("DELETE FROM head WHERE place = ?1", [&place[..]])
+    }
+
+    /// At most so many heads' places, in order, after this one.
+    pub(super) fn places_after(
+        &self,
+        place: Option<&Hash>,
+        limit: usize,
+    ) -> Result<Vec<Hash>, StoreError> {
+        let after = place.map_or(&[][..], |place| place);
+        let sql = "SELECT place FROM head WHERE place > ?1 ORDER BY place";
+        self.rows(sql, [after], limit, |row| row.get(0))
+    }
+
+    pub(super) fn head_count(&self) -> Result<u64, StoreError> {
+        self.count("SELECT count(*) FROM head")
     }
 
     /// Hands each head's place and body over.
@@ -559,6 +604,21 @@ impl Tables<'_> {
         )
     }
 
+    pub(super) fn remove_version(&self, place: &Hash, number: u32) -> Result<(), StoreError> {
+        self.run(
+            "DELETE FROM version WHERE place = ?1 AND number = ?2",
+            params![&place[..], number],
+        )
+    }
+
+    /// Moves all versions of one place to another.
+    pub(super) fn move_versions(&self, from: &Hash, to: &Hash) -> Result<(), StoreError> {
+        self.run(
+            "UPDATE version SET place = ?2 WHERE place = ?1",
+            [&from[..], &to[..]],
+        )
+    }
+
     pub(super) fn add_audit(&self, row: &AuditRow) -> Result<(), StoreError> {
         self.run(
             "INSERT OR REPLACE INTO audit VALUES (?1, ?2, ?3)",
@@ -574,6 +634,21 @@ impl Tables<'_> {
     ) -> Result<(), StoreError> {
         let sql = "SELECT sequence, body, mac FROM audit WHERE sequence > ?1 ORDER BY sequence";
         self.each(sql, [sequence.cast_signed()], audit_row, each)
+    }
+
+    /// Removes all audit records up to this one.
+    pub(super) fn remove_audit_to(&self, sequence: u64) -> Result<(), StoreError> {
+        self.run(
+            "DELETE FROM audit WHERE sequence <= ?1",
+            [sequence.cast_signed()],
+        )
+    }
+
+    pub(super) fn put_audit_mac(&self, sequence: u64, mac: &Hash) -> Result<(), StoreError> {
+        self.run(
+            "UPDATE audit SET mac = ?2 WHERE sequence = ?1",
+            params![sequence.cast_signed(), &mac[..]],
+        )
     }
 
     /// Hands the audit rows over, newest first, until `each` returns false.

@@ -8,12 +8,14 @@
 //! leyden-state-1 <generation> <audit sequence> <audit MAC, hex> <MAC, hex>
 //! ```
 //!
+//! While the root key is being replaced, there are two such lines, under the old key and the new.
 //! The MAC is HMAC-SHA-256 over `frame("leyden/1/state", generation, sequence, audit MAC)`. It is
 //! read before a state of the store is looked at, and raised after a commit, under a lock: so it
 //! is never ahead of what its reader then sees, however many write. No record (a new machine) is
 //! accepted. Who can write to both folders, or remove the record and replace the store, can roll
 //! back unnoticed.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -97,29 +99,59 @@ impl StateRecord {
 
     /// Remembers this mark, unless a later one is remembered already.
     pub(super) fn raise(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
-        let _lock = files::lock(&self.lock)?;
+        let locked = self.lock()?;
         match self.read(key)? {
             Some(seen) if seen.generation >= mark.generation => Ok(()),
-            _ => self.write(key, mark),
+            _ => locked.write(key, mark),
         }
     }
 
     /// Remembers this mark, whatever is remembered.
     pub(super) fn force(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
-        let _lock = files::lock(&self.lock)?;
-        self.write(key, mark)
+        self.lock()?.write(key, mark)
     }
 
-    /// Under the lock: the new record is whole on disk before it takes the old one's name.
-    fn write(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
-        let new = files::with_suffix(&self.file, ".new");
+    /// Keeps others from writing the record until it is dropped.
+    pub(super) fn lock(&self) -> Result<Locked<'_>, StoreError> {
+        Ok(Locked {
+            record: self,
+            _lock: files::lock(&self.lock)?,
+        })
+    }
+}
+
+/// The record, under its lock.
+pub(super) struct Locked<'s> {
+    record: &'s StateRecord,
+    _lock: File,
+}
+
+impl Locked<'_> {
+    /// Remembers this mark.
+    pub(super) fn write(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
+        self.write_text(&line(key, mark))
+    }
+
+    /// Remembers both marks, each for who has its key.
+    pub(super) fn write_both(
+        &self,
+        (key, mark): (&KeyBytes, Mark),
+        (other_key, other): (&KeyBytes, Mark),
+    ) -> Result<(), StoreError> {
+        self.write_text(&(line(key, mark) + &line(other_key, other)))
+    }
+
+    /// The new record is whole on disk before it takes the old one's name.
+    fn write_text(&self, text: &str) -> Result<(), StoreError> {
+        let named = &self.record.file;
+        let new = files::with_suffix(named, ".new");
         // A process that was killed may have left one.
         files::remove(&new)?;
         let mut file = files::make_private(&new)?;
-        file.write_all(line(key, mark).as_bytes())
+        file.write_all(text.as_bytes())
             .and_then(|()| file.sync_data())
-            .and_then(|()| std::fs::rename(&new, &self.file))
-            .map_err(files::io("write", &self.file))
+            .and_then(|()| std::fs::rename(&new, named))
+            .map_err(files::io("write", named))
     }
 }
 
@@ -133,9 +165,14 @@ fn line(key: &KeyBytes, mark: Mark) -> String {
     )
 }
 
+/// The mark that was written under this key.
 fn parse(text: &[u8], key: &KeyBytes) -> Option<Mark> {
-    let text = std::str::from_utf8(text).ok()?;
-    let mut words = text.strip_suffix('\n')?.split(' ');
+    let text = std::str::from_utf8(text).ok()?.strip_suffix('\n')?;
+    text.split('\n').find_map(|line| parse_line(line, key))
+}
+
+fn parse_line(line: &str, key: &KeyBytes) -> Option<Mark> {
+    let mut words = line.split(' ');
     let mut next = || words.next();
     let hex = |word: &str| Hash::try_from(HEXLOWER.decode(word.as_bytes()).ok()?).ok();
     if next()? != MAGIC {

@@ -1,17 +1,18 @@
 //! The open store, and the frame that every reading and every change of it goes through.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::actor::Actor;
 use super::keys::{StoreId, StoreKeys};
 use super::snapshot::Snapshot;
 use super::sql::Tables;
 use super::state::StateRecord;
-use super::{Argon2Cost, AuditEvent, Key, Opened, StoreError, StoreOptions};
+use super::{Argon2Cost, AuditEvent, AuditSink, Key, Opened, StoreError, StoreOptions};
 
 /// An open store of secrets.
 ///
@@ -28,6 +29,8 @@ pub struct SecretStore {
     pub(super) slot: String,
     /// What new passphrase slots cost.
     pub(super) argon2: Argon2Cost,
+    /// The second place for audit records.
+    pub(super) sink: Option<AuditSink>,
     pub(super) actor: Actor,
 }
 
@@ -36,7 +39,7 @@ impl SecretStore {
     ///
     /// # Errors
     /// See [`StoreOptions::open`].
-    pub fn open(path: impl AsRef<Path>, key: Key) -> Result<Self, StoreError> {
+    pub fn open(path: impl AsRef<Path>, key: impl Borrow<Key>) -> Result<Self, StoreError> {
         StoreOptions::new().open(path, key)
     }
 
@@ -93,7 +96,8 @@ impl SecretStore {
         snapshot.check_end()?;
         let result = change(&mut snapshot)?;
         let mark = snapshot.seal()?;
-        transaction.commit().map_err(failed)?;
+        let recorded = std::mem::take(&mut snapshot.recorded);
+        self.commit(transaction, &recorded)?;
         let noted = self.state.raise(&self.keys.state, mark);
         noted.map_err(|error| self.not_noted(error))?;
         Ok(result)
@@ -131,20 +135,53 @@ impl SecretStore {
         }
         snapshot.record(self.actor.record(AuditEvent::RollbackAccepted))?;
         let mark = snapshot.seal()?;
-        transaction.commit().map_err(failed)?;
+        let recorded = std::mem::take(&mut snapshot.recorded);
+        self.commit(transaction, &recorded)?;
         let noted = self.state.force(&self.keys.state, mark);
         noted.map_err(|error| self.not_noted(error))
     }
 
+    /// Commits a transaction and what it recorded.
+    pub(super) fn commit(
+        &self,
+        transaction: Transaction<'_>,
+        recorded: &[String],
+    ) -> Result<(), StoreError> {
+        if let Some(sink) = &self.sink {
+            sink.before(recorded)?;
+        }
+        transaction
+            .commit()
+            .map_err(|error| Tables::error(&self.path, error))?;
+        if let Some(sink) = &self.sink {
+            sink.after(recorded);
+        }
+        Ok(())
+    }
+
     /// Whatever goes wrong after a commit.
-    fn not_noted(&self, error: StoreError) -> StoreError {
+    pub(super) fn not_noted(&self, error: StoreError) -> StoreError {
         StoreError::StateNotWritten {
             path: self.state.path().to_owned(),
             source: Box::new(error),
         }
     }
 
-    fn load<'t>(&'t self, connection: &'t Connection) -> Result<Snapshot<'t>, StoreError> {
+    /// Drops what the log still holds of overwritten rows; if others use the store now, the next
+    /// checkpoint does.
+    pub(super) fn clear_log(&self) {
+        let connection = self.lock();
+        let tables = Tables {
+            connection: &connection,
+            path: &self.path,
+        };
+        let _ = tables.clear_log();
+    }
+
+    pub(super) fn load<'t>(
+        &'t self,
+        connection: &'t Connection,
+    ) -> Result<Snapshot<'t>, StoreError> {
         Snapshot::load(
             Tables {
                 connection,
@@ -155,7 +192,7 @@ impl SecretStore {
         )
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
         // A thread that panicked has rolled its transaction back while unwinding.
         self.connection
             .lock()

@@ -1,34 +1,57 @@
 //! `leyden audit`: who was given what, and whether anybody meddled with the record of it.
 
-use leyden::secrets::{AuditFilter, AuditRecord};
+use jiff::Timestamp;
+use leyden::secrets::{AuditFilter, AuditOutcome, AuditRecord};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::cli::{AuditCommand, Report};
 use crate::paths::Paths;
 use crate::progress::Shown;
 use crate::report::{self, Format, cell, time};
-use crate::unlock;
+use crate::{prompt, unlock};
 
 pub(crate) fn run(command: AuditCommand, paths: &Paths) -> anyhow::Result<()> {
     match command {
         AuditCommand::List {
             secret,
             app,
+            outcome,
+            since,
+            until,
             limit,
             report,
         } => {
             let mut filter = AuditFilter::default();
             (filter.secret, filter.app, filter.limit) = (secret, app, limit);
+            (filter.since, filter.until) = (since, until);
+            filter.outcome = outcome.map(|outcome| match outcome.as_str() {
+                "denied" => AuditOutcome::Denied,
+                _ => AuditOutcome::Done,
+            });
             list(&filter, &report, paths)
         }
         AuditCommand::Verify(report) => verify(&report, paths),
+        AuditCommand::Prune {
+            before,
+            yes,
+            report,
+        } => prune(before, yes, &report, paths),
     }
 }
 
 fn list(filter: &AuditFilter, report: &Report, paths: &Paths) -> anyhow::Result<()> {
     let records = unlock::open(paths)?.audit_list(filter)?;
     if report.output == Format::Json {
-        return report::json(&records);
+        // A line each: a log is long, and read by tools that take it line by line.
+        let lines = records.iter().map(serde_json::to_string);
+        let lines = lines.collect::<Result<Vec<_>, _>>()?;
+        return report::print(
+            lines
+                .iter()
+                .map(|line| format!("{line}\n"))
+                .collect::<String>(),
+        );
     }
     if records.is_empty() {
         return report::line("there is no such record");
@@ -61,12 +84,30 @@ fn verify(report: &Report, paths: &Paths) -> anyhow::Result<()> {
     match report.output {
         Format::Json => report::json(&verified),
         Format::Text => report::line(&format!(
-            "verified {}: {} secrets with {} versions, {} audit records",
+            "verified {}: {} secrets with {} versions, {} audit records{}",
             store.path().display(),
             verified.secrets,
             verified.versions,
-            verified.audit_records
+            verified.audit_records,
+            match verified.pruned_records {
+                0 => String::new(),
+                pruned => format!(" after {pruned} that were pruned"),
+            }
         )),
+    }
+}
+
+fn prune(before: Timestamp, yes: bool, report: &Report, paths: &Paths) -> anyhow::Result<()> {
+    let store = unlock::open(paths)?;
+    let question = format!("Remove the audit records from before {}?", time(before));
+    prompt::confirm_or_refuse(&question, yes, "nothing was removed")?;
+    let pruned = {
+        let _shown = Shown::now("pruning");
+        store.audit_prune(before)?
+    };
+    match report.output {
+        Format::Json => report::json(&json!({ "pruned": pruned })),
+        Format::Text => report::line(&format!("removed {pruned} audit records")),
     }
 }
 
@@ -85,13 +126,13 @@ fn outcome(record: &AuditRecord) -> String {
     }
 }
 
-/// The secret and its version, or the key slot.
+/// The secret and its version, or the key slot, KEK, host or last record that it is about.
 fn about(record: &AuditRecord) -> String {
-    let secret = record
-        .secret
-        .clone()
-        .or_else(|| record.slot.clone())
-        .unwrap_or_default();
+    let kek = record.kek.map(|kek| format!("key {kek}"));
+    let up_to = record.up_to.map(|last| format!("up to {last}"));
+    let others = [&record.slot, &record.host_rule, &kek, &up_to];
+    let mut found = std::iter::once(&record.secret).chain(others);
+    let secret = found.find_map(Clone::clone).unwrap_or_default();
     match record.version {
         Some(version) => format!("{secret}@{version}"),
         None => secret,
@@ -104,6 +145,13 @@ fn app(record: &AuditRecord) -> String {
     let name = record.app.clone().unwrap_or_default();
     match record.app_digest.as_deref() {
         Some(digest) => format!("{name} {}", digest.get(..SHOWN).unwrap_or(digest)),
-        None => name,
+        // Of a grant: to whom.
+        None => match record.grantee.as_deref() {
+            Some(grantee) if grantee.starts_with("sha256:") => {
+                format!("{name} {}", grantee.get(..SHOWN).unwrap_or(grantee))
+            }
+            Some(grantee) => format!("{name} {grantee}"),
+            None => name,
+        },
     }
 }

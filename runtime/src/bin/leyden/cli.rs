@@ -3,6 +3,18 @@
 //! Options that can hold a value which is nobody's business are kept as typed and read later: clap
 //! shows what it refuses.
 
+mod app;
+mod audit;
+mod key;
+mod runs;
+mod secret;
+
+pub(crate) use app::{Inspect, Trust};
+pub(crate) use audit::AuditCommand;
+pub(crate) use key::{KeyCommand, NewKey, Rotate};
+pub(crate) use runs::RunsCommand;
+pub(crate) use secret::{Delete, Grant, NewValue, Revoke, SecretCommand, To};
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,11 +65,30 @@ pub(crate) struct StoreOptions {
     ///
     /// Without a key file, the passphrase is read from the file that LEYDEN_PASSPHRASE_FILE names,
     /// or asked for on the terminal.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["key_command", "ask_key"])]
     pub(crate) key_file: Option<PathBuf>,
+    /// A shell command that prints what a key file holds: from a key management service, a keyring,
+    /// a hardware token [env: LEYDEN_KEY_COMMAND]
+    #[arg(
+        long,
+        global = true,
+        value_name = "COMMAND",
+        conflicts_with = "ask_key"
+    )]
+    pub(crate) key_command: Option<OsString>,
+    /// Ask for a passphrase or recovery code, though there is a key file
+    #[arg(long, global = true)]
+    pub(crate) ask_key: bool,
     /// The key slot to open: with several passphrases, naming it saves time
     #[arg(long, global = true, value_name = "LABEL")]
     pub(crate) slot: Option<String>,
+    /// A second place for audit records: a file, to which a line of JSON is added for each, or
+    /// `syslog` [env: LEYDEN_AUDIT_TO]
+    #[arg(long, global = true, value_name = "FILE|syslog")]
+    pub(crate) audit_to: Option<PathBuf>,
+    /// Do nothing that cannot be recorded there [env: LEYDEN_AUDIT_REQUIRED, if not empty]
+    #[arg(long, global = true)]
+    pub(crate) audit_required: bool,
     /// Take the store as it is, though this machine has seen a newer state of it
     #[arg(long, global = true)]
     pub(crate) accept_rollback: bool,
@@ -68,10 +99,19 @@ pub(crate) enum Command {
     /// Run an app
     #[command(subcommand)]
     Run(RunCommand),
+    /// Show what an app is and asks for, and what it is granted, without running it
+    #[command(after_long_help = app::INSPECT)]
+    Inspect(Inspect),
+    /// Grant an app all that it asks for, after showing it
+    ///
+    /// The grant is to the app's digest: a version that differs by a byte asks again. With --folder
+    /// it is to the folder, whatever app is in there.
+    #[command(after_long_help = app::TRUST)]
+    Trust(Trust),
     /// Make, change and list secrets
     #[command(subcommand)]
     Secret(SecretCommand),
-    /// Manage what opens the store: key files and passphrases
+    /// Manage what opens the store: key files, passphrases, a recovery code
     #[command(subcommand)]
     Key(KeyCommand),
     /// See and verify who was given what
@@ -173,196 +213,6 @@ pub(crate) struct RunApp {
     pub(crate) args: Vec<OsString>,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum RunsCommand {
-    /// List the newest runs
-    #[command(after_long_help = RUNS_LIST)]
-    List {
-        /// So many of them
-        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
-        limit: usize,
-        #[command(flatten)]
-        report: Report,
-    },
-    /// Show one run: how it ended, and the timeline of its Works
-    #[command(after_long_help = RUNS_SHOW)]
-    Show {
-        /// The run's name, a part of it that no other has, or `last`
-        run: String,
-        /// Show every Work, and not only the first, the slowest and the failed
-        #[arg(long)]
-        all: bool,
-        #[command(flatten)]
-        report: Report,
-    },
-    /// Print what a run's Works, and its Flow on standard error, wrote; without secrets
-    #[command(after_long_help = RUNS_LOGS)]
-    Logs {
-        /// The run's name, a part of it that no other has, or `last`
-        run: String,
-        /// Of this Work only, or of this start of it; `flow` for the Flow
-        #[arg(value_name = "WORK[#NUMBER]")]
-        work: Option<String>,
-    },
-    /// Stop a run that is under way: its Flow and its Works
-    Stop {
-        /// The run's name, a part of it that no other has, or `last`
-        run: String,
-    },
-    /// Go on with a run that was interrupted, stopped or failed
-    ///
-    /// The app is bound anew, with the options that it was first run with, and must be the same to
-    /// the byte. Its Flow runs again from its beginning; a Work that it starts with the same input
-    /// as before is answered as it ended then, and the others run. What was under way, and what
-    /// the Flow itself did, is done once more. The run must have been made with a store.
-    #[command(after_long_help = RUNS_RESUME)]
-    Resume {
-        /// The run's name, a part of it that no other has, or `last`
-        run: String,
-        /// text: the app's own output; json: its output as events, one on each line
-        #[arg(long, value_enum, value_name = "FORMAT")]
-        output: Option<Format>,
-    },
-    /// Remove old runs now
-    ///
-    /// This happens by itself, too, from time to time: runs older than 30 days go, and the oldest
-    /// where all take more than 1 GiB. LEYDEN_RUNS_MAX_AGE and LEYDEN_RUNS_MAX_SIZE set other
-    /// bounds, such as 7days and 200MiB.
-    Prune {
-        /// Those older than this [env: LEYDEN_RUNS_MAX_AGE; default: 30days]
-        #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
-        older_than: Option<Duration>,
-        /// The oldest, until all take no more than this [env: LEYDEN_RUNS_MAX_SIZE; default: 1GiB]
-        #[arg(long, value_name = "SIZE")]
-        down_to: Option<ByteSize>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SecretCommand {
-    /// Make a new secret
-    ///
-    /// The value is asked for on the terminal without being shown, or read from standard input
-    /// where that is a pipe or a file: to its end, exactly as it is. It never stands on the
-    /// command line, where other users and the shell's history would see it. The first secret
-    /// makes the store and its key file.
-    #[command(after_long_help = CREATE)]
-    Create(NewValue),
-    /// Give a secret a new version
-    ///
-    /// The value is read as for `secret create`. Apps that bind the secret without a version get
-    /// the new one from their next run on.
-    #[command(after_long_help = SET)]
-    Set(NewValue),
-    /// List all secrets, without their values
-    List(Report),
-    /// Tell about one secret, without its value
-    Show {
-        /// The secret's name
-        name: String,
-        #[command(flatten)]
-        report: Report,
-    },
-    /// List one secret's versions
-    Versions {
-        /// The secret's name
-        name: String,
-        #[command(flatten)]
-        report: Report,
-    },
-    /// Delete a secret: no app can bind it any more
-    ///
-    /// The name stays taken and the values stay encrypted in the store. An app that runs now keeps
-    /// what it was given.
-    Delete {
-        /// The secret's name
-        name: String,
-        /// Do not ask
-        #[arg(long, short)]
-        yes: bool,
-        #[command(flatten)]
-        report: Report,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct NewValue {
-    /// The secret's name: letters, digits, dashes and periods
-    pub(crate) name: String,
-    /// Read the value from a file instead
-    #[arg(long, value_name = "FILE")]
-    pub(crate) from_file: Option<PathBuf>,
-    /// Drop one line end from the end of the value
-    #[arg(long)]
-    pub(crate) trim_newline: bool,
-    #[command(flatten)]
-    pub(crate) report: Report,
-    /// Refused with a message that says where values go.
-    #[arg(hide = true)]
-    pub(crate) extra: Vec<OsString>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// List the key slots: what opens the store
-    List(Report),
-    /// Add a key file or a passphrase that opens the store, too
-    #[command(after_long_help = KEY_ADD)]
-    Add {
-        /// What to call it: `laptop`, `recovery`
-        label: String,
-        #[command(flatten)]
-        new: NewKey,
-        #[command(flatten)]
-        report: Report,
-    },
-    /// Write out a copy of the key file, to keep elsewhere
-    ///
-    /// Whoever has it and the store can read every secret; without any key nobody can. The export
-    /// is written to the audit log first.
-    #[command(after_long_help = KEY_EXPORT)]
-    Export {
-        /// Write it to this new file, closed to others; otherwise to standard output
-        #[arg(long, value_name = "FILE")]
-        to: Option<PathBuf>,
-        /// Show it even on a terminal
-        #[arg(long, short)]
-        yes: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub(crate) struct NewKey {
-    /// A new random key, written to this new file, closed to others
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key_file_to: Option<PathBuf>,
-    /// A passphrase, from the file that LEYDEN_NEW_PASSPHRASE_FILE names or asked for twice
-    #[arg(long)]
-    pub(crate) passphrase: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AuditCommand {
-    /// List what was done with secrets, oldest first
-    #[command(after_long_help = AUDIT_LIST)]
-    List {
-        /// Of this secret only
-        #[arg(long, value_name = "NAME")]
-        secret: Option<String>,
-        /// Of apps with this name or digest (sha256:…) only
-        #[arg(long, value_name = "NAME|DIGEST")]
-        app: Option<String>,
-        /// The newest so many of them
-        #[arg(long, value_name = "NUMBER")]
-        limit: Option<usize>,
-        #[command(flatten)]
-        report: Report,
-    },
-    /// Verify the audit log and the whole store: that nobody changed, removed or swapped anything
-    Verify(Report),
-}
-
 const RUN_APP: &str = "\
 Examples:
   leyden run app app.wasm
@@ -375,55 +225,6 @@ Examples:
 A secret that is not text is bound with :base64, as in --secret CERT=my-cert:base64.
 --allow-host opens HTTPS to a host; HOST:PORT opens HTTPS and TCP to that port; http://HOST plain
 HTTP.";
-
-const RUNS_LIST: &str = "\
-Examples:
-  leyden runs list
-  leyden runs list --limit 100 --output json | jq -r '.[] | select(.failed > 0).id'";
-
-const RUNS_SHOW: &str = "\
-Examples:
-  leyden runs show last
-  leyden runs show 123k3fq --all";
-
-const RUNS_LOGS: &str = "\
-Examples:
-  leyden runs logs last
-  leyden runs logs last train            of all starts of the Work `train`
-  leyden runs logs last 'train#12'       of one of them";
-
-const RUNS_RESUME: &str = "\
-Examples:
-  leyden runs resume last
-  leyden runs resume 20261124-110809-123k3fq";
-
-const CREATE: &str = "\
-Examples:
-  leyden secret create my-secret                          asks for the value, twice
-  pass show api | leyden secret create api-token --trim-newline
-  leyden secret create tls-key --from-file server.key
-What is asked for on the terminal is one line; anything else comes from a file or a pipe.";
-
-const SET: &str = "\
-Examples:
-  leyden secret set my-secret
-  openssl rand -base64 32 | leyden secret set session-key --trim-newline";
-
-const KEY_ADD: &str = "\
-Examples:
-  leyden key add recovery --key-file-to /media/usb/leyden-recovery.key
-  leyden key add me --passphrase";
-
-const KEY_EXPORT: &str = "\
-Examples:
-  leyden key export --to /media/usb/leyden-root.key
-  leyden key export | gpg --encrypt --recipient me > root.key.gpg";
-
-const AUDIT_LIST: &str = "\
-Examples:
-  leyden audit list --limit 20
-  leyden audit list --secret my-secret
-  leyden audit list --app pipeline --output json";
 
 const COMPLETIONS: &str = "\
 Examples:

@@ -249,6 +249,9 @@ fn key(paths: &Paths) -> Check {
             format!("a passphrase, from {}", passphrase.display()),
         );
     }
+    if let KeyFrom::Command(_) = &paths.key_from {
+        return Check::ok("key", "what the key command prints; it was not run");
+    }
     if unlock::is_there(&paths.key_file) {
         return match leyden::Key::from_file(&paths.key_file) {
             Ok(_) => Check::ok("key", format!("{file}; keep a copy of it elsewhere")),

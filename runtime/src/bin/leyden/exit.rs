@@ -134,10 +134,15 @@ fn of_store(error: &StoreError) -> u8 {
         | StoreError::StoreExists { .. }
         | StoreError::TooLarge { .. }
         | StoreError::TooManyVersions { .. }
+        | StoreError::TooManyGrants { .. }
+        | StoreError::NotDeleted { .. }
+        | StoreError::NoGrant { .. }
+        | StoreError::NoSuchVersion { .. }
         | StoreError::Slot { .. }
         | StoreError::NoSuchSlot { .. } => USAGE,
         // The machine failed, not the right to a secret.
         StoreError::Busy { .. }
+        | StoreError::AuditSink { .. }
         | StoreError::Database { .. }
         | StoreError::Io { .. }
         | StoreError::NoStateDir

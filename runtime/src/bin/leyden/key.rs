@@ -4,22 +4,23 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use anyhow::Context as _;
-use leyden::secrets::{Key, SlotInfo, SlotKind, StoreError};
+use leyden::secrets::{Key, RootRotation, SecretStore, SlotInfo, SlotKind, StoreError};
 use serde_json::json;
+use zeroize::Zeroizing;
 
-use crate::cli::{KeyCommand, Report};
+use crate::cli::{KeyCommand, NewKey, Report, Rotate};
 use crate::exit::{say, usage};
 use crate::paths::Paths;
 use crate::progress::Shown;
 use crate::report::{self, Format, cell, time};
-use crate::unlock;
+use crate::{key_command, prompt, unlock};
 
 pub(crate) fn run(command: KeyCommand, paths: &Paths) -> anyhow::Result<()> {
     match command {
         KeyCommand::List(report) => list(&report, paths),
-        KeyCommand::Add { label, new, report } => {
-            add(&label, new.key_file_to.as_deref(), &report, paths)
-        }
+        KeyCommand::Add { label, new, report } => add(&label, &new, &report, paths),
+        KeyCommand::Remove { label, yes, report } => remove(&label, yes, &report, paths),
+        KeyCommand::Rotate(rotate) => self::rotate(&rotate, paths),
         KeyCommand::Export { to, yes } => export(to.as_deref(), yes, paths),
     }
 }
@@ -47,6 +48,7 @@ fn list(report: &Report, paths: &Paths) -> anyhow::Result<()> {
 fn kind(slot: &SlotInfo) -> String {
     match slot.kind {
         SlotKind::KeyFile => "key file".into(),
+        SlotKind::Recovery => "recovery code".into(),
         SlotKind::Passphrase(cost) => format!(
             "passphrase (Argon2id, {} MiB, {} passes, {} lanes)",
             cost.memory_kib / 1024,
@@ -57,28 +59,138 @@ fn kind(slot: &SlotInfo) -> String {
     }
 }
 
-/// Adds a slot with a new key file at that path, or with a passphrase.
-fn add(label: &str, key_file: Option<&Path>, report: &Report, paths: &Paths) -> anyhow::Result<()> {
+/// Adds a slot with a new key, which is kept where it was asked for, or with a passphrase.
+fn add(label: &str, new: &NewKey, report: &Report, paths: &Paths) -> anyhow::Result<()> {
     let store = unlock::open(paths)?;
-    match key_file {
-        Some(path) => {
-            // The key is on disk before its slot is in the store: no slot without a key.
-            let key = Key::generate()?;
-            key.write_new(path)?;
-            if let Err(error) = store.add_slot(label, &key) {
-                return Err(without_slot(error, path));
-            }
+    let mut told = json!({ "label": label });
+    // A key is kept before its slot is in the store: no slot without a key.
+    if let Some(path) = &new.key_file_to {
+        let key = Key::generate()?;
+        key.write_new(path)?;
+        if let Err(error) = store.add_slot(label, &key) {
+            return Err(without_slot(error, path));
         }
-        None => {
-            let key = unlock::new_passphrase(paths)?;
-            let _shown = Shown::now("stretching the passphrase");
-            store.add_slot(label, &key)?;
+    } else if let Some(command) = &new.key_to {
+        let key = Key::generate()?;
+        key_command::write(command.as_ref(), &key)?;
+        store
+            .add_slot(label, &key)
+            .context("the key that the command took opens nothing")?;
+    } else if new.recovery {
+        let (key, code) = Key::generate_recovery()?;
+        store.add_slot(label, &key)?;
+        if report.output == Format::Text {
+            return show_recovery(label, &code);
         }
+        told = json!({ "label": label, "recovery_code": *code });
+    } else {
+        let key = unlock::new_passphrase(paths)?;
+        let _shown = Shown::now("stretching the passphrase");
+        store.add_slot(label, &key)?;
     }
     match report.output {
-        Format::Json => report::json(&json!({ "label": label })),
+        Format::Json => report::json(&told),
         Format::Text => report::line(&format!("added the key slot {label}")),
     }
+}
+
+fn show_recovery(label: &str, code: &str) -> anyhow::Result<()> {
+    say(&format!(
+        "added the key slot {label}. Write this recovery code on paper and keep it elsewhere: it is \
+         not shown again, and whoever has it and the store can read every secret"
+    ));
+    let line = Zeroizing::new(format!("{code}\n"));
+    report::print(line.as_bytes())
+}
+
+fn remove(label: &str, yes: bool, report: &Report, paths: &Paths) -> anyhow::Result<()> {
+    let store = unlock::open(paths)?;
+    let slots = store.slots()?;
+    let current = slots.iter().any(|slot| slot.label == label && slot.current);
+    // What cannot be done is told without asking.
+    if slots.len() > 1 && slots.iter().any(|slot| slot.label == label) {
+        let warning = if current {
+            " It is what opened the store now."
+        } else {
+            ""
+        };
+        let question = format!("Remove the key slot {label}?{warning} Its key opens nothing then.");
+        prompt::confirm_or_refuse(&question, yes, "nothing was removed")?;
+    }
+    store.remove_slot(label)?;
+    match report.output {
+        Format::Json => report::json(&json!({ "label": label, "removed": true })),
+        Format::Text => report::line(&format!("removed the key slot {label}")),
+    }
+}
+
+fn rotate(rotate: &Rotate, paths: &Paths) -> anyhow::Result<()> {
+    let (mut store, key) = unlock::open_keeping_key(paths)?;
+    let root = rotate
+        .root
+        .then(|| rotate_root(&mut store, key, rotate, paths))
+        .transpose()?;
+    let rotated = {
+        let shown = Shown::so_far("rotating");
+        store.rotate_kek(|done, of| shown.at(done, of))?
+    };
+    if rotate.report.output == Format::Json {
+        return report::json(&json!({ "root": root, "kek": rotated }));
+    }
+    if rotated.resumed {
+        report::line("went on with a rotation that was broken off")?;
+    }
+    report::line(&format!(
+        "encrypted the keys of {} versions under key {}",
+        rotated.rewrapped, rotated.kek
+    ))
+}
+
+fn rotate_root(
+    store: &mut SecretStore,
+    key: Key,
+    rotate: &Rotate,
+    paths: &Paths,
+) -> anyhow::Result<RootRotation> {
+    let mut keep = vec![key];
+    for file in &rotate.keep_key_file {
+        keep.push(Key::from_file(file)?);
+    }
+    for file in &rotate.keep_passphrase_file {
+        keep.push(Key::from_passphrase_file(file)?);
+    }
+    for number in 1..=rotate.keep_asked {
+        let question = format!("Passphrase or recovery code to keep ({number}): ");
+        keep.push(unlock::typed_key(&question)?);
+    }
+    let plan = {
+        let _shown = Shown::now("trying the keys");
+        store
+            .plan_root_rotation(&keep)
+            .context("a key that is to be kept opens no slot")?
+    };
+    if !plan.dropped.is_empty() {
+        let question = format!(
+            "Make a new root key? The slots {} stay; {} are dropped, and their keys open nothing.",
+            plan.kept.join(", "),
+            plan.dropped.join(", "),
+        );
+        prompt::confirm_or_refuse(&question, rotate.yes, "nothing was changed")?;
+    }
+    let rotated = {
+        let _shown = Shown::now("making a new root key");
+        store.rotate_root(&keep)?
+    };
+    // The stretched and plain credentials are no longer needed.
+    drop(keep);
+    if rotate.report.output == Format::Text {
+        report::line(&format!(
+            "made a new root key for {}, which {} opens",
+            paths.store.display(),
+            rotated.kept.join(", ")
+        ))?;
+    }
+    Ok(rotated)
 }
 
 /// The key file of a slot that was not added goes away; what may open the store stays.

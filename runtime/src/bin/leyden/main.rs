@@ -7,7 +7,9 @@ mod doctor;
 mod events;
 mod exit;
 mod harden;
+mod inspect;
 mod key;
+mod key_command;
 mod man;
 mod paths;
 mod progress;
@@ -18,6 +20,7 @@ mod runs;
 mod secret;
 mod signals;
 mod timeline;
+mod trust;
 mod unlock;
 mod watchdog;
 mod works;
@@ -43,6 +46,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Run(RunCommand::App(arguments)) => return run::app(*arguments, paths, None),
         Command::Runs(command) => return runs::run(command, &cli.store),
+        Command::Inspect(arguments) => inspect::run(&arguments, &paths()?)?,
+        Command::Trust(arguments) => trust::run(&arguments, &paths()?)?,
         Command::Secret(command) => secret::run(command, &paths()?)?,
         Command::Key(command) => key::run(command, &paths()?)?,
         Command::Audit(command) => audit::run(command, &paths()?)?,

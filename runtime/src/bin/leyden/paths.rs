@@ -1,18 +1,22 @@
 //! Where everything is: the store, its key, and Leyden's folders.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use etcetera::BaseStrategy as _;
 use leyden::run::journal::{Keep, Runs};
-use leyden::secrets;
+use leyden::secrets::{self, AuditSink, AuditTarget};
 
 use crate::cli::StoreOptions;
 
 const STORE: &str = "LEYDEN_STORE";
 const KEY_FILE: &str = "LEYDEN_KEY_FILE";
 const PASSPHRASE_FILE: &str = "LEYDEN_PASSPHRASE_FILE";
+const KEY_COMMAND: &str = "LEYDEN_KEY_COMMAND";
+const AUDIT_TO: &str = "LEYDEN_AUDIT_TO";
+const AUDIT_REQUIRED: &str = "LEYDEN_AUDIT_REQUIRED";
 const NEW_PASSPHRASE_FILE: &str = "LEYDEN_NEW_PASSPHRASE_FILE";
 const RUNS_MAX_AGE: &str = "LEYDEN_RUNS_MAX_AGE";
 const RUNS_MAX_SIZE: &str = "LEYDEN_RUNS_MAX_SIZE";
@@ -33,6 +37,7 @@ pub(crate) struct Paths {
     /// Every path that an option or a variable names, also where another overrides it.
     named: Vec<PathBuf>,
     slot: Option<String>,
+    audit_sink: Option<AuditSink>,
     accept_rollback: bool,
     /// For how long runs are kept.
     keep: Keep,
@@ -43,6 +48,11 @@ pub(crate) struct Paths {
 pub(crate) enum KeyFrom {
     /// `--key-file`.
     Option,
+    /// What this shell command prints: `--key-command`, or `LEYDEN_KEY_COMMAND`, which is weaker
+    /// than a passphrase's file.
+    Command(OsString),
+    /// `--ask-key`: a passphrase or recovery code that is asked for.
+    Ask,
     /// A passphrase in the file that the environment names.
     Passphrase(PathBuf),
     /// `LEYDEN_KEY_FILE`.
@@ -93,11 +103,33 @@ impl Paths {
         let (store, key_file) = (options.store.clone(), options.key_file.clone());
         let variables = [STORE, KEY_FILE, PASSPHRASE_FILE, NEW_PASSPHRASE_FILE];
         let named = variables.into_iter().filter_map(&variable);
-        let named = named.chain(store.clone()).chain(key_file.clone()).collect();
+        let audit_to = options.audit_to.clone().or_else(|| variable(AUDIT_TO));
+        let audit_sink = audit_to.map(|to| AuditSink {
+            required: options.audit_required || variable(AUDIT_REQUIRED).is_some(),
+            to: match to == Path::new("syslog") {
+                true => AuditTarget::Syslog,
+                false => AuditTarget::File(to),
+            },
+        });
+        let audit_file = match &audit_sink {
+            Some(AuditSink {
+                to: AuditTarget::File(file),
+                ..
+            }) => Some(file.clone()),
+            _ => None,
+        };
+        let named = named.chain(store.clone()).chain(key_file.clone());
+        let named = named.chain(audit_file).collect();
         let key_from = if key_file.is_some() {
             KeyFrom::Option
+        } else if let Some(command) = &options.key_command {
+            KeyFrom::Command(command.clone())
+        } else if options.ask_key {
+            KeyFrom::Ask
         } else if let Some(file) = variable(PASSPHRASE_FILE) {
             KeyFrom::Passphrase(file)
+        } else if let Some(command) = variable(KEY_COMMAND) {
+            KeyFrom::Command(command.into_os_string())
         } else if variable(KEY_FILE).is_some() {
             KeyFrom::Environment
         } else {
@@ -112,6 +144,7 @@ impl Paths {
             new_passphrase_file: variable(NEW_PASSPHRASE_FILE),
             named,
             slot: options.slot.clone(),
+            audit_sink,
             accept_rollback: options.accept_rollback,
             keep: keep(&variable),
             folders,
@@ -123,6 +156,10 @@ impl Paths {
         let options = secrets::StoreOptions::new()
             .state_dir(&self.folders.state)
             .accept_rollback(self.accept_rollback);
+        let options = match &self.audit_sink {
+            Some(sink) => options.audit_sink(sink.clone()),
+            None => options,
+        };
         match &self.slot {
             Some(label) => options.slot(label),
             None => options,
@@ -177,7 +214,11 @@ mod tests {
         let options = StoreOptions {
             store: store.map(PathBuf::from),
             key_file: key.map(PathBuf::from),
+            key_command: None,
+            ask_key: false,
             slot: None,
+            audit_to: None,
+            audit_required: false,
             accept_rollback: false,
         };
         let folders = Folders {
@@ -219,6 +260,25 @@ mod tests {
         ];
         let passphrase = resolve(None, None, &variables);
         assert_eq!(passphrase.key_from, KeyFrom::Passphrase("/e/pass".into()));
+        assert_eq!(
+            resolve(None, Some("/o/key"), &variables).key_from,
+            KeyFrom::Option
+        );
+    }
+
+    #[test]
+    fn a_key_command_is_stronger_than_a_key_files_variable_only() {
+        let variables = [
+            ("LEYDEN_KEY_COMMAND", "cat k"),
+            ("LEYDEN_KEY_FILE", "/e/key"),
+        ];
+        let command = || KeyFrom::Command("cat k".into());
+        assert_eq!(resolve(None, None, &variables).key_from, command());
+        let with_passphrase = [variables[0], ("LEYDEN_PASSPHRASE_FILE", "/e/pass")];
+        assert_eq!(
+            resolve(None, None, &with_passphrase).key_from,
+            KeyFrom::Passphrase("/e/pass".into())
+        );
         assert_eq!(
             resolve(None, Some("/o/key"), &variables).key_from,
             KeyFrom::Option

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// What is shorter than this shows nothing.
 const LONG: Duration = Duration::from_secs(1);
@@ -26,6 +26,19 @@ impl Shown {
         let bar = ProgressBar::new_spinner().with_message(what);
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(bar)
+    }
+
+    /// Shows how far something has come that is about to take long.
+    pub(crate) fn so_far(what: &'static str) -> Self {
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}");
+        let bar = ProgressBar::no_length().with_message(what);
+        Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+
+    /// It has come so far, of so much.
+    pub(crate) fn at(&self, done: u64, of: u64) {
+        self.0.set_length(of);
+        self.0.set_position(done);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Questions: passphrases and values, on the terminal itself and never through standard input, and
 //! yes or no.
 
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use leyden::secrets::SecretValue;
 use zeroize::Zeroizing;
@@ -67,4 +67,27 @@ pub(crate) fn confirm(question: &str) -> anyhow::Result<bool> {
         answer.trim().to_ascii_lowercase().as_str(),
         "y" | "yes"
     ))
+}
+
+/// Asks a question, unless `yes` answers it already.
+///
+/// # Errors
+///
+/// A usage error where nobody can answer; [`Failure::Declined`], with what then was not done, where
+/// the answer is no.
+pub(crate) fn confirm_or_refuse(
+    question: &str,
+    yes: bool,
+    declined: &'static str,
+) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(usage("this asks first; say --yes where nobody can answer"));
+    }
+    match confirm(question)? {
+        true => Ok(()),
+        false => Err(Failure::Declined(declined).into()),
+    }
 }

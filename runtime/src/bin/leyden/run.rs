@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use leyden::app::{
-    AppError, Binding, BindingError, DirRule, EnvEntry, HostRule, Plan, Scoped, SecretBinding,
+    AppError, Binding, BindingError, DirRule, EnvEntry, HostRule, Scoped, SecretBinding,
 };
 use leyden::run::journal::{Journal, RunId, Runs};
 use leyden::sandbox::{self, Cache};
@@ -54,13 +54,12 @@ pub(crate) fn app(
     let guest_arguments = texts(&arguments.args)?;
     let app = describe(&arguments, bindings)?;
     let paths = paths()?;
-    let plan = app.plan().map_err(leyden::Error::from)?;
-    let has_works = !plan.works.is_empty();
+    let has_works = !app.manifest().works.is_empty();
     let (id, store) = match again {
         Some(again) => (Some(again.id), Some(again.store)),
         None => (None, None),
     };
-    let host = host(&plan, &paths, store)?;
+    let host = host(&app, &paths, store)?;
     // From here on, signals are answered by stopping the guest.
     let signal = signals::first().context("cannot wait for signals")?;
     let mut runtime = match has_works {
@@ -157,11 +156,17 @@ fn describe(arguments: &RunApp, bindings: Vec<Binding>) -> Result<App, leyden::E
 
 /// A host for one run. Only an app that binds secrets needs the store; for one with Works it is
 /// opened where it opens by itself, to seal what the journal keeps.
-fn host(plan: &Plan, paths: &Paths, store: Option<SecretStore>) -> anyhow::Result<Host> {
-    let works = plan.works.values().map(|work| &work.component);
-    let binds = std::iter::once(&plan.flow)
-        .chain(works)
-        .any(|one| !one.secrets.is_empty());
+fn host(app: &App, paths: &Paths, store: Option<SecretStore>) -> anyhow::Result<Host> {
+    let binds = match app.plan() {
+        Ok(plan) => {
+            let works = plan.works.values().map(|work| &work.component);
+            let mut components = std::iter::once(&plan.flow).chain(works);
+            components.any(|one| !one.secrets.is_empty())
+        }
+        // The store may grant it.
+        Err(AppError::Uncovered { .. }) if unlock::is_there(&paths.store) => true,
+        Err(error) => return Err(leyden::Error::from(error).into()),
+    };
     let mut builder = Host::builder().on_demand().works(MAX_WORKS);
     for path in paths.protected() {
         builder = builder.protect(path);
@@ -177,7 +182,7 @@ fn host(plan: &Plan, paths: &Paths, store: Option<SecretStore>) -> anyhow::Resul
     let store = match store {
         Some(store) => Some(store),
         None if binds => Some(unlock::open(paths)?),
-        None if !plan.works.is_empty() => unlock::open_without_asking(paths),
+        None if !app.manifest().works.is_empty() => unlock::open_without_asking(paths),
         None => None,
     };
     if let Some(store) = store {

@@ -1,4 +1,8 @@
-//! `leyden secret`: makes, changes and lists secrets. It never prints a value.
+//! `leyden secret`: makes, changes and lists secrets. Only `reveal` prints a value.
+
+mod delete;
+mod grant;
+mod reveal;
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
@@ -6,12 +10,16 @@ use std::os::fd::AsFd as _;
 
 use anyhow::Context as _;
 use comfy_table::Cell;
+use jiff::Timestamp;
 use leyden::app::SecretName;
-use leyden::secrets::{SecretInfo, SecretState, SecretValue, StoreError};
+use leyden::secrets::{
+    AuditEvent, AuditFilter, AuditOutcome, AuditRecord, SecretInfo, SecretState, SecretValue,
+    StoreError, VersionOptions,
+};
 use serde_json::json;
 
 use crate::cli::{NewValue, Report, SecretCommand};
-use crate::exit::{Failure, say, usage};
+use crate::exit::{say, usage};
 use crate::paths::Paths;
 use crate::prompt::{self, NoTerminal};
 use crate::report::{self, Format, cell, time};
@@ -24,8 +32,15 @@ pub(crate) fn run(command: SecretCommand, paths: &Paths) -> anyhow::Result<()> {
         SecretCommand::List(report) => list(&report, paths),
         SecretCommand::Show { name, report } => show(&read_name(&name)?, &report, paths),
         SecretCommand::Versions { name, report } => versions(&read_name(&name)?, &report, paths),
-        SecretCommand::Delete { name, yes, report } => {
-            delete(&read_name(&name)?, yes, &report, paths)
+        SecretCommand::Reveal { name, yes } => reveal::run(&name, yes, paths),
+        SecretCommand::Delete(arguments) => delete::run(&arguments, paths),
+        SecretCommand::Restore { name, report } => {
+            delete::restore(&read_name(&name)?, &report, paths)
+        }
+        SecretCommand::Grant(arguments) => grant::run(&arguments, paths),
+        SecretCommand::Revoke(arguments) => grant::revoke(&arguments, paths),
+        SecretCommand::Restrict { name, lift, report } => {
+            grant::restrict(&read_name(&name)?, !lift, &report, paths)
         }
     }
 }
@@ -53,7 +68,7 @@ fn create(new: &NewValue, paths: &Paths) -> anyhow::Result<()> {
     }
     let value = value(new)?;
     let store = store.map_or_else(|| unlock::open_or_make(paths), Ok)?;
-    let version = store.create_secret(&name, value)?;
+    let version = store.create_secret_with(&name, value, &options(new))?;
     done(&new.report, &name, "created", version.get())
 }
 
@@ -68,8 +83,15 @@ fn set(new: &NewValue, paths: &Paths) -> anyhow::Result<()> {
     {
         return Err(StoreError::Deleted { name }.into());
     }
-    let version = store.set_secret(&name, value(new)?)?;
+    let version = store.set_secret_with(&name, value(new)?, &options(new))?;
     done(&new.report, &name, "set", version.get())
+}
+
+fn options(new: &NewValue) -> VersionOptions {
+    VersionOptions {
+        expires: new.expires,
+        keep: new.keep,
+    }
 }
 
 fn done(report: &Report, name: &SecretName, what: &str, version: u32) -> anyhow::Result<()> {
@@ -101,20 +123,88 @@ fn list(report: &Report, paths: &Paths) -> anyhow::Result<()> {
 }
 
 fn show(name: &SecretName, report: &Report, paths: &Paths) -> anyhow::Result<()> {
-    let secret = unlock::open(paths)?.show(name)?;
+    let store = unlock::open(paths)?;
+    let secret = store.show(name)?;
+    let released = AuditFilter::default()
+        .secret(name.as_str())
+        .event(AuditEvent::Release)
+        .outcome(AuditOutcome::Done)
+        .limit(1);
+    let released = store.audit_list(&released)?.pop();
     if report.output == Format::Json {
-        return report::json(&secret);
+        let mut told = serde_json::to_value(&secret)?;
+        if let Some(told) = told.as_object_mut() {
+            told.insert("last_released".into(), serde_json::to_value(&released)?);
+        }
+        return report::json(&told);
     }
-    let size = secret.versions.last().map_or(0, |version| version.size);
-    report::print(report::printable(&format!(
-        "name        {}\nstate       {}\nversion     {}\nsize        {size} bytes\ncreated     {} by {}\nupdated     {}\n",
-        secret.name,
-        state(&secret),
-        newest(&secret),
-        time(secret.created),
-        secret.created_by,
-        time(secret.updated),
-    )))
+    report::print(report::printable(&describe(&secret, released.as_ref())))
+}
+
+fn describe(secret: &SecretInfo, released: Option<&AuditRecord>) -> String {
+    let mut lines = Vec::new();
+    let mut line = |name: &str, text: String| lines.push(format!("{name:<12}{text}\n"));
+    line("name", secret.name.clone());
+    line("state", state(secret));
+    line("version", newest(secret));
+    if let Some(version) = secret.versions.last() {
+        line("size", format!("{} bytes", version.size));
+        let by = &version.created_by;
+        line("set", format!("{} by {by}", time(version.created)));
+        if version.expires.is_some() {
+            line("expires", expiry(version.expires));
+        }
+    }
+    let (created, by) = (time(secret.created), &secret.created_by);
+    line("created", format!("{created} by {by}"));
+    line("updated", time(secret.updated));
+    if let Some(keep) = secret.keep {
+        line("keeps", format!("{keep} versions"));
+    }
+    if secret.restricted {
+        line(
+            "restricted",
+            "only grants to an app's digest bind it".into(),
+        );
+    }
+    for grant in &secret.grants {
+        let name = grant.app.as_ref().map(|name| format!(" ({name})"));
+        let env = grant.env.as_ref().map(|env| format!(" as {env}"));
+        let until = grant
+            .expires
+            .map(|_| format!(", {}", expiry(grant.expires)));
+        let optional = [name, env, until].map(Option::unwrap_or_default).concat();
+        line("granted to", format!("{}{optional}", grant.to));
+    }
+    line(
+        "released",
+        released.map_or_else(|| "never, as far as the audit log goes".into(), last),
+    );
+    lines.concat()
+}
+
+/// What it was last released to.
+fn last(record: &AuditRecord) -> String {
+    let or_nothing = |text: &Option<String>| text.clone().unwrap_or_default();
+    let version = record.version.unwrap_or_default();
+    format!(
+        "version {version} at {} to {} {} as {}, by {}@{}",
+        time(record.time),
+        or_nothing(&record.app),
+        or_nothing(&record.app_digest),
+        or_nothing(&record.env),
+        record.user,
+        record.host
+    )
+}
+
+/// Until when, as people read it.
+fn expiry(expires: Option<Timestamp>) -> String {
+    match expires {
+        None => String::new(),
+        Some(at) if at <= Timestamp::now() => format!("expired {}", time(at)),
+        Some(at) => format!("until {}", time(at)),
+    }
 }
 
 fn versions(name: &SecretName, report: &Report, paths: &Paths) -> anyhow::Result<()> {
@@ -122,46 +212,30 @@ fn versions(name: &SecretName, report: &Report, paths: &Paths) -> anyhow::Result
     if report.output == Format::Json {
         return report::json(&versions);
     }
-    let rows = versions.iter().map(|version| -> [Cell; 4] {
+    let rows = versions.iter().map(|version| -> [Cell; 5] {
         [
             cell(version.version),
             cell(format!("{} bytes", version.size)),
             cell(time(version.created)),
             cell(&version.created_by),
+            cell(expiry(version.expires)),
         ]
     });
-    report::table(["VERSION", "SIZE", "CREATED", "CREATED BY"], rows)
+    report::table(
+        ["VERSION", "SIZE", "CREATED", "CREATED BY", "EXPIRES"],
+        rows,
+    )
 }
 
-fn delete(name: &SecretName, yes: bool, report: &Report, paths: &Paths) -> anyhow::Result<()> {
-    let store = unlock::open(paths)?;
-    let secret = store.show(name)?;
-    if matches!(secret.state, SecretState::Deleted { .. }) {
-        return Err(StoreError::Deleted { name: secret.name }.into());
-    }
-    if !yes {
-        if !io::stdin().is_terminal() {
-            return Err(usage(
-                "deleting a secret asks first; say --yes where nobody can answer",
-            ));
-        }
-        let question = format!("Delete {}? No app can bind it any more.", secret.name);
-        if !prompt::confirm(&question)? {
-            return Err(Failure::Declined("nothing was deleted").into());
-        }
-    }
-    store.delete(name)?;
-    match report.output {
-        Format::Json => report::json(&json!({ "name": secret.name, "state": "deleted" })),
-        Format::Text => report::line(&format!("deleted {}", secret.name)),
-    }
-}
-
-fn state(secret: &SecretInfo) -> &'static str {
+fn state(secret: &SecretInfo) -> String {
     match secret.state {
-        SecretState::Active => "active",
-        SecretState::Deleted { .. } => "deleted",
-        _ => "other",
+        SecretState::Active => "active".into(),
+        SecretState::Deleted {
+            restorable_until: Some(until),
+            ..
+        } => format!("deleted, restorable {}", expiry(Some(until))),
+        SecretState::Deleted { .. } => "deleted".into(),
+        _ => "other".into(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use leyden::secrets::{Key, SecretStore, StoreError, StoreOptions};
 
 use crate::exit::{Failure, say, usage};
+use crate::key_command;
 use crate::paths::{KeyFrom, Paths};
 use crate::progress::Shown;
 use crate::prompt::{self, NoTerminal};
@@ -31,7 +32,7 @@ pub(crate) fn look(paths: &Paths) -> anyhow::Result<SecretStore> {
 /// cannot be had.
 pub(crate) fn open_without_asking(paths: &Paths) -> Option<SecretStore> {
     let by_key_file = match &paths.key_from {
-        KeyFrom::Passphrase(_) => false,
+        KeyFrom::Passphrase(_) | KeyFrom::Command(_) => false,
         _ => is_there(&paths.key_file) && is_there(&paths.store),
     };
     match by_key_file {
@@ -40,7 +41,23 @@ pub(crate) fn open_without_asking(paths: &Paths) -> Option<SecretStore> {
     }
 }
 
+/// Opens the store that there is, and keeps the key that opened it.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn open_keeping_key(paths: &Paths) -> anyhow::Result<(SecretStore, Key)> {
+    let key = choose_for_existing(paths)?;
+    let store = open_with_key(&paths.store_options(), paths, &key)?;
+    Ok((store, key.key))
+}
+
 fn open_with(options: &StoreOptions, paths: &Paths) -> anyhow::Result<SecretStore> {
+    let key = choose_for_existing(paths)?;
+    open_with_key(options, paths, &key)
+}
+
+fn choose_for_existing(paths: &Paths) -> anyhow::Result<Chosen> {
     // Nobody should have to type a passphrase for a store that is not there.
     if !is_there(&paths.store) {
         return Err(StoreError::MissingStore {
@@ -48,7 +65,14 @@ fn open_with(options: &StoreOptions, paths: &Paths) -> anyhow::Result<SecretStor
         }
         .into());
     }
-    let Chosen { key, passphrase } = choose(paths)?;
+    choose(paths)
+}
+
+fn open_with_key(
+    options: &StoreOptions,
+    paths: &Paths,
+    Chosen { key, passphrase }: &Chosen,
+) -> anyhow::Result<SecretStore> {
     // A passphrase takes an Argon2id for each slot that is tried.
     let _shown = passphrase.then(|| Shown::now("opening the store"));
     Ok(options.open(&paths.store, key)?)
@@ -64,25 +88,17 @@ pub(crate) fn open_or_make(paths: &Paths) -> anyhow::Result<SecretStore> {
     if is_there(&paths.store) {
         return open(paths);
     }
-    if let KeyFrom::Passphrase(file) = &paths.key_from {
-        let made = {
-            let _shown = Shown::now("making the store");
-            options.create(&paths.store, Key::from_passphrase_file(file)?)
-        };
-        return match made {
-            Ok(store) => {
-                say(&format!(
-                    "made the secret store {}; the passphrase in {} opens it, and without it \
-                     nobody can read what is in there",
-                    paths.store.display(),
-                    file.display()
-                ));
-                Ok(store)
-            }
-            // Somebody else was faster.
-            Err(StoreError::StoreExists { .. }) => open(paths),
-            Err(error) => Err(error.into()),
-        };
+    let opener = match &paths.key_from {
+        KeyFrom::Passphrase(file) => Some(format!("the passphrase in {}", file.display())),
+        KeyFrom::Command(_) => Some("the key of your key command".into()),
+        KeyFrom::Ask => {
+            let key = new_passphrase(paths)?;
+            return make_with(&key, "your passphrase", paths);
+        }
+        _ => None,
+    };
+    if let Some(opener) = opener {
+        return make_with(&choose(paths)?.key, &opener, paths);
     }
     let opened = options.open_or_create(&paths.store, &paths.key_file)?;
     let (store, key) = (paths.store.display(), paths.key_file.display());
@@ -100,6 +116,26 @@ pub(crate) fn open_or_make(paths: &Paths) -> anyhow::Result<SecretStore> {
     Ok(opened.store)
 }
 
+fn make_with(key: &Key, opener: &str, paths: &Paths) -> anyhow::Result<SecretStore> {
+    let made = {
+        let _shown = Shown::now("making the store");
+        paths.store_options().create(&paths.store, key)
+    };
+    match made {
+        Ok(store) => {
+            say(&format!(
+                "made the secret store {}; {opener} opens it, and without it nobody can read what \
+                 is in there",
+                paths.store.display(),
+            ));
+            Ok(store)
+        }
+        // Somebody else was faster.
+        Err(StoreError::StoreExists { .. }) => open(paths),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether there is something at this path, a broken link too: what it is, the store says.
 pub(crate) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
@@ -111,12 +147,13 @@ struct Chosen {
     passphrase: bool,
 }
 
-/// Chooses the key that opens the store: a passphrase file, else the key file if it is there, else
-/// a passphrase from the terminal.
+/// Chooses the key that opens the store: a passphrase file, else what the key command prints, else
+/// the key file if it is there, else a passphrase or recovery code from the terminal.
 ///
 /// # Errors
 ///
-/// [`StoreError`] of the key file; [`Failure::Denied`] where there is none and no terminal.
+/// [`StoreError`] of the key file; [`Failure::Denied`] where there is none and no terminal, or the
+/// key command fails.
 fn choose(paths: &Paths) -> anyhow::Result<Chosen> {
     match &paths.key_from {
         KeyFrom::Passphrase(file) => {
@@ -125,6 +162,13 @@ fn choose(paths: &Paths) -> anyhow::Result<Chosen> {
                 passphrase: true,
             });
         }
+        KeyFrom::Command(command) => {
+            return Ok(Chosen {
+                key: key_command::read(command)?,
+                passphrase: false,
+            });
+        }
+        KeyFrom::Ask => {}
         KeyFrom::Default if !is_there(&paths.key_file) => {}
         _ => {
             return Ok(Chosen {
@@ -133,9 +177,13 @@ fn choose(paths: &Paths) -> anyhow::Result<Chosen> {
             });
         }
     }
-    match prompt::hidden(&format!("Passphrase for {}: ", paths.store.display())) {
-        Ok(typed) => Ok(Chosen {
-            key: Key::from_passphrase(typed),
+    let question = format!(
+        "Passphrase or recovery code for {}: ",
+        paths.store.display()
+    );
+    match typed_key(&question) {
+        Ok(key) => Ok(Chosen {
+            key,
             passphrase: true,
         }),
         Err(error) if error.is::<NoTerminal>() => Err(Failure::Denied(format!(
@@ -147,6 +195,15 @@ fn choose(paths: &Paths) -> anyhow::Result<Chosen> {
         .into()),
         Err(error) => Err(error),
     }
+}
+
+/// A passphrase or recovery code from the terminal.
+///
+/// # Errors
+///
+/// [`NoTerminal`]; [`StoreError::RecoveryCode`] for one with a typing error.
+pub(crate) fn typed_key(question: &str) -> anyhow::Result<Key> {
+    Ok(Key::from_typed(prompt::hidden(question)?)?)
 }
 
 /// A new passphrase, from the file that the environment names or asked for twice.

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use crate::app::{Digest, Encoding, EnvName, SecretName, SecretRef};
+use crate::app::{Authority, Digest, Encoding, EnvName, SecretName, SecretRef};
 use crate::secrets::*;
 
 pub(super) struct Bed {
@@ -126,6 +126,7 @@ pub(super) fn wanted(secret: &str, version: Option<u32>) -> Wanted {
             version: version.and_then(NonZeroU32::new),
             encoding: Encoding::Base64,
         },
+        by: Authority::Operator,
     }
 }
 
@@ -134,6 +135,7 @@ pub(super) fn release(store: &SecretStore, wanted: &[Wanted]) -> Result<Vec<Rele
     store.release(&ReleaseRequest {
         app_name: "pipeline",
         app_digest,
+        app_folder: None,
         wanted,
     })
 }

@@ -71,6 +71,7 @@ fn g4_no_debug_or_error_holds_a_value() {
             ReleaseRequest {
                 app_name: "app",
                 app_digest,
+                app_folder: None,
                 wanted: &all
             }
         ),

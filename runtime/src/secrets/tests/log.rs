@@ -1,20 +1,161 @@
-//! The database's log: it stays short, however many processes write one thing each.
+//! The audit log: filtered, pruned to a checkpoint, and written to a second place.
 
-use super::bed::{Bed, name, value};
+use jiff::{SignedDuration, Timestamp};
+
+use super::bed::{Bed, name, release, value, wanted};
+use crate::secrets::*;
+
+/// A log of 2 + 6 records, a moment before the last three of them, and the store.
+fn bed() -> (Bed, SecretStore, Timestamp) {
+    let bed = Bed::new();
+    let store = bed.make();
+    for secret in ["a", "b", "c"] {
+        store.create_secret(&name(secret), value("x")).unwrap();
+    }
+    let log = store.audit_list(&AuditFilter::default()).unwrap();
+    let last = log.last().unwrap().time;
+    while Timestamp::now() <= last + SignedDuration::from_millis(1) {}
+    let then = Timestamp::now();
+    release(&store, &[wanted("a", None)]).unwrap();
+    assert!(release(&store, &[wanted("nothing", None)]).is_err());
+    release(&store, &[wanted("b", None)]).unwrap();
+    (bed, store, then)
+}
+
+fn sequences(store: &SecretStore, filter: &AuditFilter) -> Vec<u64> {
+    let records = store.audit_list(filter).unwrap();
+    records.iter().map(|record| record.sequence).collect()
+}
 
 #[test]
-fn the_log_stays_short_where_every_process_opens_the_store_anew() {
-    let bed = Bed::new();
-    let text = "x".repeat(300 << 10);
-    bed.make().create_secret(&name("s"), value(&text)).unwrap();
-    let log = bed.path().with_extension("db-wal");
-    let mut longest = 0;
-    for _ in 0..40 {
-        let store = bed.open().unwrap();
-        store.set_secret(&name("s"), value(&text)).unwrap();
-        drop(store);
-        longest = longest.max(std::fs::metadata(&log).unwrap().len());
+fn the_log_is_filtered_by_time_event_and_outcome() {
+    let (_bed, store, then) = bed();
+    let filter = AuditFilter::default;
+    assert_eq!(sequences(&store, &filter().since(then)), [6, 7, 8]);
+    assert_eq!(sequences(&store, &filter().until(then)), [1, 2, 3, 4, 5]);
+    let denied = filter().outcome(AuditOutcome::Denied);
+    assert_eq!(sequences(&store, &denied), [7]);
+    let released = filter()
+        .event(AuditEvent::Release)
+        .outcome(AuditOutcome::Done);
+    assert_eq!(sequences(&store, &released), [6, 8]);
+    assert_eq!(sequences(&store, &released.limit(1)), [8]);
+}
+
+#[test]
+fn a_pruned_log_is_verified_from_its_checkpoint_on() {
+    let (bed, mut store, then) = bed();
+    assert_eq!(store.audit_prune(Timestamp::UNIX_EPOCH).unwrap(), 0);
+    assert_eq!(store.audit_prune(then).unwrap(), 5);
+    assert_eq!(sequences(&store, &AuditFilter::default()), [6, 7, 8, 9]);
+    let pruned = store.audit_list(&AuditFilter::default().limit(1)).unwrap();
+    assert_eq!(pruned[0].event, AuditEvent::AuditPruned);
+    assert_eq!(pruned[0].up_to, Some(5));
+    let verified = store.verify().unwrap();
+    assert_eq!((verified.pruned_records, verified.audit_records), (5, 4));
+    // And once more, over a checkpoint; and under another root key.
+    store.rotate_root(&[bed.key()]).unwrap();
+    assert_eq!(store.verify().unwrap().pruned_records, 5);
+    assert_eq!(store.audit_prune(Timestamp::MAX).unwrap(), 5);
+    assert_eq!(sequences(&store, &AuditFilter::default()), [11]);
+    store.rotate_root(&[bed.key()]).unwrap();
+    let verified = store.verify().unwrap();
+    assert_eq!((verified.pruned_records, verified.audit_records), (10, 2));
+    drop(store);
+    bed.open()
+        .unwrap()
+        .create_secret(&name("d"), value("x"))
+        .unwrap();
+}
+
+#[test]
+fn a_machine_that_saw_the_store_before_it_was_pruned_opens_it() {
+    let (bed, store, then) = bed();
+    let other = bed.options().state_dir(bed.folder.path().join("other"));
+    drop(other.open(bed.path(), bed.key()).unwrap());
+    let older = bed.bytes();
+    release(&store, &[wanted("a", None)]).unwrap();
+    store.audit_prune(Timestamp::MAX).unwrap();
+    drop(store);
+    assert!(other.open(bed.path(), bed.key()).is_ok());
+    bed.put_back(&older);
+    let refused = other.open(bed.path(), bed.key());
+    assert!(
+        matches!(refused, Err(StoreError::RolledBack { .. })),
+        "{then}"
+    );
+}
+
+#[test]
+fn g6_a_checkpoint_that_nobody_wrote_is_noticed() {
+    for sql in [
+        "DELETE FROM audit WHERE sequence = 5",
+        "DELETE FROM audit WHERE sequence = 6",
+        "DELETE FROM audit WHERE sequence = 5; UPDATE audit SET body = '{\"checkpoint\":\"\",\"mac\":\"\"}' WHERE sequence = 6",
+        "UPDATE audit SET body = replace(body, 'pruned at 2', 'pruned at 1') WHERE sequence = 5",
+        "UPDATE audit SET mac = zeroblob(32) WHERE sequence = 5",
+        "UPDATE audit SET sequence = 4 WHERE sequence = 5",
+        // The checkpoint in the place of the record after it.
+        "DELETE FROM audit WHERE sequence = 6; UPDATE audit SET sequence = 6 WHERE sequence = 5",
+    ] {
+        let (bed, store, then) = bed();
+        store.audit_prune(then).unwrap();
+        bed.attacker().execute_batch(sql).unwrap();
+        let verified = store.audit_verify();
+        assert!(
+            matches!(verified, Err(StoreError::AuditBroken { .. })),
+            "{sql}: {verified:?}"
+        );
+        assert!(store.audit_list(&AuditFilter::default()).is_err(), "{sql}");
+        assert!(store.audit_prune(Timestamp::MAX).is_err(), "{sql}");
     }
-    // 12 MiB were written through it.
-    assert!(longest < 6 << 20, "{longest}");
+}
+
+fn with_sink(bed: &Bed, path: &std::path::Path, required: bool) -> SecretStore {
+    let sink = AuditSink {
+        to: AuditTarget::File(path.to_owned()),
+        required,
+    };
+    let options = bed.options().audit_sink(sink);
+    options.open(bed.path(), bed.key()).unwrap()
+}
+
+#[test]
+fn a_second_place_gets_the_same_records() {
+    let (bed, store, _) = bed();
+    let path = bed.folder.path().join("audit.jsonl");
+    drop(store);
+    for required in [false, true] {
+        let mut store = with_sink(&bed, &path, required);
+        release(&store, &[wanted("a", None)]).unwrap();
+        assert!(release(&store, &[wanted("nothing", None)]).is_err());
+        store.rotate_root(&[bed.key()]).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap();
+    let written: Vec<AuditRecord> = written
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let kept = bed
+        .open()
+        .unwrap()
+        .audit_list(&AuditFilter::default().limit(6));
+    assert_eq!(written, kept.unwrap());
+}
+
+#[test]
+fn g5_nothing_is_released_that_a_required_second_place_does_not_take() {
+    let (bed, store, _) = bed();
+    drop(store);
+    let nowhere = bed.folder.path().join("not/there");
+    let store = with_sink(&bed, &nowhere, true);
+    let before = store.audit_verify().unwrap();
+    let refused = release(&store, &[wanted("a", None)]);
+    assert!(matches!(refused, Err(StoreError::AuditSink { .. })));
+    let refused = store.set_secret(&name("a"), value("y"));
+    assert!(matches!(refused, Err(StoreError::AuditSink { .. })));
+    assert_eq!(store.audit_verify().unwrap(), before);
+    // Where nobody asked for more, it does not hold anybody up.
+    let store = with_sink(&bed, &nowhere, false);
+    release(&store, &[wanted("a", None)]).unwrap();
 }

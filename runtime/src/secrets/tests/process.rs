@@ -1,4 +1,5 @@
 //! Several processes on one store: the test binary starts itself again as [`child`].
+#![allow(clippy::print_stdout)]
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -6,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::bed::{Bed, get, name, options, value};
+use crate::secrets::{Key, SecretStore};
 
 const TASK: &str = "SECRETS_TEST_TASK";
 const FOLDER: &str = "SECRETS_TEST_FOLDER";
 
-fn start(task: &str, folder: &Path) -> Child {
+pub(super) fn start(task: &str, folder: &Path) -> Child {
     // Without the crate's name, as the test harness wants it.
     let (_, module) = module_path!().split_once("::").unwrap();
     Command::new(std::env::current_exe().unwrap())
@@ -29,7 +31,6 @@ fn start(task: &str, folder: &Path) -> Child {
 
 /// Not a test of its own: what the processes do that the tests below start.
 #[test]
-#[allow(clippy::print_stdout)]
 fn child() {
     let (Ok(task), Ok(folder)) = (std::env::var(TASK), std::env::var(FOLDER)) else {
         return;
@@ -43,6 +44,11 @@ fn child() {
     }
     let opened = options(&folder).open_or_create(path, key).unwrap();
     println!("\nmade {} {}", opened.made_store, opened.made_key);
+    match kind {
+        "rotate" => return rotate(&opened.store, argument.parse().unwrap()),
+        "root" => return rotate_roots(opened.store, &folder),
+        _ => {}
+    }
     let count = if kind == "endless" { usize::MAX } else { 10 };
     for index in 0..count {
         let secret = format!("s-{argument}-{index}");
@@ -58,7 +64,29 @@ fn child() {
     }
 }
 
-fn lines(child: &mut Child, prefix: &str) -> Vec<String> {
+/// Rotates the KEK and dies right after so many transactions.
+fn rotate(store: &SecretStore, mut transactions: u32) {
+    let rotated = store.rotate_kek(|_, _| {
+        if transactions == 0 {
+            let me = rustix::process::getpid();
+            rustix::process::kill_process(me, rustix::process::Signal::KILL).unwrap();
+        }
+        transactions -= 1;
+    });
+    println!("\nrotated {}", rotated.unwrap().rewrapped);
+}
+
+/// Rotates the root key again and again.
+fn rotate_roots(mut store: SecretStore, folder: &Path) {
+    let key = Key::from_file(folder.join("config/root.key")).unwrap();
+    let keys = [key];
+    loop {
+        store.rotate_root(&keys).unwrap();
+        println!("\nrotated");
+    }
+}
+
+pub(super) fn lines(child: &mut Child, prefix: &str) -> Vec<String> {
     let output = BufReader::new(child.stdout.take().unwrap());
     let lines = output.lines().map_while(Result::ok);
     lines

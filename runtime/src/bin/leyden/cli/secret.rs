@@ -1,0 +1,230 @@
+//! `leyden secret …` as it may be typed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+
+use super::Report;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Make a new secret
+    ///
+    /// The value is asked for on the terminal without being shown, or read from standard input
+    /// where that is a pipe or a file: to its end, exactly as it is. It never stands on the
+    /// command line, where other users and the shell's history would see it. The first secret
+    /// makes the store and its key file.
+    #[command(after_long_help = CREATE)]
+    Create(NewValue),
+    /// Give a secret a new version
+    ///
+    /// The value is read as for `secret create`. Apps that bind the secret without a version get
+    /// the new one from their next run on.
+    #[command(after_long_help = SET)]
+    Set(NewValue),
+    /// List all secrets, without their values
+    List(Report),
+    /// Tell about one secret, without its value
+    Show {
+        /// The secret's name
+        name: String,
+        #[command(flatten)]
+        report: Report,
+    },
+    /// List one secret's versions
+    Versions {
+        /// The secret's name
+        name: String,
+        #[command(flatten)]
+        report: Report,
+    },
+    /// Print a secret's value
+    ///
+    /// To a terminal only after a confirmation, to a pipe or file only with --yes; the audit log
+    /// says so first. `@VERSION` prints that version, `:base64` prints it in base64.
+    #[command(after_long_help = REVEAL)]
+    Reveal {
+        /// The secret's name
+        #[arg(value_name = "NAME[@VERSION][:base64]")]
+        name: String,
+        /// Print it where standard output is no terminal
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Delete a secret: no app can bind it any more
+    ///
+    /// It can be restored for 30 days, or as long as --recover-for says; the name stays taken until
+    /// then. An app that runs now keeps what it was given.
+    #[command(after_long_help = DELETE)]
+    Delete(Delete),
+    /// Restore a deleted secret, with its versions and grants
+    Restore {
+        /// The secret's name
+        name: String,
+        #[command(flatten)]
+        report: Report,
+    },
+    /// Let an app bind a secret without being told to each time
+    #[command(after_long_help = GRANT)]
+    Grant(Grant),
+    /// Take back a grant: no later run gets the secret by it
+    ///
+    /// An app that runs now keeps what it was given.
+    #[command(after_long_help = REVOKE)]
+    Revoke(Revoke),
+    /// Let only apps bind a secret that it is granted to by their digest
+    ///
+    /// Not even --secret on the command line binds it to another one, nor a grant to a folder.
+    Restrict {
+        /// The secret's name
+        name: String,
+        /// Lift the restriction
+        #[arg(long)]
+        lift: bool,
+        #[command(flatten)]
+        report: Report,
+    },
+}
+
+/// Which secret to delete, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// The secret's name
+    pub(crate) name: String,
+    /// Destroy it now: its values are overwritten, and the name is free again
+    ///
+    /// Copies and backups of the store still hold them.
+    #[arg(long, conflicts_with = "recover_for")]
+    pub(crate) now: bool,
+    /// How long it can be restored, such as 7d
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION", default_value = "30d")]
+    pub(crate) recover_for: Duration,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+/// What is granted to whom.
+#[derive(Debug, Args)]
+pub(crate) struct Grant {
+    /// The secret's name
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) to: To,
+    /// Under this environment name only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// Until then: a time from now, such as 30d, or a date and time such as 2030-01-31T00:00:00Z
+    #[arg(long, value_parser = expiry, value_name = "WHEN")]
+    pub(crate) expires: Option<Timestamp>,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+/// Which grants are taken back.
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    /// The secret's name
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) to: To,
+    /// The one under this environment name only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+/// An app, by its digest or its folder.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct To {
+    /// An app as it is now, or its digest (sha256:…)
+    #[arg(long, value_name = "APP|DIGEST")]
+    pub(crate) app: Option<PathBuf>,
+    /// Whatever app is in this folder: while developing
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// A time from now, or a date and time.
+pub(crate) fn expiry(typed: &str) -> Result<Timestamp, String> {
+    if let Ok(span) = humantime::parse_duration(typed) {
+        let far = |_| "that is too far away".to_owned();
+        return Timestamp::now().checked_add(span).map_err(far);
+    }
+    typed.parse().map_err(|_| {
+        "say a time from now, such as 30d, or a date and time, such as 2030-01-31T00:00:00Z"
+            .to_owned()
+    })
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewValue {
+    /// The secret's name: letters, digits, dashes and periods
+    pub(crate) name: String,
+    /// Read the value from a file instead
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_file: Option<PathBuf>,
+    /// Drop one line end from the end of the value
+    #[arg(long)]
+    pub(crate) trim_newline: bool,
+    /// When the version expires, and is released no more: 90d, or 2030-01-31T00:00:00Z
+    #[arg(long, value_parser = expiry, value_name = "WHEN")]
+    pub(crate) expires: Option<Timestamp>,
+    /// How many versions are kept from now on, the newest; 0 keeps all
+    ///
+    /// Older ones are destroyed with each new version.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) keep: Option<u32>,
+    #[command(flatten)]
+    pub(crate) report: Report,
+    /// Refused with a message that says where values go.
+    #[arg(hide = true)]
+    pub(crate) extra: Vec<OsString>,
+}
+
+const CREATE: &str = "\
+Examples:
+  leyden secret create my-secret                          asks for the value, twice
+  pass show api | leyden secret create api-token --trim-newline
+  leyden secret create tls-key --from-file server.key
+What is asked for on the terminal is one line; anything else comes from a file or a pipe.";
+
+const SET: &str = "\
+Examples:
+  leyden secret set my-secret
+  openssl rand -base64 32 | leyden secret set session-key --trim-newline
+  leyden secret set api-token --expires 90d --keep 3";
+
+const REVEAL: &str = "\
+Examples:
+  leyden secret reveal api-token                    asks first
+  leyden secret reveal api-token@2 --yes | pbcopy
+  leyden secret reveal my-cert:base64 --yes > cert.b64";
+
+const DELETE: &str = "\
+Examples:
+  leyden secret delete api-token
+  leyden secret delete api-token --recover-for 7d --yes
+  leyden secret delete api-token --now              nothing brings it back
+Deleted secrets whose time is over are destroyed by the next delete.";
+
+const GRANT: &str = "\
+Examples:
+  leyden secret grant staging-db --app ./report --env DB_PASSWORD
+  leyden secret grant staging-db --app sha256:784fc0… --expires 30d
+  leyden secret grant staging-db --folder ~/src/report
+A grant covers what the app's leyden.toml asks for; leyden trust APP grants all of it at once. One
+to a digest ends when the app changes; one to a folder goes on.";
+
+const REVOKE: &str = "\
+Examples:
+  leyden secret revoke staging-db --app ./report
+  leyden secret revoke staging-db --folder ~/src/report --env DB_PASSWORD
+leyden secret show NAME lists a secret's grants.";

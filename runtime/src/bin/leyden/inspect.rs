@@ -1,0 +1,239 @@
+//! `leyden inspect`: what an app is and asks for, and what it is granted. Nothing of it runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use leyden::App;
+use leyden::app::{self, Request};
+use leyden::secrets::{Coverage, Grantee, SecretStore, Trusted};
+use serde_json::json;
+
+use crate::cli::Inspect;
+use crate::paths::Paths;
+use crate::report::{self, Format, time};
+use crate::unlock;
+
+pub(crate) fn run(arguments: &Inspect, paths: &Paths) -> anyhow::Result<()> {
+    let app = App::from_path(&arguments.app).map_err(leyden::Error::from)?;
+    // An app that asks for nothing needs no store, and so no key.
+    let asks = !app.manifest().requests().is_empty();
+    let store = (asks && unlock::is_there(&paths.store))
+        .then(|| unlock::look(paths))
+        .transpose()?;
+    let seen = Seen::of(&app, store.as_ref())?;
+    match arguments.report.output {
+        Format::Json => report::json(&seen.json()),
+        Format::Text => report::print(report::printable(&seen.text())),
+    }
+}
+
+/// What there is to see of an app.
+pub(crate) struct Seen {
+    name: String,
+    digest: String,
+    folder: Option<String>,
+    /// Digest and imports of each component.
+    components: BTreeMap<String, (String, Result<BTreeSet<String>, String>)>,
+    /// What it asks for, and whether that is granted; without a store nobody knows.
+    requests: Vec<(Request, Option<Coverage>)>,
+    last: Option<Trusted>,
+}
+
+impl Seen {
+    /// Reads the app, and asks the store.
+    ///
+    /// # Errors
+    ///
+    /// Where a component cannot be read, and the store's.
+    pub(crate) fn of(app: &App, store: Option<&SecretStore>) -> Result<Self, leyden::Error> {
+        let digests = app.component_digests()?;
+        let mut components = BTreeMap::new();
+        for ((name, digest), (_, source)) in digests.into_iter().zip(sorted(app)) {
+            components.insert(name, (digest, app::imports(source.bytes()?)));
+        }
+        let requests = match store {
+            Some(store) => {
+                let known = app.coverage(store)?.into_iter();
+                known
+                    .map(|(request, found)| (request, Some(found)))
+                    .collect()
+            }
+            None => {
+                let requests = app.manifest().requests().into_iter();
+                requests.map(|request| (request, None)).collect()
+            }
+        };
+        let last = match (store, app.folder()) {
+            (Some(store), Some(folder)) => {
+                store.last_trusted(&Grantee::Folder(folder.to_owned()))?
+            }
+            _ => None,
+        };
+        Ok(Self {
+            name: app.display_name().to_owned(),
+            digest: app.digest()?.to_string(),
+            folder: app.folder().map(|folder| folder.display().to_string()),
+            components,
+            requests,
+            last,
+        })
+    }
+
+    /// Whether all that it asks for is granted.
+    pub(crate) fn is_granted(&self) -> bool {
+        let granted = |found: &Option<Coverage>| found.as_ref().is_some_and(Coverage::is_granted);
+        self.requests.iter().all(|(_, found)| granted(found))
+    }
+
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        let mut out = String::new();
+        let mut line = |name: &str, text: &str| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "{name:<12}{text}");
+        };
+        line("app", &self.name);
+        line("digest", &self.digest);
+        if let Some(folder) = &self.folder {
+            line("folder", folder);
+        }
+        for (name, (digest, imports)) in &self.components {
+            line(
+                if name == "flow" { "flow" } else { "work" },
+                &match name.as_str() {
+                    "flow" => digest.clone(),
+                    name => format!("{name} {digest}"),
+                },
+            );
+            match imports {
+                Ok(imports) => imports.iter().for_each(|import| line("  imports", import)),
+                Err(problem) => line("  imports", &format!("cannot be read: {problem}")),
+            }
+        }
+        if self.requests.is_empty() {
+            line("asks for", "nothing");
+        }
+        for (request, found) in &self.requests {
+            let ask = request.to_string();
+            match found {
+                Some(found) => line("asks for", &format!("{ask}: {}", told(found))),
+                None => line("asks for", &ask),
+            }
+        }
+        for change in self.changes() {
+            line("changed", &change);
+        }
+        if let Some(folder) = self.folder.as_ref().filter(|_| !self.is_granted()) {
+            line("", &format!("to grant all of it: leyden trust {folder}"));
+        }
+        out
+    }
+
+    /// What differs from the app that was last trusted in its folder.
+    fn changes(&self) -> Vec<String> {
+        let Some(last) = self.last.as_ref().filter(|last| last.digest != self.digest) else {
+            return Vec::new();
+        };
+        let since = format!("since {} trusted it at {}", last.by, time(last.time));
+        let mut changes = Vec::new();
+        for (name, (digest, _)) in &self.components {
+            match last.components.get(name) {
+                Some(before) if before == digest => {}
+                Some(_) => changes.push(format!("the bytes of {name}, {since}")),
+                None => changes.push(format!("{name} is new, {since}")),
+            }
+        }
+        for name in last.components.keys() {
+            if !self.components.contains_key(name) {
+                changes.push(format!("{name} is gone, {since}"));
+            }
+        }
+        let asks: BTreeSet<_> = self
+            .requests
+            .iter()
+            .map(|(request, _)| request.to_string())
+            .collect();
+        let before: BTreeSet<_> = last.asks.iter().cloned().collect();
+        let added = asks.difference(&before);
+        changes.extend(added.map(|ask| format!("it asks for {ask}, which is new {since}")));
+        let gone = before.difference(&asks);
+        changes.extend(gone.map(|ask| format!("it no longer asks for {ask}, as it did {since}")));
+        if changes.is_empty() {
+            changes.push(format!("its manifest, {since}"));
+        }
+        changes
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let component = |(digest, imports): &(String, Result<BTreeSet<String>, String>)| json!({ "digest": digest, "imports": imports.as_ref().ok() });
+        let components: BTreeMap<_, _> = self
+            .components
+            .iter()
+            .map(|(name, found)| (name, component(found)))
+            .collect();
+        let requests: Vec<_> = self
+            .requests
+            .iter()
+            .map(|(request, found)| {
+                let granted = found.as_ref().map(Coverage::is_granted);
+                let why = found.as_ref().map(told);
+                json!({ "ask": request.to_string(), "granted": granted, "why": why })
+            })
+            .collect();
+        let imports: BTreeSet<_> = self
+            .components
+            .values()
+            .filter_map(|(_, imports)| imports.as_ref().ok())
+            .flatten()
+            .collect();
+        json!({
+            "name": self.name,
+            "digest": self.digest,
+            "folder": self.folder,
+            "components": components,
+            "imports": imports,
+            "requests": requests,
+            "granted": self.is_granted(),
+            "last_trusted": self.last,
+            "changes": self.changes(),
+        })
+    }
+}
+
+/// An app's components in the order of their names, as they are told.
+fn sorted(app: &App) -> impl Iterator<Item = (String, &app::ComponentSource)> {
+    let named = |(name, source): (Option<&app::WorkName>, _)| {
+        (
+            name.map_or_else(|| "flow".to_owned(), ToString::to_string),
+            source,
+        )
+    };
+    app.components()
+        .map(named)
+        .collect::<BTreeMap<_, _>>()
+        .into_iter()
+}
+
+fn told(found: &Coverage) -> String {
+    let until = |at: &Option<jiff::Timestamp>| match at {
+        Some(at) => format!(" until {}", time(*at)),
+        None => String::new(),
+    };
+    match found {
+        Coverage::Granted {
+            to: Grantee::App(_),
+            expires,
+        } => format!("granted to this digest{}", until(expires)),
+        Coverage::Granted { expires, .. } => format!("granted to this folder{}", until(expires)),
+        Coverage::Expired(at) => format!("not granted: its grant expired at {}", time(*at)),
+        Coverage::Restricted => {
+            "not granted: it is restricted, and this digest has no grant".into()
+        }
+        Coverage::Deleted => "not granted: the secret was deleted".into(),
+        Coverage::NoSecret { suggestion } => match suggestion {
+            Some(name) => format!("not granted: there is no such secret; there is `{name}`"),
+            None => "not granted: there is no such secret".into(),
+        },
+        _ => "not granted".into(),
+    }
+}

@@ -1,0 +1,91 @@
+//! `leyden secret grant`, `revoke` and `restrict`.
+
+use anyhow::Context as _;
+use leyden::App;
+use leyden::app::{EnvName, NameError, SecretName};
+use leyden::secrets::{Grantee, NewGrant};
+use serde_json::json;
+
+use super::read_name;
+use crate::cli::{Grant, Report, Revoke, To};
+use crate::exit::usage;
+use crate::paths::Paths;
+use crate::report::{self, Format};
+use crate::unlock;
+
+/// Grants a secret.
+pub(super) fn run(arguments: &Grant, paths: &Paths) -> anyhow::Result<()> {
+    let name = read_name(&arguments.name)?;
+    let (to, app) = grantee(&arguments.to)?;
+    let new = NewGrant {
+        to,
+        env: env(arguments.env.as_deref())?,
+        app,
+        expires: arguments.expires,
+    };
+    unlock::open(paths)?.grant(&name, &new)?;
+    done(&arguments.report, "granted", "to", &name, &new.to)
+}
+
+/// Takes grants back.
+pub(super) fn revoke(arguments: &Revoke, paths: &Paths) -> anyhow::Result<()> {
+    let name = read_name(&arguments.name)?;
+    let (to, _) = grantee(&arguments.to)?;
+    let env = env(arguments.env.as_deref())?;
+    unlock::open(paths)?.revoke(&name, &to, env.as_ref())?;
+    done(&arguments.report, "revoked", "from", &name, &to)
+}
+
+/// Restricts a secret, or lifts that.
+pub(super) fn restrict(
+    name: &SecretName,
+    restricted: bool,
+    report: &Report,
+    paths: &Paths,
+) -> anyhow::Result<()> {
+    unlock::open(paths)?.restrict(name, restricted)?;
+    match report.output {
+        Format::Json => report::json(&json!({ "name": name.as_str(), "restricted": restricted })),
+        Format::Text if restricted => report::line(&format!("restricted {name}")),
+        Format::Text => report::line(&format!("lifted the restriction of {name}")),
+    }
+}
+
+/// Who is meant, and what the app is called.
+fn grantee(to: &To) -> anyhow::Result<(Grantee, Option<String>)> {
+    if let Some(folder) = &to.folder {
+        let found = folder.canonicalize();
+        let found = found.map_err(|error| usage(format!("{}: {error}", folder.display())))?;
+        return Ok((Grantee::Folder(found), None));
+    }
+    let app = to.app.as_deref().context("neither an app nor a folder")?;
+    match app.to_str().filter(|typed| typed.starts_with("sha256:")) {
+        Some(typed) => {
+            let digest = typed.parse().map_err(|error| usage(format!("{error}")))?;
+            Ok((Grantee::App(digest), None))
+        }
+        None => {
+            let app = App::from_path(app).map_err(leyden::Error::from)?;
+            let digest = app.digest().map_err(leyden::Error::from)?;
+            Ok((Grantee::App(digest), Some(app.display_name().to_owned())))
+        }
+    }
+}
+
+fn env(typed: Option<&str>) -> anyhow::Result<Option<EnvName>> {
+    let parse = |typed: &str| typed.parse().map_err(|e: NameError| usage(e.to_string()));
+    typed.map(parse).transpose()
+}
+
+fn done(
+    report: &Report,
+    what: &str,
+    preposition: &str,
+    name: &SecretName,
+    to: &Grantee,
+) -> anyhow::Result<()> {
+    match report.output {
+        Format::Json => report::json(&json!({ "name": name.as_str(), "to": to, "done": what })),
+        Format::Text => report::line(&format!("{what} {name} {preposition} {to}")),
+    }
+}

@@ -1,0 +1,83 @@
+//! `leyden trust`: grants an app what it asks for, once somebody has seen it.
+
+use anyhow::Context as _;
+use leyden::App;
+use leyden::secrets::{AppIdentity, Grantee, NewTrust};
+use serde_json::json;
+
+use crate::cli::Trust;
+use crate::exit::{say, usage};
+use crate::inspect::Seen;
+use crate::paths::Paths;
+use crate::report::{self, Format};
+use crate::{prompt, unlock};
+
+pub(crate) fn run(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
+    if arguments.revoke {
+        return revoke(arguments, paths);
+    }
+    let app = App::from_path(&arguments.app).map_err(leyden::Error::from)?;
+    let requests = app.manifest().requests();
+    if requests.is_empty() {
+        return Err(usage(
+            "this app asks for nothing, so that there is nothing to grant",
+        ));
+    }
+    let to = grantee(&app, arguments.folder)?;
+    let store = unlock::open(paths)?;
+    let seen = Seen::of(&app, Some(&store))?;
+    say(&format!("this app asks for:\n{}", seen.text().trim_end()));
+    let question = match &to {
+        Grantee::Folder(folder) => format!(
+            "Grant that to whatever app is in {}, also when it changes?",
+            folder.display()
+        ),
+        _ => "Grant that to this version of the app?".into(),
+    };
+    prompt::confirm_or_refuse(&question, arguments.yes, "nothing was granted")?;
+    store.trust(&NewTrust {
+        app: AppIdentity {
+            digest: app.digest().map_err(leyden::Error::from)?,
+            folder: app.folder(),
+        },
+        to: &to,
+        name: app.display_name(),
+        components: app.component_digests()?,
+        requests: &requests,
+        expires: arguments.expires,
+    })?;
+    match arguments.report.output {
+        Format::Json => report::json(&json!({ "to": to, "granted": requests.len() })),
+        Format::Text => report::line(&format!("granted {} requests to {to}", requests.len())),
+    }
+}
+
+fn revoke(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
+    let digest = arguments.app.to_str();
+    let digest = digest.filter(|typed| typed.starts_with("sha256:"));
+    let to = match digest {
+        Some(typed) => Grantee::App(typed.parse().map_err(|error| usage(format!("{error}")))?),
+        None => {
+            let app = App::from_path(&arguments.app).map_err(leyden::Error::from)?;
+            grantee(&app, arguments.folder)?
+        }
+    };
+    let question = format!("Take back all that was granted to {to}?");
+    prompt::confirm_or_refuse(&question, arguments.yes, "nothing was taken back")?;
+    let revoked = unlock::open(paths)?.distrust(&to)?;
+    match arguments.report.output {
+        Format::Json => report::json(&json!({ "to": to, "revoked": revoked })),
+        Format::Text => report::line(&format!("revoked {revoked} grants to {to}")),
+    }
+}
+
+fn grantee(app: &App, folder: bool) -> anyhow::Result<Grantee> {
+    if !folder {
+        let digest = app.digest().map_err(leyden::Error::from)?;
+        return Ok(Grantee::App(digest));
+    }
+    let folder = app
+        .folder()
+        .context("a bare component has no folder of its own")?;
+    Ok(Grantee::Folder(folder.to_owned()))
+}

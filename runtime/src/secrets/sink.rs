@@ -1,0 +1,97 @@
+//! A second place for audit records: a file of JSON lines, or the system's log.
+//!
+//! A sink that is required gets a record before it is committed, and what cannot be written there is
+//! not done; so it may hold a record of what was then not done, never lack one. Any other sink gets
+//! it after the commit, if it takes it.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use super::StoreError;
+
+/// A second place for audit records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditSink {
+    /// Where they go.
+    pub to: AuditTarget,
+    /// Whether nothing is done that cannot be recorded there.
+    pub required: bool,
+}
+
+/// Where audit records go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditTarget {
+    /// A file, to which a line of JSON is added for each; made, for the user alone, if there is
+    /// none.
+    File(PathBuf),
+    /// The system's log, at `/dev/log`: facility `authpriv`, severity `notice` (RFC 3164).
+    Syslog,
+}
+
+const SYSLOG: &str = "/dev/log";
+/// `authpriv` is facility 10, `notice` severity 5.
+const PRIORITY: u8 = 10 * 8 + 5;
+
+impl AuditSink {
+    /// Before a commit: writes to a required sink.
+    pub(super) fn before(&self, records: &[String]) -> Result<(), StoreError> {
+        match self.required {
+            true => self.write(records),
+            false => Ok(()),
+        }
+    }
+
+    /// After a commit: writes to any other.
+    pub(super) fn after(&self, records: &[String]) {
+        if !self.required {
+            // Nobody asked to stop where it fails.
+            let _ = self.write(records);
+        }
+    }
+
+    fn write(&self, records: &[String]) -> Result<(), StoreError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let (path, written) = match &self.to {
+            AuditTarget::File(path) => (path.as_path(), append(path, records, self.required)),
+            AuditTarget::Syslog => (Path::new(SYSLOG), send(records)),
+        };
+        written.map_err(|source| StoreError::AuditSink {
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+fn append(path: &Path, records: &[String], sync: bool) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)?;
+    // In one write, so that no other process's lines get between.
+    file.write_all((records.join("\n") + "\n").as_bytes())?;
+    match sync {
+        true => file.sync_data(),
+        false => Ok(()),
+    }
+}
+
+fn send(records: &[String]) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    // A daemon that takes nothing must not hold whoever binds a secret.
+    socket.set_nonblocking(true)?;
+    socket.connect(SYSLOG)?;
+    for record in records {
+        let line = format!("<{PRIORITY}>leyden[{}]: {record}", std::process::id());
+        socket.send(line.as_bytes())?;
+    }
+    Ok(())
+}

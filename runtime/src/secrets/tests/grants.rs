@@ -1,0 +1,312 @@
+//! Standing grants: to a digest, to a folder, and every way in which they must not help.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
+
+use super::bed::{Bed, name, value, wanted};
+use crate::app::{Ask, Authority, Digest, EnvName, HostRule, Request, SecretBinding};
+use crate::secrets::*;
+
+fn bed() -> (Bed, SecretStore) {
+    let bed = Bed::new();
+    let store = bed.make();
+    for secret in ["token", "other"] {
+        store.create_secret(&name(secret), value(secret)).unwrap();
+    }
+    (bed, store)
+}
+
+fn digest() -> Digest {
+    Digest::of(b"app")
+}
+
+fn env(name: &str) -> EnvName {
+    name.parse().unwrap()
+}
+
+fn grant(to: Grantee) -> NewGrant {
+    NewGrant {
+        to,
+        env: None,
+        app: None,
+        expires: None,
+    }
+}
+
+/// What becomes of `TOKEN=token` for the app of this digest, in this folder.
+fn bound(
+    store: &SecretStore,
+    by: Authority,
+    app_digest: Digest,
+    app_folder: Option<&Path>,
+) -> Result<(), &'static str> {
+    let mut wanted = wanted("token", None);
+    wanted.by = by;
+    let released = store.release(&ReleaseRequest {
+        app_name: "pipeline",
+        app_digest,
+        app_folder,
+        wanted: &[wanted],
+    });
+    match released {
+        Ok(released) => {
+            assert_eq!(released[0].value.expose(), b"token");
+            Ok(())
+        }
+        Err(StoreError::Refused { refusals }) => Err(refusals[0].reason.code()),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+fn granted(store: &SecretStore, digest: Digest) -> Result<(), &'static str> {
+    bound(store, Authority::Grant, digest, None)
+}
+
+#[test]
+fn a_grant_to_a_digest_binds_for_that_digest_alone_until_it_is_revoked() {
+    let (bed, store) = bed();
+    let to = Grantee::App(digest());
+    assert_eq!(granted(&store, digest()), Err("not-granted"));
+    store.grant(&name("token"), &grant(to.clone())).unwrap();
+    assert_eq!(granted(&store, digest()), Ok(()));
+    assert_eq!(
+        granted(&store, Digest::of(b"changed app")),
+        Err("not-granted")
+    );
+    drop(store);
+    let store = bed.open().unwrap();
+    assert_eq!(granted(&store, digest()), Ok(()));
+    let record = store
+        .audit_list(&AuditFilter::default().limit(1))
+        .unwrap()
+        .remove(0);
+    assert_eq!(record.grantee, Some(to.to_string()));
+
+    let other = store.revoke(&name("other"), &to, None);
+    assert!(matches!(other, Err(StoreError::NoGrant { .. })));
+    assert_eq!(store.revoke(&name("token"), &to, None).unwrap(), 1);
+    assert_eq!(granted(&store, digest()), Err("not-granted"));
+    store.verify().unwrap();
+}
+
+#[test]
+fn a_grant_holds_for_its_environment_name_and_until_it_expires() {
+    let (_bed, store) = bed();
+    let to = Grantee::App(digest());
+    let with = |name: &str, expires: Option<i64>| NewGrant {
+        env: Some(env(name)),
+        expires: expires.map(|hours| Timestamp::now() + SignedDuration::from_hours(hours)),
+        ..grant(to.clone())
+    };
+    store.grant(&name("token"), &with("OTHER", None)).unwrap();
+    assert_eq!(granted(&store, digest()), Err("not-granted"));
+    store
+        .grant(&name("token"), &with("TOKEN", Some(-1)))
+        .unwrap();
+    assert_eq!(granted(&store, digest()), Err("grant-expired"));
+    // The same once more replaces it.
+    store
+        .grant(&name("token"), &with("TOKEN", Some(1)))
+        .unwrap();
+    assert_eq!(granted(&store, digest()), Ok(()));
+    assert_eq!(store.show(&name("token")).unwrap().grants.len(), 2);
+    let removed = store.revoke(&name("token"), &to, Some(&env("TOKEN")));
+    assert_eq!(removed.unwrap(), 1);
+    assert_eq!(granted(&store, digest()), Err("not-granted"));
+}
+
+#[test]
+fn a_grant_to_a_folder_binds_there_unless_others_may_write_to_it() {
+    let (_bed, store) = bed();
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    let to = Grantee::Folder(path.clone());
+    let mode = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o777);
+    let open = store.grant(&name("token"), &grant(to.clone()));
+    assert!(matches!(open, Err(StoreError::Permission { .. })));
+    mode(0o700);
+    store.grant(&name("token"), &grant(to)).unwrap();
+    let bind = |folder: Option<&Path>| bound(&store, Authority::Grant, Digest::of(b"any"), folder);
+    assert_eq!(bind(Some(&path)), Ok(()));
+    assert_eq!(bind(Some(path.parent().unwrap())), Err("not-granted"));
+    assert_eq!(bind(Some(&path.join("below"))), Err("not-granted"));
+    assert_eq!(bind(None), Err("not-granted"));
+    mode(0o770);
+    assert_eq!(bind(Some(&path)), Err("not-granted"));
+}
+
+#[test]
+fn a_restricted_secret_takes_a_grant_to_the_digest_even_for_the_operator() {
+    let (_bed, store) = bed();
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    let bind = |by, digest| bound(&store, by, digest, Some(&path));
+    assert_eq!(bind(Authority::Operator, digest()), Ok(()));
+    store.restrict(&name("token"), true).unwrap();
+    store
+        .grant(&name("token"), &grant(Grantee::Folder(path.clone())))
+        .unwrap();
+    for by in [Authority::Operator, Authority::Grant] {
+        assert_eq!(bind(by, digest()), Err("restricted"));
+    }
+    store
+        .grant(&name("token"), &grant(Grantee::App(digest())))
+        .unwrap();
+    for by in [Authority::Operator, Authority::Grant] {
+        assert_eq!(bind(by, digest()), Ok(()));
+        assert_eq!(bind(by, Digest::of(b"changed")), Err("restricted"));
+    }
+    store.restrict(&name("token"), false).unwrap();
+    assert_eq!(bind(Authority::Operator, Digest::of(b"x")), Ok(()));
+}
+
+#[test]
+fn grants_stay_over_rotations_and_go_with_their_secret() {
+    let (bed, mut store) = bed();
+    store
+        .grant(&name("token"), &grant(Grantee::App(digest())))
+        .unwrap();
+    store.restrict(&name("token"), true).unwrap();
+    store.rotate_kek(|_, _| {}).unwrap();
+    store.rotate_root(&[bed.key()]).unwrap();
+    assert_eq!(granted(&store, digest()), Ok(()));
+    assert_eq!(granted(&store, Digest::of(b"x")), Err("restricted"));
+    store.delete(&name("token")).unwrap();
+    assert_eq!(granted(&store, digest()), Err("deleted"));
+    store.restore(&name("token")).unwrap();
+    assert_eq!(granted(&store, digest()), Ok(()));
+    store.destroy(&name("token")).unwrap();
+    store.create_secret(&name("token"), value("token")).unwrap();
+    assert_eq!(granted(&store, digest()), Err("not-granted"));
+}
+
+#[test]
+fn g6_a_grant_that_was_put_back_or_moved_is_noticed() {
+    let (bed, store) = bed();
+    let heads = |bed: &Bed| -> Vec<(Vec<u8>, String)> {
+        let attacker = bed.attacker();
+        let mut heads = attacker.prepare("SELECT place, body FROM head").unwrap();
+        let rows = heads.query_map((), |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let to = Grantee::App(digest());
+    store.grant(&name("token"), &grant(to.clone())).unwrap();
+    let with_grant = heads(&bed);
+    store.revoke(&name("token"), &to, None).unwrap();
+    for (place, body) in with_grant {
+        let sql = "UPDATE head SET body = ?2 WHERE place = ?1";
+        bed.attacker().execute(sql, (place, body)).unwrap();
+    }
+    let mut wanted = wanted("token", None);
+    wanted.by = Authority::Grant;
+    let refused = super::bed::release(&store, &[wanted]);
+    assert!(matches!(refused, Err(StoreError::Tampered { .. })));
+}
+
+fn requests() -> Vec<Request> {
+    let token = SecretBinding {
+        env: env("TOKEN"),
+        secret: "token".parse().unwrap(),
+    };
+    let host = |rule: &str| Ask::Host(rule.parse::<HostRule>().unwrap());
+    let work = Some("train".parse().unwrap());
+    vec![
+        Request {
+            work: None,
+            ask: Ask::Secret(token),
+        },
+        Request {
+            work: None,
+            ask: host("api.example.com"),
+        },
+        Request {
+            work,
+            ask: host("db.example.com:5432"),
+        },
+    ]
+}
+
+fn trust(store: &SecretStore, app: AppIdentity<'_>, to: &Grantee) -> Result<(), StoreError> {
+    store.trust(&NewTrust {
+        app,
+        to,
+        name: "pipeline",
+        components: [("flow".into(), Digest::of(b"flow").to_string())].into(),
+        requests: &requests(),
+        expires: None,
+    })
+}
+
+fn covered(store: &SecretStore, app: &AppIdentity<'_>) -> Vec<bool> {
+    let coverage = store.coverage(app, &requests()).unwrap();
+    coverage.iter().map(Coverage::is_granted).collect()
+}
+
+#[test]
+fn a_trusted_app_is_granted_all_that_it_asks_for_and_nothing_more() {
+    let (bed, mut store) = bed();
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    let app = AppIdentity {
+        digest: digest(),
+        folder: Some(&path),
+    };
+    let changed = AppIdentity {
+        digest: Digest::of(b"changed"),
+        ..app
+    };
+    let to = Grantee::App(digest());
+    assert_eq!(covered(&store, &app), [false; 3]);
+    trust(&store, app, &to).unwrap();
+    store.rotate_root(&[bed.key()]).unwrap();
+    assert_eq!(covered(&store, &app), [true; 3]);
+    assert_eq!(covered(&store, &changed), [false; 3]);
+    // The Work's host is not the Flow's, nor the other way round.
+    for request in &mut requests()[1..] {
+        request.work = request
+            .work
+            .take()
+            .is_none()
+            .then(|| "train".parse().unwrap());
+        let coverage = store.coverage(&app, std::slice::from_ref(request)).unwrap();
+        assert_eq!(coverage, [Coverage::NotGranted]);
+    }
+    let last = store.last_trusted(&Grantee::Folder(path.clone())).unwrap();
+    let last = last.unwrap();
+    assert_eq!(last.digest, digest().to_string());
+    assert_eq!(last.asks.len(), 3);
+
+    let in_folder = Grantee::Folder(path.clone());
+    trust(&store, changed, &in_folder).unwrap();
+    assert_eq!(covered(&store, &changed), [true; 3]);
+    assert_eq!(store.distrust(&in_folder).unwrap(), 3);
+    assert_eq!(covered(&store, &changed), [false; 3]);
+    assert_eq!(store.distrust(&to).unwrap(), 3);
+    assert_eq!(covered(&store, &app), [false; 3]);
+    assert_eq!(store.distrust(&to).unwrap(), 0);
+    store.verify().unwrap();
+}
+
+#[test]
+fn an_app_that_asks_for_what_is_not_there_is_not_trusted_by_half() {
+    let (_bed, store) = bed();
+    let to = Grantee::App(digest());
+    let app = AppIdentity {
+        digest: digest(),
+        folder: None,
+    };
+    store.delete(&name("token")).unwrap();
+    let deleted = trust(&store, app, &to);
+    assert!(matches!(deleted, Err(StoreError::Deleted { .. })));
+    assert_eq!(covered(&store, &app), [false; 3]);
+    let coverage = store.coverage(&app, &requests()).unwrap();
+    assert_eq!(coverage[0], Coverage::Deleted);
+    store.destroy(&name("token")).unwrap();
+    let coverage = store.coverage(&app, &requests()).unwrap();
+    assert!(matches!(coverage[0], Coverage::NoSecret { .. }));
+    assert!(trust(&store, app, &to).is_err());
+}

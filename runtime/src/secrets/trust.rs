@@ -1,0 +1,276 @@
+//! What an app asks for, and whether it is granted: secrets in their own heads, hosts in the app's.
+//!
+//! An app's head stands in the tree beside those of the secrets, at HMAC-SHA-256 over
+//! `frame("leyden/1/place-app", grantee)`: one for a digest, one for a folder. It holds the hosts
+//! that were granted, and for a folder which app was last trusted there, to show what changed.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::app::{Ask, Request, SecretBinding};
+
+use super::actor::{clip, now};
+use super::grant::{self, NewGrant, NoGrant, check_grantee};
+use super::{AppIdentity, AuditEvent, Grantee, SecretStore, StoreError};
+
+/// What the store keeps of an app.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AppHead {
+    pub(super) app: Grantee,
+    pub(super) hosts: Vec<HostGrant>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<Trusted>,
+}
+
+/// A host that a component may reach.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HostGrant {
+    /// The Work; the Flow if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    work: Option<String>,
+    host: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<Timestamp>,
+    created: Timestamp,
+    created_by: String,
+}
+
+/// Which app was last trusted in a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Trusted {
+    /// Its digest.
+    pub digest: String,
+    /// When.
+    pub time: Timestamp,
+    /// By whom, as `user@host`.
+    pub by: String,
+    /// The digest of each component: of the Flow as `flow`, of a Work by its name.
+    pub components: BTreeMap<String, String>,
+    /// What it asked for, as it was shown.
+    pub asks: Vec<String>,
+}
+
+/// Whether a request of an app is granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Coverage {
+    /// It is.
+    Granted {
+        /// To whom: the app's digest, or its folder.
+        to: Grantee,
+        /// Until when.
+        expires: Option<Timestamp>,
+    },
+    /// No grant covers it, or none any more.
+    NotGranted,
+    /// Its grant has expired.
+    Expired(Timestamp),
+    /// The secret is restricted, and this digest has no grant.
+    Restricted,
+    /// The secret was deleted.
+    Deleted,
+    /// There is no such secret.
+    NoSecret {
+        /// The nearest name that there is.
+        suggestion: Option<String>,
+    },
+}
+
+impl Coverage {
+    /// Whether the request is granted.
+    pub fn is_granted(&self) -> bool {
+        matches!(self, Self::Granted { .. })
+    }
+}
+
+/// An app that is to be trusted: all that it asks for is granted.
+#[derive(Debug, Clone)]
+pub struct NewTrust<'a> {
+    /// Its identity.
+    pub app: AppIdentity<'a>,
+    /// To whom it is granted: its digest or its folder.
+    pub to: &'a Grantee,
+    /// What it is called: a label.
+    pub name: &'a str,
+    /// The digest of each component: of the Flow as `flow`, of a Work by its name.
+    pub components: BTreeMap<String, String>,
+    /// All that it asks for.
+    pub requests: &'a [Request],
+    /// Until when; for ever if none.
+    pub expires: Option<Timestamp>,
+}
+
+impl SecretStore {
+    /// Whether each of an app's requests is granted, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`].
+    pub fn coverage(
+        &self,
+        app: &AppIdentity<'_>,
+        requests: &[Request],
+    ) -> Result<Vec<Coverage>, StoreError> {
+        self.read(|snapshot| {
+            let mut hosts = Vec::new();
+            for grantee in app.grantees() {
+                if let (_, Some(head)) = snapshot.find_app(&grantee)? {
+                    hosts.extend(head.hosts.into_iter().map(|host| (grantee.clone(), host)));
+                }
+            }
+            let cover = |request: &Request| match &request.ask {
+                Ask::Host(host) => Ok(host_coverage(&hosts, request, &host.to_string())),
+                Ask::Secret(SecretBinding { env, secret }) => {
+                    let Some(head) = snapshot.find(&secret.name)?.1 else {
+                        let suggestion = snapshot.suggest(&secret.name);
+                        return Ok(Coverage::NoSecret { suggestion });
+                    };
+                    if head.deleted.is_some() {
+                        return Ok(Coverage::Deleted);
+                    }
+                    Ok(match app.granted(&head.grants, head.restricted, env) {
+                        Ok(grant) => Coverage::Granted {
+                            to: grant.to.clone(),
+                            expires: grant.expires,
+                        },
+                        Err(NoGrant::Expired(at)) => Coverage::Expired(at),
+                        Err(NoGrant::None) if head.restricted => Coverage::Restricted,
+                        Err(NoGrant::None) => Coverage::NotGranted,
+                    })
+                }
+            };
+            requests.iter().map(cover).collect()
+        })
+    }
+
+    /// Which app was last trusted in this folder.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`].
+    pub fn last_trusted(&self, folder: &Grantee) -> Result<Option<Trusted>, StoreError> {
+        self.read(|snapshot| Ok(snapshot.find_app(folder)?.1.and_then(|head| head.last)))
+    }
+
+    /// Grants an app all that it asks for, and remembers it as the one last trusted in its folder:
+    /// all of it or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] and [`StoreError::Deleted`] for the first secret that cannot be
+    /// granted; those of [`grant`](Self::grant).
+    pub fn trust(&self, new: &NewTrust<'_>) -> Result<(), StoreError> {
+        check_grantee(new.to)?;
+        self.write(|snapshot| {
+            let mut hosts = Vec::new();
+            for request in new.requests {
+                match &request.ask {
+                    Ask::Secret(SecretBinding { env, secret }) => {
+                        let grant = NewGrant {
+                            to: new.to.clone(),
+                            env: Some(env.clone()),
+                            app: Some(new.name.to_owned()),
+                            expires: new.expires,
+                        };
+                        grant::add(snapshot, &secret.name, &grant)?;
+                    }
+                    Ask::Host(host) => hosts.push(HostGrant {
+                        work: request.work.as_ref().map(ToString::to_string),
+                        host: host.to_string(),
+                        expires: new.expires,
+                        created: now(),
+                        created_by: snapshot.actor.to_string(),
+                    }),
+                }
+            }
+            let shown = new.requests.iter().map(ToString::to_string);
+            let last = Trusted {
+                digest: new.app.digest.to_string(),
+                time: now(),
+                by: snapshot.actor.to_string(),
+                components: new.components.clone(),
+                asks: shown.collect(),
+            };
+            for host in &hosts {
+                let mut record = snapshot.actor.record(AuditEvent::HostGranted);
+                record.app = Some(clip(new.name));
+                record.grantee = Some(new.to.to_string());
+                record.host_rule = Some(clip(&host.host));
+                record.component = host.work.as_deref().map(clip);
+                snapshot.record(record)?;
+            }
+            let folder = new
+                .app
+                .folder
+                .map(|folder| Grantee::Folder(folder.to_owned()));
+            for grantee in folder.iter().chain([new.to]) {
+                let (place, head) = snapshot.find_app(grantee)?;
+                let mut head = head.unwrap_or_else(|| AppHead {
+                    app: grantee.clone(),
+                    hosts: Vec::new(),
+                    last: None,
+                });
+                if grantee == new.to {
+                    head.hosts.clone_from(&hosts);
+                }
+                if folder.as_ref() == Some(grantee) {
+                    head.last = Some(last.clone());
+                }
+                snapshot.put_app(&place, &head)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes back all that was granted to this grantee, of every secret and every host; returns of
+    /// how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`].
+    pub fn distrust(&self, to: &Grantee) -> Result<usize, StoreError> {
+        self.write(|snapshot| {
+            let mut removed = 0;
+            for (_, head) in snapshot.heads()? {
+                if head.deleted.is_none() && head.grants.iter().any(|grant| grant.to == *to) {
+                    let name = super::edit::name_of(&head)?;
+                    removed += grant::remove(snapshot, &name, to, None)?;
+                }
+            }
+            if let (place, Some(mut head)) = snapshot.find_app(to)? {
+                removed += head.hosts.len();
+                for host in std::mem::take(&mut head.hosts) {
+                    let mut record = snapshot.actor.record(AuditEvent::HostRevoked);
+                    record.grantee = Some(to.to_string());
+                    record.host_rule = Some(clip(&host.host));
+                    record.component = host.work.as_deref().map(clip);
+                    snapshot.record(record)?;
+                }
+                snapshot.put_app(&place, &head)?;
+            }
+            Ok(removed)
+        })
+    }
+}
+
+fn host_coverage(hosts: &[(Grantee, HostGrant)], request: &Request, host: &str) -> Coverage {
+    let work = request.work.as_ref().map(ToString::to_string);
+    let matching = hosts
+        .iter()
+        .filter(|(_, grant)| grant.host == host && grant.work == work);
+    let mut found = Coverage::NotGranted;
+    for (to, grant) in matching {
+        match grant.expires {
+            Some(expires) if expires <= now() => found = Coverage::Expired(expires),
+            expires => {
+                return Coverage::Granted {
+                    to: to.clone(),
+                    expires,
+                };
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,268 @@
+//! Standing grants end to end: what an app asks for, is trusted with, and must not get.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{Home, Ran, guest, run};
+
+const MANIFEST: &str = "name = \"report\"\n[flow]\ncomponent = \"flow.wasm\"\n\
+    hosts = [\"api.example.com\"]\n[secrets]\nA = \"my-secret\"\n";
+
+fn app(home: &Home, folder: &str, manifest: &str) -> PathBuf {
+    let folder = home.path().join(folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("leyden.toml"), manifest).unwrap();
+    std::fs::copy(guest("env-p2"), folder.join("flow.wasm")).unwrap();
+    folder
+}
+
+fn leyden(home: &Home, words: &str, app: &Path) -> Ran {
+    let words = words.split(' ').map(|word| match word {
+        "APP" => app.to_str().unwrap(),
+        word => word,
+    });
+    home.run(words)
+}
+
+fn runs(home: &Home, app: &Path) {
+    let ran = home.run_app(app, &[]).succeeded();
+    assert!(ran.stdout.contains("A=some-value"), "{ran:#?}");
+}
+
+fn refused(home: &Home, app: &Path) -> Ran {
+    let ran = home.run_app(app, &[]).ended_with(77);
+    assert_eq!(ran.stdout, "", "no guest code ran");
+    ran.never_shows("some-value")
+}
+
+#[test]
+fn g3_an_app_runs_once_it_is_trusted_and_not_when_it_has_changed() {
+    let home = Home::with_my_secret();
+    let report = app(&home, "report", MANIFEST);
+    let trust = format!("leyden trust {}", report.canonicalize().unwrap().display());
+    refused(&home, &report).says(&["--secret A=my-secret", &trust]);
+    leyden(&home, "trust APP", &report).ended_with(2).says(&[
+        "my-secret",
+        "api.example.com",
+        "--yes",
+    ]);
+    refused(&home, &report);
+    leyden(&home, "trust APP --yes", &report).succeeded();
+    runs(&home, &report);
+    let log = home.run(["audit", "list", "--output", "json"]).succeeded();
+    assert!(log.stdout.contains("\"grantee\":\"sha256:"), "{log:#?}");
+
+    // A changed component, and a changed manifest, under the old grant.
+    let flow = report.join("flow.wasm");
+    std::fs::copy(guest("probe-p2"), &flow).unwrap();
+    refused(&home, &report);
+    let seen = leyden(&home, "inspect APP", &report).succeeded();
+    assert!(
+        seen.stdout.contains("the bytes of flow, since"),
+        "{seen:#?}"
+    );
+    std::fs::copy(guest("env-p2"), &flow).unwrap();
+    runs(&home, &report);
+    let more = MANIFEST.replace("[flow]", "[env]\nX = \"1\"\n[flow]");
+    std::fs::write(report.join("leyden.toml"), more).unwrap();
+    refused(&home, &report);
+    std::fs::write(report.join("leyden.toml"), MANIFEST).unwrap();
+    leyden(&home, "trust APP --revoke --yes", &report).succeeded();
+    refused(&home, &report);
+}
+
+#[test]
+fn g2_an_app_gets_nothing_by_another_ones_name_folder_or_manifest() {
+    let home = Home::with_my_secret();
+    home.create_secret("theirs", "their-value");
+    let report = app(&home, "report", MANIFEST);
+    leyden(&home, "trust APP --yes", &report).succeeded();
+    // The same name and the same requests, and another byte somewhere.
+    let imitation = app(
+        &home,
+        "other/report",
+        &format!("{MANIFEST}B = \"theirs\"\n"),
+    );
+    refused(&home, &imitation).never_shows("their-value");
+    let named = home.run_app(&imitation, &["--name", "report"]);
+    named.ended_with(77).never_shows("some-value");
+    // An app that asks for what another one was granted.
+    let greedy = app(
+        &home,
+        "greedy",
+        &MANIFEST.replace("\"report\"", "\"greedy\""),
+    );
+    refused(&home, &greedy);
+    // The very same app elsewhere is the same app.
+    runs(&home, &app(&home, "copy", MANIFEST));
+}
+
+#[test]
+fn a_folder_is_trusted_with_whatever_is_in_it_but_not_with_more_than_was_asked() {
+    let home = Home::with_my_secret();
+    home.create_secret("theirs", "their-value");
+    let report = app(&home, "report", MANIFEST);
+    leyden(&home, "trust APP --folder --yes", &report).succeeded();
+    runs(&home, &report);
+    let renamed = MANIFEST.replace("\"report\"", "\"renamed\"");
+    std::fs::write(report.join("leyden.toml"), &renamed).unwrap();
+    runs(&home, &report);
+    std::fs::write(
+        report.join("leyden.toml"),
+        format!("{renamed}B = \"theirs\"\n"),
+    )
+    .unwrap();
+    refused(&home, &report).says(&["--secret B=theirs"]);
+    // Another folder, also one that a link of the trusted one's name leads to.
+    let elsewhere = app(&home, "elsewhere", MANIFEST);
+    refused(&home, &elsewhere);
+    std::fs::rename(&report, home.path().join("away")).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &report).unwrap();
+    refused(&home, &report);
+}
+
+#[test]
+fn a_secret_is_granted_by_name_for_a_time_and_taken_back() {
+    let home = Home::with_my_secret();
+    let manifest = MANIFEST.replace("hosts = [\"api.example.com\"]\n", "");
+    let report = app(&home, "report", &manifest);
+    leyden(&home, "secret grant my-secret --app APP --env B", &report).succeeded();
+    refused(&home, &report);
+    leyden(
+        &home,
+        "secret grant my-secret --app APP --env A --expires 1s",
+        &report,
+    )
+    .succeeded();
+    while home.run_app(&report, &[]).status == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    refused(&home, &report);
+    let seen = leyden(&home, "inspect APP", &report).succeeded();
+    assert!(seen.stdout.contains("its grant expired at"), "{seen:#?}");
+    leyden(
+        &home,
+        "secret grant my-secret --app APP --env A --expires 30d",
+        &report,
+    )
+    .succeeded();
+    runs(&home, &report);
+    let shown = home.run(["secret", "show", "my-secret"]).succeeded();
+    assert!(shown.stdout.contains("(report) as A, until"), "{shown:#?}");
+    assert!(
+        shown.stdout.contains("released    version 1 at"),
+        "{shown:#?}"
+    );
+    leyden(&home, "secret revoke my-secret --app APP --env A", &report).succeeded();
+    refused(&home, &report);
+    leyden(&home, "secret revoke my-secret --app APP --env A", &report)
+        .ended_with(2)
+        .says(&["is not granted"]);
+    leyden(&home, "secret grant my-secret --app sha256:12", &report).ended_with(2);
+}
+
+#[test]
+fn a_restricted_secret_is_bound_by_a_grant_to_the_digest_alone() {
+    let home = Home::with_my_secret();
+    home.run(["secret", "restrict", "my-secret"]).succeeded();
+    let bare = guest("env-p2");
+    let by_hand = || home.run_app(&bare, &["--secret", "A=my-secret"]);
+    by_hand()
+        .ended_with(77)
+        .says(&["restricted", "leyden secret grant my-secret --app sha256:"])
+        .never_shows("some-value");
+    leyden(&home, "secret grant my-secret --app APP --env A", &bare).succeeded();
+    assert!(by_hand().succeeded().stdout.contains("A=some-value"));
+    let other = guest("env-p1");
+    let other = home.run_app(&other, &["--secret", "A=my-secret"]);
+    other.ended_with(77).never_shows("some-value");
+    home.run(["secret", "restrict", "my-secret", "--lift"])
+        .succeeded();
+    assert!(by_hand().succeeded().stdout.contains("A=some-value"));
+}
+
+#[test]
+fn an_app_is_inspected_without_store_key_or_running_it() {
+    let home = Home::new();
+    let report = app(&home, "report", MANIFEST);
+    let seen = leyden(&home, "inspect APP", &report).succeeded();
+    for words in [
+        "sha256:",
+        "my-secret",
+        "api.example.com",
+        "wasi:cli/environment@",
+    ] {
+        assert!(seen.stdout.contains(words), "{words}: {seen:#?}");
+    }
+    assert!(!home.store().exists() && !home.key_file().exists());
+    let seen = leyden(&home, "inspect APP --output json", &guest("env-p1")).succeeded();
+    let seen: serde_json::Value = serde_json::from_str(&seen.stdout).unwrap();
+    assert_eq!(
+        seen["imports"],
+        serde_json::json!(["wasi_snapshot_preview1"])
+    );
+    assert_eq!(seen["granted"], true);
+}
+
+#[test]
+fn versions_expire_are_kept_deleted_restored_and_destroyed() {
+    let home = Home::with_my_secret();
+    let set = |words: &[&str], value: &str| {
+        let mut command = home.leyden();
+        run(
+            command.args(["secret", "set", "my-secret"]).args(words),
+            value.as_bytes(),
+        )
+    };
+    set(&["--keep", "2"], "second").succeeded();
+    set(&["--expires", "2001-01-01T00:00:00Z"], "third").succeeded();
+    let listed = home.run(["secret", "versions", "my-secret"]).succeeded();
+    assert!(listed.stdout.contains("expired 2001-01-01"), "{listed:#?}");
+    assert_eq!(listed.stdout.lines().count(), 3, "{listed:#?}");
+    let bare = guest("env-p2");
+    home.run_app(&bare, &["--secret", "A=my-secret"])
+        .ended_with(77)
+        .says(&["version 3 expired at"]);
+    home.run_app(&bare, &["--secret", "A=my-secret@2"])
+        .succeeded();
+    set(&["--expires", "soon"], "x")
+        .ended_with(2)
+        .says(&["30d"]);
+
+    home.run(["secret", "delete", "my-secret", "--yes"])
+        .succeeded();
+    home.run_app(&bare, &["--secret", "A=my-secret@2"])
+        .ended_with(77);
+    home.run(["secret", "restore", "my-secret"]).succeeded();
+    home.run_app(&bare, &["--secret", "A=my-secret@2"])
+        .succeeded();
+    home.run(["secret", "delete", "my-secret", "--now", "--yes"])
+        .succeeded();
+    home.run(["secret", "restore", "my-secret"]).ended_with(77);
+    home.create_secret("my-secret", "fresh");
+    let shown = home
+        .run(["secret", "reveal", "my-secret@4", "--yes"])
+        .succeeded();
+    assert_eq!(shown.stdout, "fresh");
+}
+
+#[test]
+fn a_value_is_printed_to_a_pipe_only_when_that_is_said_and_never_unrecorded() {
+    let home = Home::with_my_secret();
+    home.run(["secret", "reveal", "my-secret"])
+        .ended_with(2)
+        .says(&["--yes"])
+        .never_shows("some-value");
+    let shown = home
+        .run(["secret", "reveal", "my-secret", "--yes"])
+        .succeeded();
+    assert_eq!(shown.stdout, "some-value");
+    let shown = home
+        .run(["secret", "reveal", "my-secret:base64", "--yes"])
+        .succeeded();
+    assert_eq!(shown.stdout, "c29tZS12YWx1ZQ==");
+    home.run(["secret", "reveal", "my-secret@9", "--yes"])
+        .ended_with(2)
+        .says(&["no version 9"]);
+    let log = home.run(["audit", "list"]).succeeded();
+    assert_eq!(log.stdout.matches("reveal").count(), 2, "{log:#?}");
+}

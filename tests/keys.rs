@@ -1,0 +1,181 @@
+//! What opens the store: slots of every kind, rotation, and what is said where a key does not fit.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::{Home, guest, run};
+
+fn still_there(home: &Home) {
+    let arguments = ["--secret", "MY_APP_SECRET=my-secret", "--env", "FOO=bar"];
+    let ran = home.run_app(&guest("hello"), &arguments).succeeded();
+    assert!(ran.stdout.contains("10 bytes"), "{ran:#?}");
+}
+
+fn slots(home: &Home) -> String {
+    home.run(["key", "list"]).succeeded().stdout
+}
+
+#[test]
+fn a_recovery_code_is_shown_once_and_opens_the_store() {
+    let home = Home::with_my_secret();
+    let shown = home.run(["key", "add", "paper", "--recovery"]).succeeded();
+    let code = shown.stdout.trim().to_owned();
+    assert!(code.starts_with("leyden-recovery-1-"), "{code}");
+    shown.says(&["not shown again"]);
+    assert!(slots(&home).contains("recovery code"));
+    home.run(["audit", "list"]).never_shows(&code);
+
+    std::fs::remove_file(home.key_file()).unwrap();
+    let file = home.path().join("code");
+    let open = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+        let file = file.to_str().unwrap();
+        home.run(["secret", "list", "--key-file", file])
+    };
+    open(&code.to_uppercase().replace('-', " ")).succeeded();
+    // A typing error is told from a code that does not fit.
+    let (start, last) = code.split_at(code.len() - 1);
+    let other = if last == "a" { "b" } else { "a" };
+    open(&format!("{start}{other}"))
+        .ended_with(77)
+        .says(&["checksum does not fit", "a character is wrong"]);
+    let theirs = Home::with_my_secret();
+    let foreign = theirs
+        .run(["key", "add", "paper", "--recovery"])
+        .succeeded();
+    open(&foreign.stdout)
+        .ended_with(77)
+        .says(&["does not open with this key"]);
+}
+
+#[test]
+fn a_key_command_prints_the_key_and_takes_a_new_one() {
+    let home = Home::with_my_secret();
+    let vault = home.path().join("vault");
+    let keep = format!("umask 077; cat > {}", vault.display());
+    home.run(["key", "add", "kms", "--key-to", &keep])
+        .succeeded();
+    std::fs::remove_file(home.key_file()).unwrap();
+
+    let print = format!("cat {}", vault.display());
+    home.run(["--key-command", &print, "secret", "list"])
+        .succeeded();
+    let mut by_variable = home.leyden();
+    by_variable.env("LEYDEN_KEY_COMMAND", &print);
+    by_variable.args(["run", "app"]).arg(guest("hello"));
+    by_variable.args(["--secret", "MY_APP_SECRET=my-secret", "--env", "FOO=bar"]);
+    let ran = run(&mut by_variable, b"").succeeded();
+    assert!(ran.stdout.contains("10 bytes"));
+
+    for (command, words) in [
+        ("echo hunter2", "is no key"),
+        ("exit 3", "the key command failed"),
+        ("/not/there", "the key command failed"),
+    ] {
+        home.run(["--key-command", command, "secret", "list"])
+            .ended_with(77)
+            .says(&[words])
+            .never_shows("hunter2");
+    }
+    // A command that keeps nothing leaves no slot.
+    home.run([
+        "--key-command",
+        &print,
+        "key",
+        "add",
+        "x",
+        "--key-to",
+        "cat >/dev/null; exit 1",
+    ])
+    .ended_with(77);
+    let listed = home
+        .run(["--key-command", &print, "key", "list"])
+        .succeeded();
+    assert!(!listed.stdout.contains("x "), "{listed:#?}");
+}
+
+#[test]
+fn a_store_can_be_made_by_a_key_command_alone() {
+    let home = Home::new();
+    let key = home.path().join("vault");
+    let other = Home::with_my_secret();
+    std::fs::copy(other.key_file(), &key).unwrap();
+    let print = format!("cat {}", key.display());
+    let mut create = home.leyden();
+    create.args(["--key-command", &print, "secret", "create", "s"]);
+    run(&mut create, b"x")
+        .succeeded()
+        .says(&["your key command"]);
+    assert!(!home.key_file().exists());
+    home.run(["--key-command", &print, "secret", "list"])
+        .succeeded();
+}
+
+#[test]
+fn slots_are_removed_and_the_last_one_stays() {
+    let home = Home::with_my_secret();
+    home.run(["key", "remove", "key-file", "--yes"])
+        .ended_with(2)
+        .says(&["the last one"]);
+    home.run(["key", "add", "paper", "--recovery"]).succeeded();
+    home.run(["key", "remove", "paper"])
+        .ended_with(2)
+        .says(&["--yes"]);
+    home.run(["key", "remove", "papre", "--yes"])
+        .ended_with(2)
+        .says(&["no key slot `papre`", "paper"]);
+    home.run(["key", "remove", "paper", "--yes"]).succeeded();
+    assert!(!slots(&home).contains("paper"));
+    still_there(&home);
+}
+
+#[test]
+fn keys_are_rotated_and_everything_is_still_there() {
+    let home = Home::with_my_secret();
+    let told = home.run(["key", "rotate"]).succeeded();
+    assert!(told.stdout.contains("1 versions under key 2"), "{told:#?}");
+    still_there(&home);
+
+    home.run(["key", "add", "paper", "--recovery"]).succeeded();
+    let usb = home.path().join("usb.key");
+    let usb = usb.to_str().unwrap();
+    home.run(["key", "add", "usb", "--key-file-to", usb])
+        .succeeded();
+    home.run(["key", "rotate", "--root", "--keep-key-file", usb])
+        .ended_with(2)
+        .says(&["--yes"]);
+    assert!(slots(&home).contains("paper"));
+    let told = home
+        .run([
+            "key",
+            "rotate",
+            "--root",
+            "--keep-key-file",
+            usb,
+            "--yes",
+            "--output",
+            "json",
+        ])
+        .succeeded();
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(told["root"]["kept"], serde_json::json!(["key-file", "usb"]));
+    assert_eq!(told["root"]["dropped"], serde_json::json!(["paper"]));
+    assert_eq!(told["kek"]["kek"], 3);
+    assert!(!slots(&home).contains("paper"));
+    still_there(&home);
+    home.run(["--key-file", usb, "audit", "verify"]).succeeded();
+    // What opens nothing is not forgotten silently.
+    let strange = home.path().join("strange.key");
+    std::fs::copy(Home::with_my_secret().key_file(), &strange).unwrap();
+    home.run([
+        "key",
+        "rotate",
+        "--root",
+        "--keep-key-file",
+        strange.to_str().unwrap(),
+        "--yes",
+    ])
+    .ended_with(77)
+    .says(&["opens no slot"]);
+    still_there(&home);
+}
