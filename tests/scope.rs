@@ -55,10 +55,8 @@ fn g1_each_works_environment_is_exactly_what_is_in_its_scope() {
     assert_eq!(outputs[2], &json!({ "EXTRA": "extra-value", "FOO": "bar" }));
     // One record for each component and secret.
     let audit = home.run(["audit", "list", "--output", "json"]).succeeded();
-    let records: Value = serde_json::from_str(&audit.stdout).unwrap();
+    let records = lines(&audit);
     let mut released: Vec<_> = records
-        .as_array()
-        .unwrap()
         .iter()
         .filter(|record| record["event"] == "release")
         .map(|record| [&record["component"], &record["env"]].map(|v| v.as_str().unwrap()))
