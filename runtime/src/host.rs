@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::Error;
 use crate::app::{App, ComponentPlan, DEFAULT_MEMORY, Encoding, Plan, WorkPlan};
 use crate::granted::FLOW;
-use crate::run::journal::{Beginning, Journal, JournalError, RunId, Runs};
+use crate::run::journal::{Beginning, Claim, Journal, JournalError, Runs};
 use crate::run::{
     self, BoundApp, BoundComponent, BoundWork, Input, Outcome, Running, Start, Stopper,
 };
@@ -248,8 +248,13 @@ impl Host {
     ///
     /// [`JournalError`], where the run has ended well or is under way, keeps too little, or was
     /// of another app or store.
-    pub fn resume(&self, runs: &Runs, bound: &Bound, id: &RunId) -> Result<Journal, JournalError> {
-        runs.resume(id, bound.0.digest, self.store.as_deref())
+    pub fn resume(
+        &self,
+        runs: &Runs,
+        bound: &Bound,
+        claim: Claim,
+    ) -> Result<Journal, JournalError> {
+        runs.resume(claim, bound.0.digest, self.store.as_deref())
     }
 
     /// The values of all components' secrets, the Flow's first, each in the order of its plan;

@@ -83,6 +83,8 @@ pub enum NameProblem {
     },
     /// `LEYDEN_…` is kept for Leyden itself.
     Reserved,
+    /// `flow` is what the Flow is called.
+    TheFlow,
 }
 
 impl fmt::Display for NameProblem {
@@ -103,6 +105,7 @@ impl fmt::Display for NameProblem {
                     "the part from character {place} is longer than {MAX_PART} characters"
                 )
             }
+            Self::TheFlow => f.write_str("that is what the Flow is called"),
             Self::Reserved => f.write_str("names that begin with `LEYDEN_` are Leyden's own"),
         }
     }
@@ -251,6 +254,9 @@ fn check_env(typed: &str) -> Result<(), NameProblem> {
 fn check_work(typed: &str) -> Result<(), NameProblem> {
     if typed.is_empty() {
         return Err(NameProblem::Empty);
+    }
+    if typed.eq_ignore_ascii_case("flow") {
+        return Err(NameProblem::TheFlow);
     }
     check_characters(typed, |first, character| match character {
         'A'..='Z' | 'a'..='z' => None,

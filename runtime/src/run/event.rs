@@ -35,6 +35,9 @@ pub enum Event {
     Line(WorkId, String),
     /// So many events were not read in time.
     Missed(u64),
+    /// The journal cannot be written any more, and why. The run goes on; it can be resumed to where
+    /// the journal ends.
+    JournalFailed(String),
     /// A Work has ended.
     Ended {
         /// Which.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::sandbox::{self, Ending, Output, SandboxError, Works};
 
 use super::bound::BoundApp;
-use super::event::Observer;
+use super::event::{Event, Observer};
 use super::journal::Journal;
 use super::lines;
 use super::runner::Runner;
@@ -67,6 +68,23 @@ pub(crate) struct Start {
 
 /// Runs a bound app to its end. Dropping the future stops the Flow and its Works.
 pub(crate) async fn run(app: &Arc<BoundApp>, start: Start) -> Result<Outcome, SandboxError> {
+    if app.works.is_empty() {
+        return run_here(app, start).await;
+    }
+    // A task among those of its Works: the end of one then wakes it without waking a thread.
+    let mut flow = JoinSet::new();
+    let app = Arc::clone(app);
+    flow.spawn(async move { run_here(&app, start).await });
+    match flow.join_next().await {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(error)) => Err(SandboxError::Host(error.to_string())),
+        // Not reached: it was put there.
+        None => Err(SandboxError::Host("the Flow's task is gone".into())),
+    }
+}
+
+/// The same, polled by whoever awaits it.
+async fn run_here(app: &Arc<BoundApp>, start: Start) -> Result<Outcome, SandboxError> {
     let Start {
         input,
         stopper,
@@ -114,6 +132,9 @@ pub(crate) async fn run(app: &Arc<BoundApp>, start: Start) -> Result<Outcome, Sa
     }
     if let Some(journal) = &journal {
         journal.end(&ending).await;
+        if let (Some(observer), Some(reason)) = (&input.observer, journal.new_failure()) {
+            observer.tell(&Event::JournalFailed(reason));
+        }
     }
     Ok(Outcome { ending: ending? })
 }

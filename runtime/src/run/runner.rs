@@ -11,17 +11,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::app::{Digest, RetryOn, nearest};
-use crate::sandbox::{Failure, Payload, Started, Starting, Status, Works};
+use crate::sandbox::{Failure, MAX_PAYLOAD, Payload, Started, Starting, Status, Works};
 
 use super::bound::{BoundApp, BoundWork};
 use super::event::{Answer, Event, Observer, WorkId};
 use super::journal::{End, Journal};
 use super::lines;
 
-/// What one run may hold of inputs of Works that have not ended, and of outputs that its Flow has
-/// not dropped: KiB each.
+/// What one run may hold of inputs of Works that have not ended, of inputs that wait for that room,
+/// of outputs that its Flow has not dropped, and of answers that are kept for the same input again:
+/// KiB each.
 const INPUT_ROOM: usize = 256 << 10;
+const WAITING_ROOM: usize = 256 << 10;
 const OUTPUT_ROOM: usize = 1 << 20;
+const CACHE_ROOM: usize = 256 << 10;
+/// How much of a name that the app has no Work for is kept, in characters.
+const MAX_UNKNOWN: usize = 64;
 /// The wait before the second attempt; it doubles with each one.
 const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
@@ -33,7 +38,9 @@ pub(super) struct Runner {
     app: Arc<BoundApp>,
     queues: BTreeMap<Arc<str>, Arc<Queue>>,
     inputs: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     outputs: Arc<Semaphore>,
+    cache: Arc<Semaphore>,
     tasks: Mutex<JoinSet<()>>,
     runtime: Handle,
     next: AtomicU64,
@@ -62,6 +69,8 @@ struct Waiting {
 struct Job {
     id: WorkId,
     started: Started,
+    /// The input's digest, where the answer is kept for it.
+    cached: Option<Digest>,
 }
 
 impl Runner {
@@ -84,7 +93,9 @@ impl Runner {
             queues: app.works.iter().map(queue).collect(),
             app: Arc::clone(app),
             inputs: Arc::new(Semaphore::new(INPUT_ROOM)),
+            waiting: Arc::new(Semaphore::new(WAITING_ROOM)),
             outputs: Arc::new(Semaphore::new(OUTPUT_ROOM)),
+            cache: Arc::new(Semaphore::new(CACHE_ROOM)),
             tasks: Mutex::default(),
             runtime: Handle::current(),
             next: AtomicU64::new(first),
@@ -97,22 +108,28 @@ impl Runner {
     /// Stops all Works and waits for them, for a while. Nothing can be started from then on.
     pub(super) async fn close(&self) {
         self.closing.send_replace(true);
-        self.stop_waiting().await;
+        self.stop_waiting();
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         let all = async { while tasks.join_next().await.is_some() {} };
         // Those that have not ended by then are aborted as `tasks` is dropped.
         let _ = tokio::time::timeout(GRACE, all).await;
         // What a task put there at the last moment.
-        self.stop_waiting().await;
+        self.stop_waiting();
     }
 
-    async fn stop_waiting(&self) {
+    /// Stops what waits. Their Flow is gone, and the journal writes their end with the run's.
+    fn stop_waiting(&self) {
         for queue in self.queues.values() {
             let jobs = std::mem::take(&mut lock(&queue.waiting).jobs);
             for job in jobs {
-                let stopped = Err(Failure::Stopped);
-                self.finish(job, Answer::Ran, 0, Instant::now(), stopped)
-                    .await;
+                job.started.stop();
+                self.tell(&Event::Ended {
+                    id: job.id,
+                    attempts: 0,
+                    took: Duration::ZERO,
+                    answer: Answer::Ran,
+                    result: Err(Failure::Stopped),
+                });
             }
         }
     }
@@ -149,13 +166,30 @@ impl Runner {
     }
 
     async fn start_work(self: &Arc<Self>, name: &str, input: Vec<u8>) -> Started {
-        let refused = |why| Started::ended(Err(Failure::Refused(why)));
         let Some(queue) = self.queues.get(name) else {
-            return refused(self.unknown(name));
+            // Anything may stand there.
+            let name: String = name.chars().take(MAX_UNKNOWN).collect();
+            let why = self.unknown(&name);
+            let name = self.app.mask.hide(&name);
+            return self.refused(Arc::from(&*name), input.len(), why).await;
         };
+        let refused = |why| self.refused(Arc::clone(&queue.name), input.len(), why);
         if *self.closing.borrow() {
-            return refused("the run is being stopped".into());
+            return refused("the run is being stopped".into()).await;
         }
+        if input.len() > MAX_PAYLOAD {
+            let why = format!(
+                "its input has {} bytes, and the most is {MAX_PAYLOAD} (64 MiB): give it in parts, \
+                 or as a file",
+                input.len()
+            );
+            return refused(why).await;
+        }
+        let Some(room) = self.room(input.len()).await else {
+            let why = "the inputs of Works that have not begun fill the run's room (512 MiB): wait \
+                       for some, then start more";
+            return refused(why.into()).await;
+        };
         let input = Bytes::from(input);
         let digest = queue.work.component.program.digest();
         let journal = self.journal.as_deref();
@@ -172,22 +206,29 @@ impl Runner {
             && let Some(result) = journal.answer(known)
         {
             let started = self.answered(id, result);
-            if queue.work.cache {
+            if queue.work.cache
+                && let Some(Ok(_)) = started.output_now()
+                && queue.claim(Digest::of(&input), &started).is_none()
+            {
                 // Serves from now on, unless another does already.
-                let _ = queue.claim(Digest::of(&input), &started);
+                let answer = started.output_now().unwrap_or(Err(Failure::Stopped));
+                self.keep(queue, Digest::of(&input), &started, &answer);
             }
             return started;
         }
-        let room = room(&self.inputs, input.len()).await;
         self.tell(&Event::Queued(id.clone()));
         if let Some(journal) = journal {
             journal.queued(&id, known.as_ref(), &input).await;
         }
         let cached = queue.work.cache.then(|| Digest::of(&input));
-        let started = Started::new(Payload { bytes: input, room });
+        let started = Started::new(Payload {
+            bytes: input,
+            room: Some(room),
+        });
         let job = Job {
             id,
             started: started.clone(),
+            cached,
         };
         match cached {
             None => self.enqueue(queue, job),
@@ -199,6 +240,37 @@ impl Runner {
                 self.spawn(async move { runner.take_cached(&queue, digest, job).await });
             }
         }
+        started
+    }
+
+    /// Room for an input, for which it waits, while what waits is not too much itself.
+    async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = kib(bytes);
+        if let Ok(room) = Arc::clone(&self.inputs).try_acquire_many_owned(kib) {
+            return Some(room);
+        }
+        let _waiting = self.waiting.try_acquire_many(kib).ok()?;
+        // Never closed.
+        Arc::clone(&self.inputs).acquire_many_owned(kib).await.ok()
+    }
+
+    /// A Work that is not run at all, which is told and written as other ends are.
+    async fn refused(&self, work: Arc<str>, input_size: usize, why: String) -> Started {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = WorkId { work, number };
+        self.tell(&Event::Queued(id.clone()));
+        if let Some(journal) = &self.journal {
+            journal.refused(&id, input_size).await;
+        }
+        let started = Started::new(Payload::default());
+        let job = Job {
+            id,
+            started: started.clone(),
+            cached: None,
+        };
+        let refused = Err(Failure::Refused(why));
+        self.finish(job, Answer::Ran, 0, Instant::now(), refused)
+            .await;
         started
     }
 
@@ -289,12 +361,15 @@ impl Runner {
                     }
                 }
             };
-            self.do_job(&queue.work, job).await;
+            self.do_job(queue, job).await;
             drop(place);
+            // Whoever waits for it goes first.
+            tokio::task::yield_now().await;
         }
     }
 
-    async fn do_job(&self, work: &BoundWork, job: Job) {
+    async fn do_job(&self, queue: &Queue, job: Job) {
+        let work = &*queue.work;
         let since = Instant::now();
         let Some(input) = job.started.take() else {
             let stopped = Err(Failure::Stopped);
@@ -330,6 +405,9 @@ impl Runner {
             attempt += 1;
         };
         drop(input);
+        if let Some(digest) = job.cached {
+            self.keep(queue, digest, &job.started, &result);
+        }
         let result = match result {
             Ok(bytes) => self.output(bytes),
             Err(failure) => Err(failure),
@@ -377,6 +455,40 @@ impl Runner {
         }
     }
 
+    /// Keeps an answer for the same input again, apart from what the Flow holds of it. Where there
+    /// is no room for it, the next start with that input runs.
+    fn keep(
+        &self,
+        queue: &Queue,
+        digest: Digest,
+        started: &Started,
+        result: &Result<Bytes, Failure>,
+    ) {
+        let room = |bytes: &Bytes| {
+            let kib = kib(bytes.len());
+            Arc::clone(&self.cache).try_acquire_many_owned(kib).ok()
+        };
+        let kept = match result {
+            Ok(bytes) => room(bytes).map(|room| (bytes.clone(), room)),
+            // What has failed is no answer; who waits for it sees that itself.
+            Err(_) => return,
+        };
+        let mut waiting = lock(&queue.waiting);
+        if !waiting.cache.get(&digest).is_some_and(|of| of.is(started)) {
+            return;
+        }
+        match kept {
+            Some((bytes, room)) => {
+                let room = Some(room);
+                let kept = Started::ended(Ok(Payload { bytes, room }));
+                waiting.cache.insert(digest, kept);
+            }
+            None => {
+                waiting.cache.remove(&digest);
+            }
+        }
+    }
+
     /// An output with the room that it takes, or the failure of having none.
     fn output(&self, bytes: Bytes) -> Result<Payload, Failure> {
         match Arc::clone(&self.outputs).try_acquire_many_owned(kib(bytes.len())) {
@@ -389,6 +501,17 @@ impl Runner {
                  must drop some of those that it has read",
                 bytes.len()
             ))),
+        }
+    }
+
+    /// Tells, once, if the journal has failed.
+    fn tell_of_journal(&self) {
+        if let Some(reason) = self
+            .journal
+            .as_ref()
+            .and_then(|journal| journal.new_failure())
+        {
+            self.tell(&Event::JournalFailed(reason));
         }
     }
 
@@ -405,7 +528,8 @@ impl Runner {
             Ok(output) => Ok(output.bytes.len()),
             Err(failure) => Err(self.masked(failure)),
         };
-        let Job { id, started } = job;
+        self.tell_of_journal();
+        let Job { id, started, .. } = job;
         self.tell(&Event::Ended {
             id: id.clone(),
             attempts,
@@ -475,15 +599,9 @@ impl Drop for Unended {
     }
 }
 
-/// Waits for room for so many bytes.
-async fn room(of: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
-    // Never closed.
-    Arc::clone(of).acquire_many_owned(kib(bytes)).await.ok()
-}
-
-/// Whole KiB, rounded up: what is bounded to 64 MiB.
+/// Whole KiB, rounded up: what is bounded to 64 MiB. At least one, for what stands beside the bytes.
 fn kib(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+    u32::try_from(bytes.div_ceil(1024).max(1)).unwrap_or(u32::MAX)
 }
 
 /// The wait after an attempt.
@@ -509,6 +627,6 @@ mod tests {
 
     #[test]
     fn room_is_counted_in_whole_kib() {
-        assert_eq!((kib(0), kib(1), kib(1024), kib(1025)), (0, 1, 1, 2));
+        assert_eq!((kib(0), kib(1), kib(1024), kib(1025)), (1, 1, 1, 2));
     }
 }

@@ -84,6 +84,11 @@ impl Started {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether both are the same start.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// How it stands.
     pub fn status(&self) -> Status {
         match &*self.lock() {

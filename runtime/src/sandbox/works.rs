@@ -11,7 +11,7 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
 use super::failure::Failure;
 use super::instance::State;
-use super::started::{self, MAX_PAYLOAD, Started};
+use super::started::{self, Started};
 
 use bindings::leyden::app::{types, works, works_async};
 
@@ -79,16 +79,10 @@ pub(super) struct WorksView<'a> {
 }
 
 async fn start(works: Option<Arc<dyn Works>>, work: &str, input: Vec<u8>) -> Started {
-    let refused = |why: String| Started::ended(Err(Failure::Refused(why)));
     match works {
-        None => {
-            refused("it is started by what is no Flow, or by that of an app without Works".into())
-        }
-        Some(_) if input.len() > MAX_PAYLOAD => refused(format!(
-            "its input has {} bytes, and the most is {MAX_PAYLOAD} (64 MiB): give it in parts, or \
-             as a file",
-            input.len()
-        )),
+        None => Started::ended(Err(Failure::Refused(
+            "it is started by what is no Flow, or by that of an app without Works".into(),
+        ))),
         Some(works) => works.start(work, input).await,
     }
 }

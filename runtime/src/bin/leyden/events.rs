@@ -55,6 +55,9 @@ enum Event<'a> {
         of: Of<'a>,
         text: &'a str,
     },
+    JournalFailed {
+        reason: &'a str,
+    },
     WorkEnded {
         #[serde(flatten)]
         of: Of<'a>,
@@ -224,6 +227,7 @@ impl<W: Write> Writer<W> {
                 output_bytes: result.as_ref().ok().copied(),
                 failure: result.as_ref().err(),
             },
+            RunEvent::JournalFailed(reason) => Event::JournalFailed { reason },
             _ => return Ok(()),
         })
     }

@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use leyden::app::{
     AppError, Binding, BindingError, DirRule, EnvEntry, HostRule, Scoped, SecretBinding,
 };
-use leyden::run::journal::{Journal, RunId, Runs};
+use leyden::run::journal::{Claim, Journal, Runs};
+use leyden::run::{Event, Observer};
 use leyden::sandbox::{self, Cache};
 use leyden::secrets::SecretStore;
 use leyden::{App, Bound, Ending, Host, Input, Outcome, Stopper};
@@ -21,14 +22,14 @@ use crate::paths::Paths;
 use crate::report::Format;
 use crate::runs::Invocation;
 use crate::works::{Stream, Watch};
-use crate::{progress, signals, unlock, watchdog};
+use crate::{progress, signals, unlock, watchdog, works};
 
 /// Works that run at once, of all kinds together.
 const MAX_WORKS: u32 = 1024;
 
 /// A run to go on with, and the store that it was made with.
 pub(crate) struct Again {
-    pub(crate) id: RunId,
+    pub(crate) claim: Claim,
     pub(crate) store: SecretStore,
 }
 
@@ -55,8 +56,8 @@ pub(crate) fn app(
     let app = describe(&arguments, bindings)?;
     let paths = paths()?;
     let has_works = !app.manifest().works.is_empty();
-    let (id, store) = match again {
-        Some(again) => (Some(again.id), Some(again.store)),
+    let (claim, store) = match again {
+        Some(again) => (Some(again.claim), Some(again.store)),
         None => (None, None),
     };
     let host = host(&app, &paths, store)?;
@@ -81,7 +82,7 @@ pub(crate) fn app(
         watch: (has_works && arguments.output == Format::Text).then(Watch::new),
         mask_stdout: arguments.mask,
         runs: paths.runs(),
-        resumed: id,
+        resumed: claim,
         stopper: Stopper::default(),
     };
     let status = runtime.block_on(run.run(host, signal));
@@ -202,14 +203,14 @@ struct Run {
     mask_stdout: bool,
     runs: Runs,
     /// The run that is gone on with.
-    resumed: Option<RunId>,
+    resumed: Option<Claim>,
     stopper: Stopper,
 }
 
 impl Run {
     /// Binds the app, forgets the keys, and runs it; the exit status.
     async fn run(
-        self,
+        mut self,
         host: Host,
         mut signal: tokio::sync::oneshot::Receiver<u8>,
     ) -> anyhow::Result<u8> {
@@ -245,9 +246,9 @@ impl Run {
     }
 
     /// The run's journal. Without one the app runs all the same, unless it is to be gone on with.
-    fn journal(&self, host: &Host, bound: &Bound) -> anyhow::Result<Option<Journal>> {
-        if let Some(id) = &self.resumed {
-            return Ok(Some(host.resume(&self.runs, bound, id)?));
+    fn journal(&mut self, host: &Host, bound: &Bound) -> anyhow::Result<Option<Journal>> {
+        if let Some(claim) = self.resumed.take() {
+            return Ok(Some(host.resume(&self.runs, bound, claim)?));
         }
         let invocation = Invocation::current()?.to_bytes()?;
         let begun = host.begin(&self.runs, bound, &invocation);
@@ -277,7 +278,9 @@ impl Run {
             stdout: stream(Stream::Stdout),
             stderr: stream(Stream::Stderr),
             mask_stdout: self.mask_stdout,
-            observer: events.or_else(|| self.watch.as_ref().map(Watch::observer)),
+            observer: events
+                .or_else(|| self.watch.as_ref().map(Watch::observer))
+                .or_else(|| Some(Observer::new(only_journal))),
         }
     }
 
@@ -322,6 +325,13 @@ impl Run {
         if let Some(summary) = self.watch.as_ref().and_then(|watch| watch.summary()) {
             say(&summary);
         }
+    }
+}
+
+/// What is told of a run without Works.
+fn only_journal(event: &Event) {
+    if let Event::JournalFailed(reason) = event {
+        say(&works::journal_failed(reason));
     }
 }
 

@@ -167,6 +167,8 @@ fn resume(id: &RunId, output: Option<Format>, runs: &Runs, paths: Paths) -> anyh
     if !info.sealed {
         return Err(JournalError::NotSealed(id.clone()).into());
     }
+    // Nor should a secret be released for what another process does already.
+    let claim = runs.claim(id)?;
     let store = unlock::open(&paths)?;
     let invocation = Invocation::from_bytes(&runs.invocation(id, &store)?)?;
     let folder = &invocation.folder;
@@ -181,10 +183,7 @@ fn resume(id: &RunId, output: Option<Format>, runs: &Runs, paths: Paths) -> anyh
     if let Some(output) = output {
         arguments.output = output;
     }
-    let again = Again {
-        id: id.clone(),
-        store,
-    };
+    let again = Again { claim, store };
     run::app(*arguments, || Ok(paths), Some(again))
 }
 

@@ -33,6 +33,7 @@ struct Kind {
     running: u64,
     done: u64,
     failed: u64,
+    stopped: u64,
     answered: u64,
     retries: u64,
     bar: Option<ProgressBar>,
@@ -125,6 +126,7 @@ impl Watch {
                     kind.answered += u64::from(*answer != Answer::Ran);
                     match result {
                         Ok(_) => kind.done += 1,
+                        Err(Failure::Stopped) => kind.stopped += 1,
                         Err(_) => kind.failed += 1,
                     }
                 });
@@ -134,6 +136,9 @@ impl Watch {
                     self.say(&format!("{id}: failed: {failure}"));
                 }
                 self.ends().add(id, *attempts, *took, result.as_ref().err());
+            }
+            Event::JournalFailed(reason) => {
+                self.say(&format!("leyden: {}", journal_failed(reason)))
             }
             _ => {}
         }
@@ -177,7 +182,8 @@ impl Watch {
         }
         let total = |count: fn(&Kind) -> u64| kinds.values().map(count).sum::<u64>();
         let (done, failed) = (total(|kind| kind.done), total(|kind| kind.failed));
-        let count = match done + failed {
+        let stopped = total(|kind| kind.stopped);
+        let count = match done + failed + stopped {
             1 => "1 Work".to_owned(),
             count => format!("{count} Works"),
         };
@@ -194,7 +200,11 @@ impl Watch {
                 "\n  {name:width$}  done {}  failed {}",
                 kind.done, kind.failed
             );
-            for (what, count) in [("retries", kind.retries), ("answered", kind.answered)] {
+            for (what, count) in [
+                ("stopped", kind.stopped),
+                ("retries", kind.retries),
+                ("answered", kind.answered),
+            ] {
                 if count > 0 {
                     let _ = write!(text, "  {what} {count}");
                 }
@@ -214,6 +224,8 @@ impl Watch {
                 0 | 1 => String::new(),
                 many => format!(" (attempt {many})"),
             };
+            // A Work's own words make no line of ours.
+            let failure = printable_line(&failure.to_string());
             let _ = write!(text, "\n  failed: {id}{attempts}: {failure}");
         }
         if let Some(more) = ends
@@ -236,6 +248,11 @@ impl Watch {
     }
 }
 
+/// What to say of a journal that cannot be written any more.
+pub(crate) fn journal_failed(reason: &str) -> String {
+    format!("warning: the journal of this run cannot be written any more: {reason}")
+}
+
 /// What a Flow writes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
@@ -253,7 +270,7 @@ impl Ends {
             }
         }
         // All are counted; a few are named.
-        if let Some(failure) = failure {
+        if let Some(failure) = failure.filter(|failure| **failure != Failure::Stopped) {
             let failure = match self.failed.len() < NAMED {
                 true => failure.clone(),
                 false => Failure::Stopped,
@@ -314,7 +331,8 @@ mod tests {
                 took: Duration::from_millis(number * 10),
                 answer: Answer::Ran,
                 result: match number {
-                    1 => Err(Failure::Stopped),
+                    1 => Err(Failure::Error("one\nleyden: two".into())),
+                    2 => Err(Failure::Stopped),
                     _ => Ok(1),
                 },
             });
@@ -322,10 +340,10 @@ mod tests {
         let summary = watch.summary().unwrap();
         for part in [
             "8 Works in ",
-            ": 7 done, 1 failed",
-            "\n  train  done 7  failed 1",
+            ": 6 done, 1 failed",
+            "\n  train  done 6  failed 1  stopped 1",
             "slowest: train#8 80 ms, train#7 70 ms",
-            "failed: train#1: it was stopped",
+            "failed: train#1: it returned an error: one leyden: two",
         ] {
             assert!(summary.contains(part), "{part} in {summary}");
         }

@@ -6,8 +6,8 @@
 //! runs/20261124-110809-123k3fq/
 //!   journal.db     SQLite: the run, its Works, their attempts; payloads sealed
 //!   log, log.1     what the Flow wrote to standard error, and the Works to either output
-//!   lock           held (flock) by the process that runs it: free, the run has ended, or its
-//!                  process has died
+//!   lock           held (flock) by the process that runs it, whose number is in it: free, the run
+//!                  has ended, or its process has died
 //! ```
 //!
 //! Inputs, outputs and the exact texts of errors are sealed under a random key for each run, which
@@ -29,6 +29,6 @@ mod writer;
 pub use id::RunId;
 pub use read::{AttemptInfo, RunInfo, RunState, WorkInfo};
 pub(crate) use runs::Beginning;
-pub use runs::{JournalError, Keep, Runs};
+pub use runs::{Claim, JournalError, Keep, Runs};
 pub(super) use writer::End;
 pub use writer::Journal;

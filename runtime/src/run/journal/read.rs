@@ -61,7 +61,7 @@ pub struct RunInfo {
     pub sealed: bool,
     /// How many Works were started.
     pub works: u64,
-    /// How many of them failed.
+    /// How many of them failed; those that were stopped are not among them.
     pub failed: u64,
 }
 
@@ -120,6 +120,12 @@ pub(super) fn is_locked(folder: &Path) -> bool {
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err()
 }
 
+/// The process that holds a run's lock, as it has noted there.
+pub(super) fn holder(folder: &Path) -> Option<u32> {
+    let noted = std::fs::read_to_string(folder.join("lock")).ok()?;
+    noted.trim().parse().ok()
+}
+
 /// A run; `None` where its journal is none that this version reads.
 pub(super) fn run(folder: &Path, id: &RunId) -> rusqlite::Result<Option<RunInfo>> {
     // Before the row: a run that ends in between is not taken for one that was interrupted.
@@ -127,7 +133,8 @@ pub(super) fn run(folder: &Path, id: &RunId) -> rusqlite::Result<Option<RunInfo>
     let Some(journal) = sql::look(&folder.join("journal.db"))? else {
         return Ok(None);
     };
-    let works = "SELECT count(*), count(*) FILTER (WHERE failure IS NOT NULL) FROM work";
+    let works =
+        "SELECT count(*), count(*) FILTER (WHERE failure ->> 'kind' <> 'stopped') FROM work";
     let (works, failed): (i64, i64) =
         journal.query_row(works, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
     journal
@@ -148,7 +155,10 @@ pub(super) fn run(folder: &Path, id: &RunId) -> rusqlite::Result<Option<RunInfo>
                     digest: row.get(1)?,
                     user: row.get(2)?,
                     host: row.get(3)?,
-                    pid: row.get(4)?,
+                    pid: match locked.then(|| holder(folder)).flatten() {
+                        Some(holder) => holder,
+                        None => row.get(4)?,
+                    },
                     lives: row.get(5)?,
                     started: time(row.get(6)?),
                     ended: ended.map(time),

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +15,7 @@ use crate::secrets::{SecretStore, StoreError};
 use super::id::RunId;
 use super::log;
 use super::places::Places;
-use super::read::{self, RunInfo, RunState, WorkInfo};
+use super::read::{self, RunInfo, WorkInfo};
 use super::sql::{self, Begin};
 use super::writer::{Journal, Parts};
 
@@ -115,6 +115,13 @@ pub enum JournalError {
     Store(#[from] StoreError),
 }
 
+/// A run that is about to be gone on with.
+#[derive(Debug)]
+pub struct Claim {
+    id: RunId,
+    lock: File,
+}
+
 /// What a run begins with.
 pub(crate) struct Beginning<'a> {
     /// The app's name.
@@ -211,15 +218,28 @@ impl Runs {
         Journal::start(parts, open).map_err(failed)
     }
 
+    /// Takes a run to go on with it: nobody else can, until this is dropped.
+    ///
+    /// # Errors
+    /// [`JournalError::NotFound`], [`JournalError::UnderWay`].
+    pub fn claim(&self, id: &RunId) -> Result<Claim, JournalError> {
+        let folder = self.existing(id)?;
+        let lock = lock(&folder, id)?;
+        Ok(Claim {
+            id: id.clone(),
+            lock,
+        })
+    }
+
     /// Goes on with a run that did not end well.
     pub(crate) fn resume(
         &self,
-        id: &RunId,
+        claim: Claim,
         digest: Digest,
         store: Option<&SecretStore>,
     ) -> Result<Journal, JournalError> {
-        let folder = self.existing(id)?;
-        let lock = lock(&folder, id)?;
+        let Claim { id, lock } = claim;
+        let (id, folder) = (&id, self.existing(&id)?);
         let info = self.show_locked(&folder, id)?;
         if info.ending.is_some() && info.status == Some(0) {
             return Err(JournalError::Ended(id.clone()));
@@ -434,17 +454,25 @@ fn lock(folder: &Path, id: &RunId) -> Result<File, JournalError> {
         .truncate(false)
         .mode(0o600)
         .open(&path);
-    let file = opened.map_err(|source| JournalError::Io { path, source })?;
+    let file = match opened {
+        Ok(file) => file,
+        Err(source) => return Err(JournalError::Io { path, source }),
+    };
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(_) => {
-            let info = read::run(folder, id).ok().flatten();
-            let running = info.filter(|info| info.state == RunState::Running);
-            Err(JournalError::UnderWay {
-                id: id.clone(),
-                pid: running.map_or(0, |info| info.pid),
-            })
+        Ok(()) => {
+            let pid = std::process::id().to_string();
+            let noted = file
+                .set_len(0)
+                .and_then(|()| file.write_all_at(pid.as_bytes(), 0));
+            match noted {
+                Ok(()) => Ok(file),
+                Err(source) => Err(JournalError::Io { path, source }),
+            }
         }
+        Err(_) => Err(JournalError::UnderWay {
+            id: id.clone(),
+            pid: read::holder(folder).unwrap_or_default(),
+        }),
     }
 }
 
@@ -475,6 +503,7 @@ fn unknown_format(id: &RunId) -> JournalError {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use super::super::read::RunState;
     use super::*;
 
     fn begin(runs: &Runs) -> Journal {
@@ -502,16 +531,17 @@ mod tests {
             assert!(journal.failure().is_none());
             std::thread::yield_now();
         }
+        let own = std::process::id();
         assert!(matches!(
-            runs.resume(&id, Digest::of(b""), None),
-            Err(JournalError::UnderWay { .. })
+            runs.claim(&id),
+            Err(JournalError::UnderWay { pid, .. }) if pid == own
         ));
         drop(journal);
         while state().unwrap() != RunState::Interrupted {
             std::thread::yield_now();
         }
         assert!(matches!(
-            runs.resume(&id, Digest::of(b""), None),
+            runs.resume(runs.claim(&id).unwrap(), Digest::of(b""), None),
             Err(JournalError::NotSealed(_))
         ));
 

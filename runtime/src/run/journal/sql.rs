@@ -190,6 +190,25 @@ pub(super) fn run_ended(
     status: Option<i32>,
     reason: &str,
 ) -> rusqlite::Result<()> {
+    // What still waited, or was aborted, is stopped with its run.
+    let stopped = json(Some(&Failure::Stopped));
+    for (table, answer) in [("attempt", ""), ("work", ", answer = 'ran'")] {
+        connection.execute(
+            &format!("UPDATE {table} SET ended = ?, failure = ?{answer} WHERE ended IS NULL"),
+            params![at, stopped],
+        )?;
+    }
+    run_ended_alone(connection, at, ending, status, reason)
+}
+
+/// The same, where it is not known what became of the Works.
+pub(super) fn run_ended_alone(
+    connection: &Connection,
+    at: i64,
+    ending: &str,
+    status: Option<i32>,
+    reason: &str,
+) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE run SET ended = ?, ending = ?, status = ?, reason = ?",
         params![at, ending, status, reason],

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -38,6 +39,7 @@ pub struct Journal {
     room: Arc<Semaphore>,
     log: Log,
     failed: Arc<OnceLock<String>>,
+    failure_told: AtomicBool,
 }
 
 /// How a Work ended, to be written before its Flow hears of it.
@@ -115,6 +117,7 @@ impl Journal {
             room: Arc::new(Semaphore::new(MAX_PAYLOADS)),
             log: Log::new(&parts.folder),
             failed,
+            failure_told: AtomicBool::new(false),
         })
     }
 
@@ -131,6 +134,13 @@ impl Journal {
     /// Why nothing is written any more, if that is so: a full disk, say. The run goes on.
     pub fn failure(&self) -> Option<&str> {
         self.failed.get().map(String::as_str)
+    }
+
+    /// The same, for the first who asks.
+    pub(in crate::run) fn new_failure(&self) -> Option<String> {
+        let reason = self.failure()?;
+        let told = self.failure_told.swap(true, Ordering::Relaxed);
+        (!told).then(|| reason.to_owned())
     }
 
     pub(in crate::run) fn next_number(&self) -> u64 {
@@ -165,6 +175,20 @@ impl Journal {
         };
         let size = row.input.as_ref().map_or(0, Vec::len);
         self.send(What::Queued(row), size).await;
+    }
+
+    /// A start of what cannot be run; its input is not kept.
+    pub(in crate::run) async fn refused(&self, id: &WorkId, input_size: usize) {
+        let row = QueuedRow {
+            number: id.number,
+            name: Arc::clone(&id.work),
+            place: None,
+            occurrence: 0,
+            at: now(),
+            input: None,
+            input_size,
+        };
+        self.send(What::Queued(row), 0).await;
     }
 
     pub(in crate::run) async fn attempt(&self, id: &WorkId, attempt: u32) {
@@ -281,14 +305,18 @@ impl Writer {
         let mut journal = self.noted(open());
         let mut batch = Vec::with_capacity(MAX_WAITING);
         while self.waiting.blocking_recv_many(&mut batch, MAX_WAITING) > 0 {
-            if let Some(connection) = &mut journal
-                && self.noted(self.write(connection, &batch)).is_none()
-            {
-                // What follows on a gap would tell something that was not.
-                journal = None;
-            }
             let is_last = |record: &Record| matches!(record.what, What::RunEnded { .. });
             let ended = batch.iter().any(is_last);
+            if let Some(connection) = &mut journal {
+                // What follows on a gap would tell something that was not: only how the run ended
+                // is still written, if there is room for that.
+                if self.failed.get().is_none() {
+                    self.noted(self.write(connection, &batch));
+                }
+                if let (Some(reason), true) = (self.failed.get(), ended) {
+                    let _ = Self::write_end(connection, &batch, reason);
+                }
+            }
             if ended {
                 // Its last connection copies the log into the database and removes it.
                 journal = None;
@@ -298,6 +326,24 @@ impl Writer {
                 return;
             }
         }
+    }
+
+    /// Writes the run's end behind a gap.
+    fn write_end(connection: &Connection, batch: &[Record], gap: &str) -> rusqlite::Result<()> {
+        for record in batch {
+            if let What::RunEnded {
+                at,
+                ending,
+                status,
+                reason,
+                ..
+            } = &record.what
+            {
+                let reason = format!("{reason} (its journal has a gap: {gap})");
+                sql::run_ended_alone(connection, *at, ending, *status, &reason)?;
+            }
+        }
+        Ok(())
     }
 
     fn write(&self, connection: &mut Connection, batch: &[Record]) -> rusqlite::Result<()> {
