@@ -24,5 +24,6 @@ mod keys;
 mod manifest;
 mod manners;
 mod memory;
+mod moving;
 mod network;
 mod robust;

@@ -7,11 +7,13 @@ mod app;
 mod audit;
 mod key;
 mod secret;
+mod store;
 
 pub(crate) use app::{Inspect, Trust};
 pub(crate) use audit::AuditCommand;
 pub(crate) use key::{KeyCommand, NewKey, Rotate};
-pub(crate) use secret::{Delete, Grant, NewValue, Revoke, SecretCommand, To};
+pub(crate) use secret::{Delete, Grant, Import, ImportAs, NewValue, Revoke, SecretCommand, To};
+pub(crate) use store::StoreCommand;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -115,6 +117,9 @@ pub(crate) enum Command {
     /// See and verify who was given what
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Back up, restore and upgrade the store as a whole
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Look over the store, key, permissions, cache and platform
     ///
     /// Says for each what is wrong and what to do, and changes nothing. The exit status is 1 if

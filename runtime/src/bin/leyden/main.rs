@@ -18,6 +18,7 @@ mod report;
 mod run;
 mod secret;
 mod signals;
+mod store;
 mod trust;
 mod unlock;
 mod watchdog;
@@ -47,6 +48,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Secret(command) => secret::run(command, &paths()?)?,
         Command::Key(command) => key::run(command, &paths()?)?,
         Command::Audit(command) => audit::run(command, &paths()?)?,
+        Command::Store(command) => store::run(command, &paths()?)?,
         Command::Doctor(arguments) => return doctor::run(&arguments, &paths()?),
         Command::Completions { shell } => completions::print(shell)?,
         Command::Man { command } => man::print(&command)?,
