@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use leyden::{App, Ending, Host, Input, Output};
+use leyden::run::journal::{RunState, Runs};
+use leyden::{App, Ending, Event, Host, Input, Output};
 
 use crate::support::{Home, guest};
 
@@ -111,5 +112,118 @@ async fn instances_share_no_memory_and_a_computing_one_starves_nobody() {
     for run in looping {
         let outcome = run.await.unwrap().unwrap();
         assert_eq!(outcome.ending, Ending::TimedOut(Duration::from_secs(3)));
+    }
+}
+
+/// An app of a Flow that runs scripts and a Work that does what it is told, on disk.
+fn probe_app(folder: &std::path::Path, manifest: &str) -> App {
+    for name in ["flow-probe", "work-probe"] {
+        let file = format!("{name}.wasm");
+        std::fs::copy(guest(name), folder.join(file)).unwrap();
+    }
+    let manifest = format!(
+        "[flow]\ncomponent = \"flow-probe.wasm\"\n\
+         [works.probe]\ncomponent = \"work-probe.wasm\"\n{manifest}"
+    );
+    std::fs::write(folder.join("leyden.toml"), manifest).unwrap();
+    App::from_path(folder).unwrap()
+}
+
+fn script(text: &str) -> Input {
+    Input {
+        arguments: vec![text.to_owned()],
+        ..Input::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_started_app_tells_what_happens_until_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::builder().instances(1).works(2).build().unwrap();
+    let app = probe_app(folder.path(), "");
+    let bound = host.bind(&app).await.unwrap();
+    assert_eq!(bound.works().collect::<Vec<_>>(), ["probe"]);
+    let mut running = bound.start(
+        script(
+            r#"[{"start":{"work":"probe","input":{"return":1},"times":3}},
+                {"start":{"work":"probe","input":{"error":"no"}}},{"wait":"all"}]"#,
+        ),
+        None,
+    );
+    let (mut queued, mut started, mut ended, mut failed) = (0, 0, 0, 0);
+    while let Some(event) = running.next_event().await {
+        match event {
+            Event::Queued(_) => queued += 1,
+            Event::Started(_, 1) => started += 1,
+            Event::Ended { result: Ok(_), .. } => ended += 1,
+            Event::Ended { result: Err(_), .. } => failed += 1,
+            _ => {}
+        }
+    }
+    assert_eq!((queued, started, ended, failed), (4, 4, 3, 1));
+    let outcome = running.outcome().await.unwrap();
+    assert_eq!(outcome.ending, Ending::Exited(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_started_app_can_be_stopped_and_its_journal_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::builder().instances(1).works(4).build().unwrap();
+    let app = probe_app(folder.path(), "parallel = 2\n");
+    let bound = host.bind(&app).await.unwrap();
+    let runs = Runs::new(folder.path().join("runs"));
+    let journal = host.begin(&runs, &bound, b"").unwrap();
+    let id = journal.id().clone();
+    let mut running = bound.start(
+        script(
+            r#"[{"start":{"work":"probe","input":"loop","times":2}},
+                {"start":{"work":"probe","input":{"sleep":600000},"times":2}},{"wait":"all"}]"#,
+        ),
+        Some(journal),
+    );
+    let mut started = 0;
+    while started < 2 {
+        let event = running.next_event().await.unwrap();
+        started += i32::from(matches!(event, Event::Started(..)));
+    }
+    // The journal is made beside the run.
+    let run = loop {
+        match runs.show(&id) {
+            Ok(run) => break run,
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    };
+    assert_eq!(run.state, RunState::Running);
+    running.stop();
+    let outcome = running.outcome().await.unwrap();
+    assert_eq!(outcome.ending, Ending::Stopped);
+    let run = runs.show(&id).unwrap();
+    assert_eq!((run.state, run.works, run.failed), (RunState::Ended, 4, 4));
+    // Its places are free again.
+    let outcome = bound.run(script("[]")).await.unwrap();
+    assert_eq!(outcome.ending, Ending::Exited(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_app_leaves_no_work_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::builder().instances(1).works(2).build().unwrap();
+    let app = probe_app(folder.path(), "parallel = 2\n");
+    let bound = host.bind(&app).await.unwrap();
+    // More rounds than there are places: a Work that went on would hold one.
+    for _ in 0..4 {
+        let input =
+            script(r#"[{"start":{"work":"probe","input":"loop","times":2}},{"wait":"all"}]"#);
+        let mut running = bound.start(input, None);
+        let mut started = 0;
+        while started < 2 {
+            let event = running.next_event().await.unwrap();
+            started += i32::from(matches!(event, Event::Started(..)));
+        }
+        drop(running);
+        // The task ends at its next turn.
+        while bound.run(script("[]")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }

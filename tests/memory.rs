@@ -12,6 +12,8 @@ use leyden::{App, Ending, Host, Input, Key, SecretValue};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
+use crate::support::guest;
+
 /// Stands before and after what is searched for: an allocator overwrites the ends of memory that
 /// is freed, and would hide a copy that nobody wiped.
 const PADDING: usize = 200;
@@ -183,7 +185,7 @@ fn setting(pooled: bool) -> Setting {
     store.create_secret(&name, needle.secret()).unwrap();
     let builder = Host::builder().secrets(store);
     let builder = if pooled {
-        builder.instances(4)
+        builder.instances(4).works(4)
     } else {
         builder.on_demand()
     };
@@ -294,4 +296,41 @@ async fn a_dropped_run_stops_its_guest_and_leaves_nothing() {
     }
     drop(bound);
     assert_eq!(setting.needle.copies(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g10_no_copy_remains_of_what_flow_and_works_were_given_as_bytes() {
+    let folder = TempDir::new().unwrap();
+    for name in ["flow-probe", "work-probe"] {
+        let file = format!("{name}.wasm");
+        std::fs::copy(guest(name), folder.path().join(file)).unwrap();
+    }
+    let manifest = "[flow]\ncomponent = \"flow-probe.wasm\"\n\
+                    [works.probe]\ncomponent = \"work-probe.wasm\"\n";
+    std::fs::write(folder.path().join("leyden.toml"), manifest).unwrap();
+    for pooled in [true, false] {
+        let setting = setting(pooled);
+        let app = App::from_path(folder.path())
+            .unwrap()
+            .secret("MY_APP_SECRET", "my-secret")
+            .unwrap();
+        let bound = setting.host.bind(&app).await.unwrap();
+        let script = r#"[
+            {"reveal":"MY_APP_SECRET"},
+            {"start":{"work":"probe","input":{"reveal":"MY_APP_SECRET"}}},
+            {"start":{"work":"probe","input":[{"reveal":"MY_APP_SECRET"},"trap"]}},
+            "count"
+        ]"#;
+        let outcome = bound
+            .run(Input {
+                arguments: vec![script.to_owned()],
+                ..Input::default()
+            })
+            .await
+            .unwrap();
+        assert!(outcome.ending.is_success(), "{:?}", outcome.ending);
+        assert!(setting.needle.copies() > 0);
+        drop(bound);
+        assert_eq!(setting.needle.copies(), 0, "pooled: {pooled}");
+    }
 }

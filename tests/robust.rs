@@ -108,6 +108,26 @@ fn a_guest_that_writes_for_ever_ends_when_its_reader_goes() {
 }
 
 #[test]
+fn a_guest_whose_reader_has_gone_ends_as_native_programs_do() {
+    let home = Home::new();
+    for name in ["env-p1", "env-p2", "env-p3"] {
+        let mut child = home
+            .leyden()
+            .args(["run", "app"])
+            .arg(guest(name))
+            .args(["--env", "A=1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Long before it has started.
+        drop(child.stdout.take());
+        assert_eq!(wait(&mut child), 141, "{name}");
+    }
+}
+
+#[test]
 fn a_guest_whose_reader_is_slow_stops_at_its_time_limit() {
     let home = Home::new();
     let mut child = home
@@ -315,4 +335,55 @@ fn damaged_or_foreign_code_in_the_cache_is_not_run() {
         .succeeded()
         .says(&["chmod 700", "ran"]);
     assert_eq!(std::fs::read(code()).unwrap(), before, "it is left alone");
+}
+
+#[test]
+fn what_is_wrong_with_a_text_is_told_without_the_text() {
+    let home = Home::new();
+    let file = home.path().join("creds.wat");
+    for text in [
+        "(password \"hunter2\")",
+        ";; hunter2\n(module (func $hunter2)",
+        &"(".repeat(1 << 20),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let ran = home
+            .run_app(&file, &[])
+            .ended_with(126)
+            .never_shows("hunter2");
+        assert!(ran.stderr.len() < 1000, "{}", ran.stderr.len());
+    }
+}
+
+#[test]
+fn names_of_files_make_no_lines_of_their_own() {
+    let home = Home::with_my_secret();
+    let odd = home.path().join("a\nleyden: all is well.wasm");
+    std::fs::copy(guest("env-p2"), &odd).unwrap();
+    home.run_app(&odd, &["--secret", "S=my-secret"]).succeeded();
+    for list in [["audit", "list"], ["runs", "list"]] {
+        let listed = home.run(list).succeeded().stdout;
+        assert!(!listed.contains("\nleyden: all"), "{listed}");
+    }
+    let missing = home.path().join("x\nleyden: all is well");
+    let ran = home.run_app(&missing, &[]).ended_with(127);
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+}
+
+#[test]
+fn an_entry_of_another_type_is_refused_before_anything_is_released() {
+    let home = Home::with_my_secret();
+    let app = home.path().join("app.wat");
+    let component = r#"(component
+        (core module $m (func (export "run") (param i32)))
+        (core instance $i (instantiate $m))
+        (func $run (param "x" u32) (canon lift (core func $i "run")))
+        (instance $exported (export "run" (func $run)))
+        (export "wasi:cli/run@0.2.0" (instance $exported)))"#;
+    std::fs::write(&app, component).unwrap();
+    home.run_app(&app, &["--secret", "S=my-secret"])
+        .ended_with(126)
+        .says(&["`run`", "type"]);
+    let audit = home.run(["audit", "list"]).succeeded().stdout;
+    assert!(!audit.contains("release"), "{audit}");
 }

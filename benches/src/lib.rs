@@ -1,6 +1,10 @@
 //! A component run with the wasmtime crate alone, on the engine settings that Leyden uses: what
 //! Leyden is measured beside. No audit, no limits, no wiping of what a guest was given.
 
+mod work;
+
+pub use work::Work;
+
 use wasmtime::Result;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{

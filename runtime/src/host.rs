@@ -1,22 +1,29 @@
 //! The door for embedders: binds apps to secrets and runs them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
+use tokio::sync::Semaphore;
 
-use crate::app::{App, ComponentPlan, DEFAULT_MEMORY, Encoding, EnvName, Plan};
+use crate::Error;
+use crate::app::{App, ComponentPlan, DEFAULT_MEMORY, Encoding, Plan, WorkPlan};
 use crate::granted::FLOW;
+use crate::run::journal::{Beginning, Journal, JournalError, RunId, Runs};
+use crate::run::{
+    self, BoundApp, BoundComponent, BoundWork, Input, Outcome, Running, Start, Stopper,
+};
 use crate::sandbox::{
-    Allocation, Cache, Egress, Ending, Environment, Limits, Output, Preopen, Program, Sandbox,
-    Setup, World,
+    Allocation, Cache, Egress, Environment, Limits, Mask, Preopen, Program, Role, Sandbox,
+    SecretEntry, World,
 };
 use crate::secrets::{ReleaseRequest, Released, SecretStore, Wanted};
-use crate::{Error, sandbox};
 
 /// Instances that a host keeps memory ready for where nothing else is asked for.
 const DEFAULT_POOL: u32 = 256;
+/// Works that a host runs at once where nothing else is asked for.
+const DEFAULT_WORKS: u32 = 256;
 
 /// Binds and runs apps. Clones share the engine and the store.
 #[derive(Clone)]
@@ -24,6 +31,10 @@ pub struct Host {
     sandbox: Sandbox,
     store: Option<Arc<SecretStore>>,
     protected: Arc<[PathBuf]>,
+    /// One for each Work that may run at once.
+    places: Arc<Semaphore>,
+    /// One for each Flow, where memory is kept ready.
+    flows: Option<Arc<Semaphore>>,
 }
 
 /// Makes a [`Host`].
@@ -33,6 +44,7 @@ pub struct HostBuilder {
     cache: Option<PathBuf>,
     protected: Vec<PathBuf>,
     allocation: Option<Allocation>,
+    works: Option<u32>,
 }
 
 impl HostBuilder {
@@ -68,6 +80,14 @@ impl HostBuilder {
         self
     }
 
+    /// Runs at most this many Works at once, of all apps and runs (256 where this is not called);
+    /// more wait for their turn. Their memory is kept ready beside that of
+    /// [`instances`](Self::instances).
+    pub fn works(mut self, most: u32) -> Self {
+        self.works = Some(most);
+        self
+    }
+
     /// Makes the host.
     ///
     /// # Errors
@@ -80,11 +100,22 @@ impl HostBuilder {
         if let Some(store) = &self.store {
             protected.extend([store.path(), store.state_dir()].map(PathBuf::from));
         }
-        let allocation = self.allocation.unwrap_or(Allocation::Pool(DEFAULT_POOL));
+        let works = self.works.unwrap_or(DEFAULT_WORKS);
+        let places = |count| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX)));
+        let (allocation, flows) = match self.allocation.unwrap_or(Allocation::Pool(DEFAULT_POOL)) {
+            // Each has memory of its own, so that Flows and Works do not wait for each other's.
+            Allocation::Pool(flows) => {
+                let all = Allocation::Pool(flows.saturating_add(works));
+                (all, Some(places(flows)))
+            }
+            Allocation::OnDemand => (Allocation::OnDemand, None),
+        };
         Ok(Host {
             sandbox: Sandbox::new(allocation, cache)?,
             store: self.store.map(Arc::new),
             protected: protected.into(),
+            places: places(works),
+            flows,
         })
     }
 }
@@ -114,43 +145,111 @@ impl Host {
     }
 
     fn bind_plan(&self, app: &App, plan: &Plan) -> Result<Bound, Error> {
-        let flow = &plan.flow;
         // What is audited is the digest of what runs.
         let exact = binds_secrets(plan);
+        let flow = self.prepare(&plan.flow, Role::Flow, exact)?;
+        let prepare = |work: &WorkPlan| self.prepare(&work.component, Role::Work, exact);
+        let prepared: Vec<_> = plan.works.values().map(prepare).collect::<Result<_, _>>()?;
+        let digests = prepared.iter().map(|work| work.program.digest());
+        let digest = app.digest_of(flow.program.digest(), digests);
+        let mut values = self.release(app, plan)?.into_iter();
+        let mut bind = |prepared: Prepared, plan: &ComponentPlan| {
+            let values = values.by_ref().take(plan.secrets.len()).collect();
+            Ok::<_, Error>(prepared.bind(environment(plan, values)?))
+        };
+        let flow = bind(flow, &plan.flow)?;
+        let mut works = BTreeMap::new();
+        for ((name, work), prepared) in plan.works.iter().zip(prepared) {
+            let bound = BoundWork {
+                component: bind(prepared, &work.component)?,
+                parallel: work.parallel,
+                retries: work.retries,
+                retry_on: work.retry_on,
+                cache: work.cache,
+            };
+            works.insert(Arc::from(name.as_str()), Arc::new(bound));
+        }
+        let environments = works.values().map(|work| &work.component).chain([&flow]);
+        let mask = Mask::new(environments.map(|one| one.environment.clone()));
+        Ok(Bound(Arc::new(BoundApp {
+            name: plan.name.clone(),
+            digest,
+            flow,
+            works,
+            mask: Arc::new(mask),
+            places: Arc::clone(&self.places),
+            flows: self.flows.clone(),
+        })))
+    }
+
+    /// All of a component but its secrets: what is wrong with it is found before any is released.
+    fn prepare(
+        &self,
+        component: &ComponentPlan,
+        role: Role,
+        exact: bool,
+    ) -> Result<Prepared, Error> {
+        let source = &component.source;
         let program = self
             .sandbox
-            .load(&flow.source, exact)
+            .load(source, role, exact)
             .map_err(|error| match error {
-                Error::Engine(source) => Error::Sandbox {
-                    component: flow.source.name().to_owned(),
-                    source,
+                Error::Engine(error) => Error::Sandbox {
+                    component: source.name().to_owned(),
+                    source: error,
                 },
                 other => other,
             })?;
-        let folders = self.folders(flow)?;
-        for work in plan.works.values() {
-            self.folders(&work.component)?;
-        }
-        let egress = self.sandbox.egress(flow.hosts.iter().cloned().collect())?;
-        // The Flow's come first; the Works' are checked and audited with them, and wiped here.
-        let mut values = self.release(app, plan)?;
-        values.truncate(flow.secrets.len());
-        Ok(Bound(Arc::new(BoundApp {
-            name: plan.name.clone(),
+        let egress = self
+            .sandbox
+            .egress(component.hosts.iter().cloned().collect())?;
+        Ok(Prepared {
             program,
-            environment: environment(flow, values)?,
-            folders,
+            folders: self.folders(component)?,
             egress: Arc::new(egress),
             limits: Limits {
-                memory: flow.memory.unwrap_or(DEFAULT_MEMORY),
-                timeout: flow.timeout,
+                memory: component.memory.unwrap_or(DEFAULT_MEMORY),
+                timeout: component.timeout,
             },
-        })))
+        })
     }
 
     fn folders(&self, component: &ComponentPlan) -> Result<Vec<Preopen>, Error> {
         let check = |dir| Preopen::check(dir, &self.protected);
         Ok(component.dirs.iter().map(check).collect::<Result<_, _>>()?)
+    }
+
+    /// Begins the journal of a run of a bound app, in the folder of all runs. With a store, inputs
+    /// and outputs are kept, sealed, and `invocation` with them: whatever is needed to start the
+    /// run again.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]; the app can run without a journal.
+    pub fn begin(
+        &self,
+        runs: &Runs,
+        bound: &Bound,
+        invocation: &[u8],
+    ) -> Result<Journal, JournalError> {
+        runs.begin(&Beginning {
+            app: &bound.0.name,
+            digest: bound.0.digest,
+            store: self.store.as_deref(),
+            invocation,
+        })
+    }
+
+    /// Goes on with a run that was interrupted, stopped or failed. The Flow runs anew; a Work that
+    /// it starts again, with the same input, is answered as it ended then. Those that were under
+    /// way run again.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`], where the run has ended well or is under way, keeps too little, or was
+    /// of another app or store.
+    pub fn resume(&self, runs: &Runs, bound: &Bound, id: &RunId) -> Result<Journal, JournalError> {
+        runs.resume(id, bound.0.digest, self.store.as_deref())
     }
 
     /// The values of all components' secrets, the Flow's first, each in the order of its plan;
@@ -190,37 +289,69 @@ fn binds_secrets(plan: &Plan) -> bool {
     components.any(|component| !component.secrets.is_empty())
 }
 
-/// The environment of a component: its plain entries and its secrets, by name.
+/// A component that only wants its environment.
+struct Prepared {
+    program: Program,
+    folders: Vec<Preopen>,
+    egress: Arc<Egress>,
+    limits: Limits,
+}
+
+impl Prepared {
+    fn bind(self, environment: Environment) -> BoundComponent {
+        let Self {
+            program,
+            folders,
+            egress,
+            limits,
+        } = self;
+        BoundComponent {
+            program,
+            environment,
+            folders,
+            egress,
+            limits,
+        }
+    }
+}
+
+/// The environment of a component: its plain entries and its secrets.
 fn environment(component: &ComponentPlan, values: Vec<Released>) -> Result<Environment, Error> {
-    let texts = component
-        .secrets
-        .iter()
-        .zip(values)
-        .map(|((name, planned), released)| {
-            let text = match planned.secret.encoding {
-                Encoding::Text => released
+    let mut secrets = Vec::with_capacity(values.len());
+    for ((name, planned), released) in component.secrets.iter().zip(values) {
+        let version = released.version;
+        let (text, bytes) = match planned.secret.encoding {
+            Encoding::Text => {
+                let text = released
                     .value
                     .into_text()
                     .map_err(|problem| Error::NotText {
                         name: name.clone(),
                         problem,
-                    })?,
-                Encoding::Base64 => released.value.into_base64(),
-            };
-            Ok((name, text))
-        })
-        .collect::<Result<Vec<(&EnvName, Zeroizing<String>)>, Error>>()?;
+                    })?;
+                (text, None)
+            }
+            Encoding::Base64 => {
+                let text = released.value.to_base64();
+                (text, Some(released.value))
+            }
+        };
+        secrets.push((name, version, text, bytes));
+    }
     let plain = component.env.iter();
-    let mut entries: Vec<(&str, &str)> = plain
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .chain(
-            texts
-                .iter()
-                .map(|(name, text)| (name.as_str(), text.as_str())),
-        )
-        .collect();
-    entries.sort_unstable_by_key(|(name, _)| *name);
-    Ok(Environment::new(entries))
+    Ok(Environment::new(
+        plain.map(|(name, value)| (name.as_str(), value.as_str())),
+        secrets
+            .iter()
+            .map(|(name, version, text, bytes)| SecretEntry {
+                name: name.as_str(),
+                text,
+                bytes: bytes
+                    .as_ref()
+                    .map_or(text.as_bytes(), |bytes| bytes.expose()),
+                version: *version,
+            }),
+    ))
 }
 
 /// An app whose secrets are released: run it as often as you like.
@@ -230,65 +361,52 @@ fn environment(component: &ComponentPlan, values: Vec<Released>) -> Result<Envir
 #[derive(Clone)]
 pub struct Bound(Arc<BoundApp>);
 
-struct BoundApp {
-    name: String,
-    program: Program,
-    environment: Environment,
-    folders: Vec<Preopen>,
-    egress: Arc<Egress>,
-    limits: Limits,
-}
-
-/// What one run is given beside its bindings.
-#[derive(Clone, Default)]
-pub struct Input {
-    /// Arguments, without the program's name, which comes first by itself.
-    pub arguments: Vec<String>,
-    /// Standard input; empty where nothing is said.
-    pub stdin: sandbox::Input,
-    /// Standard output; thrown away where nothing is said.
-    pub stdout: Output,
-    /// Standard error; thrown away where nothing is said.
-    pub stderr: Output,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// Its ending.
-    pub ending: Ending,
-}
-
 impl Bound {
-    /// Runs the app in an instance of its own. Must be called within a tokio runtime with time
-    /// and I/O enabled; dropping the future stops the guest.
+    /// Runs the app: its Flow in an instance of its own, and so each Work that it starts. Must be
+    /// called within a tokio runtime with time and I/O enabled, where Works then run; dropping the
+    /// future stops them all.
     ///
     /// # Errors
     ///
     /// Where the host fails; what the guest does is the [`Outcome`].
     pub async fn run(&self, input: Input) -> Result<Outcome, Error> {
-        let app = &*self.0;
-        let mut arguments = input.arguments;
-        arguments.insert(0, app.name.clone());
-        let setup = Setup {
-            environment: app.environment.clone(),
-            arguments,
-            stdin: input.stdin,
-            stdout: input.stdout,
-            stderr: input.stderr,
-            folders: app.folders.clone(),
-            egress: Arc::clone(&app.egress),
-            limits: app.limits,
+        self.run_with(input, Stopper::default(), None).await
+    }
+
+    /// As [`run`](Self::run), and can be stopped from elsewhere, which lets Works come to an end;
+    /// with a journal ([`Host::begin`]), starts and ends are written to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_with(
+        &self,
+        input: Input,
+        stopper: Stopper,
+        journal: Option<Journal>,
+    ) -> Result<Outcome, Error> {
+        let start = Start {
+            input,
+            stopper,
+            journal,
         };
-        let ending = app
-            .program
-            .run(&setup)
+        run::run(&self.0, start)
             .await
             .map_err(|source| Error::Sandbox {
-                component: app.name.clone(),
+                component: self.0.name.clone(),
                 source,
-            })?;
-        Ok(Outcome { ending })
+            })
+    }
+
+    /// Starts the app on a task of its own, to be watched and stopped while it runs. Must be called
+    /// within a tokio runtime.
+    pub fn start(&self, input: Input, journal: Option<Journal>) -> Running {
+        let start = Start {
+            input,
+            stopper: Stopper::default(),
+            journal,
+        };
+        Running::start(Arc::clone(&self.0), start)
     }
 
     /// The app's name: a label.
@@ -296,13 +414,18 @@ impl Bound {
         &self.0.name
     }
 
-    /// How long a run may take; no limit if none.
+    /// The names of its Works.
+    pub fn works(&self) -> impl Iterator<Item = &str> {
+        self.0.works.keys().map(|name| &**name)
+    }
+
+    /// How long its Flow may run; no limit if none.
     pub fn timeout(&self) -> Option<Duration> {
-        self.0.limits.timeout
+        self.0.flow.limits.timeout
     }
 
     /// Which version of WASI its Flow is written to.
     pub fn world(&self) -> World {
-        self.0.program.world()
+        self.0.flow.program.world()
     }
 }

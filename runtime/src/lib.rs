@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod host;
+pub mod run;
 pub mod sandbox;
 pub mod secrets;
 
@@ -10,6 +11,7 @@ mod granted;
 
 pub use app::App;
 pub use error::Error;
-pub use host::{Bound, Host, HostBuilder, Input, Outcome};
+pub use host::{Bound, Host, HostBuilder};
+pub use run::{Event, Input, Outcome, Running, Stopper};
 pub use sandbox::{Captured, Ending, Output};
 pub use secrets::{Key, SecretStore, SecretValue};

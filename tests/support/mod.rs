@@ -1,8 +1,10 @@
 //! What the tests share: a home folder of its own for each, guests, and running the command.
 
+mod app;
 mod home;
 mod ran;
 
+pub use app::{App, last_run, lines};
 pub use home::Home;
 pub use ran::{Ran, run, wait};
 
@@ -13,6 +15,17 @@ pub fn guest(name: &str) -> PathBuf {
     let path = target().join("guests").join(format!("{name}.wasm"));
     assert!(
         path.is_file(),
+        "{} is not there: run `cargo xtask guests` first",
+        path.display()
+    );
+    path
+}
+
+/// An example of several components, with its `leyden.toml`, that `cargo xtask guests` built.
+pub fn example(name: &str) -> PathBuf {
+    let path = target().join("guests").join(name);
+    assert!(
+        path.join("leyden.toml").is_file(),
         "{} is not there: run `cargo xtask guests` first",
         path.display()
     );

@@ -8,6 +8,7 @@ mod one_shot;
 mod report;
 mod samples;
 mod wasmtime;
+mod works;
 
 use std::fs;
 use std::path::PathBuf;
@@ -51,6 +52,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut report = Report::begin();
     report.add(one_shot::measure(&home, wasmtime, arguments.quick)?);
     for row in instances::measure(&home, arguments.quick)? {
+        report.add(row);
+    }
+    for row in works::measure(&home, arguments.quick)? {
         report.add(row);
     }
     if let Some(file) = &arguments.json {

@@ -12,17 +12,13 @@ use crate::{guests, repository, step};
 
 pub(crate) fn run() -> Result<()> {
     let root = repository::root()?;
-    guests::build()?;
+    let hello = guests::build_hello()?;
     step::run(&mut repository::cargo([
         "build", "--locked", "--bin", "leyden",
     ])?)?;
 
     let home = Home::make(root.join("target/demo"))?;
-    fs::copy(
-        root.join("target/guests/hello.wasm"),
-        home.path().join("hello.wasm"),
-    )
-    .context("cannot copy the guest")?;
+    fs::copy(hello, home.path().join("hello.wasm")).context("cannot copy the guest")?;
     println!();
     say(
         "Everything below happens in target/demo, as if that were your home folder: your own

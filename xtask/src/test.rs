@@ -21,6 +21,13 @@ pub(crate) fn run() -> Result<()> {
         step::run(&mut repository::cargo(clippy.split(' '))?)
     })?;
     part("guests", guests::build)?;
+    part("Flows' unit tests", || {
+        // Natively, with functions for Works.
+        let test = "test --locked --package pipeline --package etl --target-dir";
+        let mut guests = repository::cargo(test.split(' '))?;
+        guests.arg(root.join("target/guests/build"));
+        step::run(guests.current_dir(root.join("tests/guests")))
+    })?;
     part("tests", || {
         let test = "test --workspace --locked --no-fail-fast";
         step::run(&mut repository::cargo(test.split(' '))?)

@@ -1,6 +1,7 @@
 //! An app and all that its operator gives it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::dir_rule::DirRule;
 use super::env_file::read_env_file;
 use super::error::AppError;
 use super::host_rule::HostRule;
-use super::manifest::Manifest;
+use super::manifest::{MAX_NAME, Manifest, check_app_name};
 use super::names::{EnvName, WorkName};
 use super::scoped::Scoped;
 use super::source::{ComponentSource, SourceError};
@@ -72,11 +73,7 @@ impl App {
                 .filter(|folder| !folder.as_os_str().is_empty());
             return Self::from_folder(folder.unwrap_or(Path::new(".")));
         }
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = name_of(path.file_stem());
         Ok(Self::bare(name, ComponentSource::open(path)?))
     }
 
@@ -125,11 +122,7 @@ impl App {
                 Ok((name.clone(), source))
             })
             .collect::<Result<_, AppError>>()?;
-        let default_name = folder
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let default_name = name_of(folder.file_name());
         let given = Given::default();
         Ok(Self {
             default_name,
@@ -297,6 +290,12 @@ impl App {
         Ok(self.manifest.digest(flow, &works))
     }
 
+    /// Its identity, from the digests of its components: the Flow's, and the Works' by name.
+    pub(crate) fn digest_of(&self, flow: Digest, works: impl Iterator<Item = Digest>) -> Digest {
+        self.manifest
+            .digest(flow, &self.works.keys().zip(works).collect())
+    }
+
     fn component_error(&self, work: Option<&WorkName>, problem: SourceError) -> AppError {
         match self.folder {
             Some(_) => AppError::Component {
@@ -371,6 +370,21 @@ fn same_place(one: &Scoped<DirRule>, other: &Scoped<DirRule>) -> bool {
         )
     };
     place(one) == place(other)
+}
+
+/// What an app is called after its file or folder. What that is called, anybody may have chosen:
+/// where it is no name that a manifest could give, it is made one.
+fn name_of(file: Option<&OsStr>) -> String {
+    let name = file.unwrap_or_default().to_string_lossy();
+    let name: String = name
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .take(MAX_NAME)
+        .collect();
+    match check_app_name(&name) {
+        Ok(()) => name,
+        Err(_) => "app".to_owned(),
+    }
 }
 
 #[cfg(test)]

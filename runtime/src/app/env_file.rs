@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use super::binding::{EnvEntry, EnvValue};
 use super::file::read_bounded;
 use super::names::{EnvName, NameProblem};
+use super::suggest::shown_path;
 
 /// The most bytes an environment file may have: 1 MiB.
 pub const MAX_ENV_FILE_BYTES: u64 = 1 << 20;
 
 /// An environment file was refused: which file, which line, why; never what stands there.
 #[derive(Debug, thiserror::Error)]
-#[error("{}{}: {problem}", path.display(), Line(*line))]
+#[error("{}{}: {problem}", shown_path(path), Line(*line))]
 pub struct EnvFileError {
     /// The file.
     pub path: PathBuf,

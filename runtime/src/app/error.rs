@@ -10,7 +10,7 @@ use super::manifest::ManifestError;
 use super::names::{EnvName, NameError, WorkName};
 use super::request::{Uncovered, shown_component};
 use super::source::SourceError;
-use super::suggest::did_you_mean;
+use super::suggest::{did_you_mean, shown_path};
 
 /// What a caller does about an [`AppError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ pub enum AppError {
     /// A component that the manifest names is, by a symbolic link, outside of the app's folder.
     #[error(
         "{}'s component: {} is a symbolic link that leaves the app's folder: put the file there",
-        shown_component(work.as_ref()), path.display()
+        shown_component(work.as_ref()), shown_path(path)
     )]
     OutsideFolder {
         /// The Work that it is of; the Flow's if none.
@@ -52,7 +52,10 @@ pub enum AppError {
         path: PathBuf,
     },
     /// A folder without a manifest.
-    #[error("{} holds no leyden.toml: give a component (app.wasm) or a folder with one", folder.display())]
+    #[error(
+        "{} holds no leyden.toml: give a component (app.wasm) or a folder with one",
+        shown_path(folder)
+    )]
     NoManifest {
         /// The folder.
         folder: PathBuf,

@@ -42,3 +42,4 @@ pub use request::{Ask, Request, Uncovered};
 pub use scoped::Scoped;
 pub use source::{ComponentSource, FileId, MAX_COMPONENT_BYTES, SourceError};
 pub use suggest::nearest;
+pub(crate) use suggest::shown_path;

@@ -29,12 +29,19 @@ pub struct WorkName(String);
 
 /// A name was refused: which one, why and at which place, and the nearest good one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} is not {what}: {problem}{}", shown(typed), did_you_mean(suggestion.as_deref()))]
+#[error("{} is not {what}: {problem}{}", shown(before_value(typed)), did_you_mean(suggestion.as_deref()))]
 pub struct NameError {
     what: &'static str,
     typed: String,
     problem: NameProblem,
     suggestion: Option<String>,
+}
+
+/// What was typed up to an `=`: after it stands a value, at the wrong place.
+fn before_value(typed: &str) -> &str {
+    typed
+        .find('=')
+        .map_or(typed, |at| typed.get(..=at).unwrap_or(typed))
 }
 
 impl NameError {
@@ -123,8 +130,9 @@ macro_rules! name {
                 let Err(problem) = $check(&$typed) else {
                     return Ok($make);
                 };
+                let meant = before_value(&$typed).trim_end_matches('=');
                 let suggestion =
-                    Some($repair(&$typed)).filter(|good| $check(good).is_ok() && *good != $typed);
+                    Some($repair(meant)).filter(|good| $check(good).is_ok() && *good != $typed);
                 Err(NameError {
                     what: $what,
                     typed: $typed,

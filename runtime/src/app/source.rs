@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::digest::Digest;
 use super::file::{OpenError, open_regular, read_bounded};
 use super::kind::{Kind, LOOKED_AT};
+use super::suggest::shown_path;
 
 /// The most bytes a component may have: 512 MiB.
 pub const MAX_COMPONENT_BYTES: u64 = 512 << 20;
@@ -57,13 +58,13 @@ pub struct FileId {
 #[non_exhaustive]
 pub enum SourceError {
     /// There is no such file.
-    #[error("{} is not there", path.display())]
+    #[error("{} is not there", shown_path(path))]
     NotFound {
         /// The file.
         path: PathBuf,
     },
     /// The operating system does not let us read it.
-    #[error("{} cannot be read: {error}", path.display())]
+    #[error("{} cannot be read: {error}", shown_path(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -71,7 +72,7 @@ pub enum SourceError {
         error: io::Error,
     },
     /// It is a folder, a pipe, a device or a socket.
-    #[error("{} is {what}: a component is an ordinary file", path.display())]
+    #[error("{} is {what}: a component is an ordinary file", shown_path(path))]
     NotAFile {
         /// The path.
         path: PathBuf,
@@ -93,7 +94,10 @@ pub enum SourceError {
         looks: &'static str,
     },
     /// The file changed between opening and reading.
-    #[error("{} changed while it was read: start again when it is complete", path.display())]
+    #[error(
+        "{} changed while it was read: start again when it is complete",
+        shown_path(path)
+    )]
     Changed {
         /// The file.
         path: PathBuf,
@@ -138,7 +142,7 @@ impl ComponentSource {
     /// for what is nothing to run.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, SourceError> {
         let path = path.as_ref();
-        let name = path.display().to_string();
+        let name = shown_path(path);
         let (file, metadata) = open_regular(path).map_err(|error| match error {
             OpenError::NotAFile(what) => SourceError::NotAFile {
                 path: path.to_owned(),

@@ -1,6 +1,7 @@
 //! "Did you mean": the nearest known name, and typed text made fit to be shown.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// The candidate nearest to what was typed, if one is near enough to be what was meant.
 ///
@@ -45,6 +46,12 @@ pub(super) fn shown(typed: &str) -> String {
     }
     out.push('`');
     out
+}
+
+/// A path as it may stand in a message: its name may have been given by anybody, and a line end in
+/// it would begin a line of ours.
+pub(crate) fn shown_path(path: &Path) -> String {
+    path.to_string_lossy().chars().map(shown_char).collect()
 }
 
 /// One character as it may stand in a message.

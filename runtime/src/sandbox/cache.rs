@@ -188,7 +188,8 @@ impl Cache {
 
 /// Makes a folder and those that it lies in, closed to others whatever the umask.
 fn make_folder(path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    if let Some(parent) = parent.filter(|parent| !parent.exists()) {
         make_folder(parent)?;
     }
     match fs::DirBuilder::new().mode(0o700).create(path) {

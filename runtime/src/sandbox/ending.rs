@@ -23,9 +23,23 @@ pub enum Ending {
     OutOfMemory(u64),
     /// Nobody reads its standard output or error any more.
     OutputClosed,
+    /// It was stopped by whoever runs it.
+    Stopped,
 }
 
 impl Ending {
+    /// Which of these it is, in a word or two: as the journal and events write it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Exited(_) => "exited",
+            Self::Trapped(_) => "trapped",
+            Self::TimedOut(_) => "timed-out",
+            Self::OutOfMemory(_) => "out-of-memory",
+            Self::OutputClosed => "output-closed",
+            Self::Stopped => "stopped",
+        }
+    }
+
     /// Whether it ended with exit status 0.
     pub fn is_success(&self) -> bool {
         *self == Self::Exited(0)
@@ -63,6 +77,7 @@ impl std::fmt::Display for Ending {
                 write!(f, "it needed more memory than its limit of {limit}")
             }
             Self::OutputClosed => f.write_str("the reader of its output went away"),
+            Self::Stopped => f.write_str("it was stopped"),
         }
     }
 }

@@ -14,9 +14,9 @@ use crate::app::{ComponentSource, HostRule, Kind};
 use super::cache::Cache;
 use super::egress::Egress;
 use super::instance::State;
-use super::program::{Compiled, Program, SandboxError, not_runnable};
+use super::program::{Compiled, Program, Role, SandboxError, not_runnable};
 use super::ticker::Ticker;
-use super::{environment, http, lookup};
+use super::{environment, http, lookup, secrets, works};
 
 /// How memory for instances is had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Sandbox {
 
     /// Compiles a component or module, or finds it compiled in the cache, and links it.
     ///
-    /// With `exact`, the source's bytes are read and hashed, and what runs is what they say: for
+    /// `role` says what it must be able to run as. With `exact`, the source's bytes are read and hashed, and what runs is what they say: for
     /// apps with secrets. Otherwise a file that has not changed since it was last read is taken
     /// at its word.
     ///
@@ -117,21 +117,26 @@ impl Sandbox {
     ///
     /// [`SandboxError::NotRunnable`] where it is invalid or needs what this host does not give;
     /// an error of reading the source.
-    pub fn load(&self, source: &ComponentSource, exact: bool) -> Result<Program, crate::Error> {
+    pub fn load(
+        &self,
+        source: &ComponentSource,
+        role: Role,
+        exact: bool,
+    ) -> Result<Program, crate::Error> {
         let cache = self.0.cache.as_ref();
         if !exact
             && let (Some(cache), Some(file)) = (cache, source.file_id())
             && let Some(digest) = cache.digest_of(&file)
             && let Some(compiled) = cache.get(self.engine(), &digest)
         {
-            return Ok(Program::new(self, digest, &compiled)?);
+            return Ok(Program::new(self, digest, &compiled, role)?);
         }
         let digest = source.digest()?;
         let compiled = match cache.and_then(|cache| cache.get(self.engine(), &digest)) {
             Some(compiled) => compiled,
             None => self.compile(source)?,
         };
-        let program = Program::new(self, digest, &compiled)?;
+        let program = Program::new(self, digest, &compiled, role)?;
         if let (Some(cache), Some(file)) = (cache, source.file_id())
             && cache.digest_of(&file) != Some(digest)
         {
@@ -147,7 +152,7 @@ impl Sandbox {
         let (kind, bytes) = match source.kind() {
             Kind::Text => {
                 text = wat::parse_bytes(bytes)
-                    .map_err(|error| not_runnable(wasmtime::Error::msg(error.to_string())))?;
+                    .map_err(|error| not_runnable(wasmtime::Error::msg(in_short(&error))))?;
                 (binary_kind(&text), &text[..])
             }
             kind => (kind, bytes),
@@ -165,6 +170,20 @@ impl Sandbox {
             let _ = cache.put(self.engine(), &source.digest()?, &code);
         }
         Ok(compiled)
+    }
+}
+
+/// What is wrong with a text, and where: without the line itself, which may be of a file that was
+/// never meant to be read here.
+fn in_short(error: &wat::Error) -> String {
+    let whole = error.to_string();
+    let mut lines = whole.lines();
+    let what = lines.next().unwrap_or_default();
+    let place = lines.find_map(|line| line.trim_start().strip_prefix("--> "));
+    // The place is `<anon>:LINE:COLUMN`.
+    match place.and_then(|place| place.split_once(':')) {
+        Some((_, place)) => format!("{what} (line and column {place})"),
+        None => what.to_owned(),
     }
 }
 
@@ -231,6 +250,8 @@ fn components(engine: &Engine) -> wasmtime::Result<ComponentLinker<State>> {
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     environment::shadow_in_components(&mut linker)?;
     lookup::shadow(&mut linker)?;
+    secrets::link(&mut linker)?;
+    works::link(&mut linker)?;
     Ok(linker)
 }
 

@@ -4,6 +4,7 @@
 //! wipes them. Here the pairs stand once in memory; the guest's own `get-environment` reads them
 //! from there straight into the guest's memory, and the last owner overwrites them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use wasmtime::component::Linker as ComponentLinker;
@@ -35,8 +36,29 @@ pub struct Environment(Arc<Entries>);
 
 struct Entries {
     /// Cloned only for the length of one host call, by an instance that itself holds `Entries`:
-    /// at the drop below this is the only reference.
+    /// at the drop below this is the only reference. So are the secrets' bytes.
     list: Arc<[(Box<str>, Box<str>)]>,
+    secrets: Box<[Secret]>,
+}
+
+/// A secret of an environment: what its entry stands for.
+pub(super) struct Secret {
+    /// The place of its entry.
+    entry: usize,
+    version: NonZeroU32,
+    bytes: Arc<[u8]>,
+}
+
+/// A secret's entry, to make an environment of.
+pub struct SecretEntry<'a> {
+    /// The name of the entry.
+    pub name: &'a str,
+    /// What stands in the environment.
+    pub text: &'a str,
+    /// The secret itself.
+    pub bytes: &'a [u8],
+    /// Which version of it this is.
+    pub version: NonZeroU32,
 }
 
 impl Drop for Entries {
@@ -47,17 +69,73 @@ impl Drop for Entries {
             name.zeroize();
             value.zeroize();
         }
+        for secret in &mut self.secrets {
+            let bytes = Arc::get_mut(&mut secret.bytes);
+            debug_assert!(bytes.is_some(), "a secret outlived its instances");
+            bytes.into_iter().for_each(Zeroize::zeroize);
+        }
     }
 }
 
 impl Environment {
-    /// Copies `entries`, in their order, into memory of its own. The caller wipes its copies.
-    pub fn new<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let list = entries
+    /// Copies plain entries and secrets into memory of its own, sorted by name. The caller wipes
+    /// its copies.
+    pub fn new<'a>(
+        plain: impl IntoIterator<Item = (&'a str, &'a str)>,
+        secrets: impl IntoIterator<Item = SecretEntry<'a>>,
+    ) -> Self {
+        let secrets: Vec<_> = secrets.into_iter().collect();
+        let mut entries: Vec<_> = plain
             .into_iter()
-            .map(|(name, value)| (Box::from(name), Box::from(value)))
+            .map(|(name, value)| (name, value, None))
+            .chain(secrets.iter().map(|one| (one.name, one.text, Some(one))))
             .collect();
-        Self(Arc::new(Entries { list }))
+        entries.sort_by_key(|(name, ..)| *name);
+        let lent = entries.iter().enumerate().filter_map(|(entry, (.., one))| {
+            let one = one.as_ref()?;
+            Some(Secret {
+                entry,
+                version: one.version,
+                bytes: Arc::from(one.bytes),
+            })
+        });
+        Self(Arc::new(Entries {
+            secrets: lent.collect(),
+            list: entries
+                .iter()
+                .map(|(name, value, _)| (Box::from(*name), Box::from(*value)))
+                .collect(),
+        }))
+    }
+
+    /// The place of the secret under this name. Names that are not bound, and those of plain
+    /// entries, are all the same: no secret.
+    pub(super) fn secret_named(&self, name: &str) -> Option<u32> {
+        let is_it = |secret: &Secret| self.entry(secret).is_some_and(|(of, _)| of == name);
+        let place = self.0.secrets.iter().position(is_it)?;
+        u32::try_from(place).ok()
+    }
+
+    /// The secret at a place.
+    pub(super) fn secret(&self, place: u32) -> Option<&Secret> {
+        self.0.secrets.get(usize::try_from(place).ok()?)
+    }
+
+    /// How many secrets there are.
+    pub(super) fn secret_count(&self) -> usize {
+        self.0.secrets.len()
+    }
+
+    /// The forms in which a guest sees the secret at a place: its bytes, and the text of its entry.
+    pub(super) fn secret_forms(&self, place: usize) -> Option<[&[u8]; 2]> {
+        let secret = self.0.secrets.get(place)?;
+        let (_, text) = self.entry(secret)?;
+        Some([&secret.bytes, text.as_bytes()])
+    }
+
+    fn entry(&self, secret: &Secret) -> Option<(&str, &str)> {
+        let (name, text) = self.0.list.get(secret.entry)?;
+        Some((name, text))
     }
 
     /// How many entries there are.
@@ -74,6 +152,17 @@ impl Environment {
     fn preview1_len(&self) -> usize {
         let entry = |(name, value): &(Box<str>, Box<str>)| name.len() + value.len() + 2;
         self.0.list.iter().map(entry).sum()
+    }
+}
+
+impl Secret {
+    /// The secret itself, to be lowered into a guest's memory: let it go no further.
+    pub(super) fn bytes(&self) -> Arc<[u8]> {
+        Arc::clone(&self.bytes)
+    }
+
+    pub(super) fn version(&self) -> u32 {
+        self.version.get()
     }
 }
 
@@ -182,8 +271,35 @@ mod tests {
 
     #[test]
     fn debug_tells_no_value() {
-        let environment = Environment::new([("NAME", "a value")]);
+        let environment = Environment::new([("NAME", "a value")], []);
         assert_eq!(format!("{environment:?}"), "Environment(1 entries)");
+    }
+
+    #[test]
+    fn secrets_are_found_by_the_names_of_their_entries_alone() {
+        let secret = |name, text, bytes| SecretEntry {
+            name,
+            text,
+            bytes,
+            version: NonZeroU32::MIN,
+        };
+        let environment = Environment::new(
+            [("B", "plain")],
+            [secret("C", "YQ==", b"a"), secret("A", "text", b"text")],
+        );
+        let names: Vec<_> = environment.0.list.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["A", "B", "C"]);
+        let reveal = |name| {
+            let secret = environment.secret(environment.secret_named(name)?)?;
+            Some(secret.bytes().to_vec())
+        };
+        assert_eq!(reveal("A").unwrap(), b"text");
+        assert_eq!(reveal("C").unwrap(), b"a");
+        assert_eq!(reveal("B"), None, "a plain entry is no secret");
+        assert_eq!(reveal("D"), None);
+        assert_eq!(environment.secret_forms(0).unwrap(), [b"text", b"text"]);
+        assert_eq!(environment.secret_forms(1).unwrap(), [&b"a"[..], b"YQ=="]);
+        assert!(environment.secret_forms(2).is_none());
     }
 
     #[test]

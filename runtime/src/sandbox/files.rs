@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::app::DirRule;
+use crate::app::{DirRule, shown_path};
 
 /// A folder as a guest sees it, checked and open.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct Preopen {
 #[non_exhaustive]
 pub enum FilesError {
     /// It is not there, is no folder, or may not be opened.
-    #[error("the folder {} cannot be given to the app: {source}", path.display())]
+    #[error("the folder {} cannot be given to the app: {source}", shown_path(path))]
     Unusable {
         /// The folder as it was named.
         path: PathBuf,
@@ -35,7 +35,8 @@ pub enum FilesError {
     /// It would show Leyden's own files.
     #[error(
         "the folder {} is refused: it would show {} to the app; name a folder beside it",
-        path.display(), protected.display()
+        shown_path(path),
+        shown_path(protected)
     )]
     ShowsSecrets {
         /// The folder as it was named.
@@ -46,7 +47,9 @@ pub enum FilesError {
     /// A file of Leyden's own has other names (hard links), which may lie in the folder.
     #[error(
         "the folder {} is refused: {} has {names} names (hard links), and one of them may lie in \
-         it; remove the others", path.display(), protected.display()
+         it; remove the others",
+        shown_path(path),
+        shown_path(protected)
     )]
     OtherNames {
         /// The folder as it was named.
@@ -60,7 +63,9 @@ pub enum FilesError {
     /// read and changed.
     #[error(
         "the folder {} is refused: it would show {} to the app, through which it could read and \
-         change running processes or devices", path.display(), mount.display()
+         change running processes or devices",
+        shown_path(path),
+        shown_path(mount)
     )]
     ShowsKernel {
         /// The folder as it was named.

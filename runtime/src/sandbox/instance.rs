@@ -14,10 +14,13 @@ use super::engine::Sandbox;
 use super::environment::Environment;
 use super::files::Preopen;
 use super::http::Hooks;
-use super::limits::{HOSTCALL_FUEL, Limiter, Limits, MAX_HANDLES, MAX_HTTP_FIELDS, MAX_RESOURCES};
+use super::limits::{Counts, HOSTCALL_FUEL, Limiter, Limits, MAX_HTTP_FIELDS};
 use super::lookup::LookupView;
-use super::program::{Pre, SandboxError};
-use super::streams::{Closed, Input, Output};
+use super::mask::Mask;
+use super::program::{Called, Pre, SandboxError};
+use super::streams::{Closed, GuestOutput, Input, Output};
+use super::trusted;
+use super::works::{Works, WorksView};
 
 /// All that one instance is given.
 #[derive(Clone)]
@@ -32,12 +35,18 @@ pub struct Setup {
     pub stdout: Output,
     /// Standard error.
     pub stderr: Output,
+    /// What is taken out of standard error.
+    pub mask: Arc<Mask>,
+    /// Whether it is taken out of standard output, too.
+    pub mask_stdout: bool,
     /// Folders.
     pub folders: Vec<Preopen>,
     /// Way out to the network.
     pub egress: Arc<Egress>,
     /// Limits of memory and time.
     pub limits: Limits,
+    /// Who runs Works for it, where it is a Flow.
+    pub works: Option<Arc<dyn Works>>,
 }
 
 /// What stands in wasmtime's store for one instance.
@@ -47,6 +56,25 @@ pub(super) struct State {
     http: WasiHttpCtx,
     hooks: Hooks,
     limiter: Limiter,
+    works: Option<Arc<dyn Works>>,
+}
+
+/// The outputs of one instance.
+struct Outputs {
+    stdout: GuestOutput,
+    stderr: GuestOutput,
+}
+
+impl Outputs {
+    fn new(setup: &Setup, closed: &Closed) -> Self {
+        let mask = Some(&setup.mask).filter(|mask| !mask.is_empty());
+        Self {
+            stdout: setup
+                .stdout
+                .stream(closed, mask.filter(|_| setup.mask_stdout)),
+            stderr: setup.stderr.stream(closed, mask),
+        }
+    }
 }
 
 impl WasiView for State {
@@ -66,14 +94,14 @@ impl WasiHttpView for State {
 }
 
 impl State {
-    fn new(setup: &Setup, closed: &Closed) -> Result<Self, SandboxError> {
+    fn new(setup: &Setup, outputs: &Outputs) -> Result<Self, SandboxError> {
         // No environment is set here: were our own `get-environment` ever missing, a guest would
         // see none.
         let mut wasi = WasiCtxBuilder::new();
         wasi.args(&setup.arguments)
             .stdin(setup.stdin.stream())
-            .stdout(setup.stdout.stream(closed))
-            .stderr(setup.stderr.stream(closed));
+            .stdout(outputs.stdout.clone())
+            .stderr(outputs.stderr.clone());
         for folder in &setup.folders {
             let permissions = if folder.read_only {
                 FsPerms::ReadOnly
@@ -102,7 +130,9 @@ impl State {
                 });
         }
         let mut wasi = wasi.build_p1();
-        wasi.ctx().table.set_max_capacity(MAX_RESOURCES);
+        wasi.ctx()
+            .table
+            .set_max_capacity(Counts::of(setup).resources);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_HTTP_FIELDS);
         Ok(Self {
@@ -111,6 +141,7 @@ impl State {
             http,
             hooks: Hooks(Arc::clone(&setup.egress)),
             limiter: Limiter::new(&setup.limits),
+            works: setup.works.clone(),
         })
     }
 
@@ -120,19 +151,29 @@ impl State {
             egress: &self.hooks.0,
         }
     }
+
+    pub(super) fn works(&mut self) -> WorksView<'_> {
+        WorksView {
+            table: self.wasi.ctx().table,
+            works: self.works.clone(),
+        }
+    }
 }
 
-/// Runs one instance from start to end. Dropping the future stops it.
+/// Runs one instance from start to end; a typed Work is called with `input`. Dropping the future
+/// stops it.
 pub(super) async fn run(
     sandbox: &Sandbox,
     pre: &Pre,
     setup: &Setup,
-) -> Result<Ending, SandboxError> {
+    input: &[u8],
+) -> Result<Called, SandboxError> {
     let closed = Closed::default();
-    let mut store = Store::new(sandbox.engine(), State::new(setup, &closed)?);
+    let outputs = Outputs::new(setup, &closed);
+    let mut store = Store::new(sandbox.engine(), State::new(setup, &outputs)?);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(HOSTCALL_FUEL);
-    store.set_max_component_handles(MAX_HANDLES);
+    store.set_max_component_handles(Counts::of(setup).handles);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
     let _running = sandbox.ticker().start().map_err(SandboxError::Ticker)?;
@@ -142,24 +183,38 @@ pub(super) async fn run(
     let limit = setup.limits.timeout;
     let ended = tokio::select! {
         biased;
-        result = pre.call(&mut store) => Some(result),
-        () = closed.wait() => return Ok(Ending::OutputClosed),
+        result = pre.call(&mut store, input) => Some(result),
+        () = closed.wait() => return Ok(Called::Ended(Ending::OutputClosed)),
         () = sleep(limit) => None,
     };
-    match ended {
-        None => Ok(Ending::TimedOut(limit.unwrap_or_default())),
-        Some(Ok(status)) => Ok(Ending::Exited(status)),
+    if let Some(Err(_)) = &ended {
+        // On the thread of the trap still: nothing was awaited since.
+        trusted::wipe_signal_stack();
+    }
+    outputs.stdout.finish();
+    outputs.stderr.finish();
+    let ending = match ended {
+        // It may have ended by itself after its write failed, as programs of WASI 0.3 do.
+        Some(_) if closed.is_so() => Ending::OutputClosed,
+        None => Ending::TimedOut(limit.unwrap_or_default()),
+        Some(Ok(called)) => return Ok(called),
         Some(Err(error)) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
-            Err(SandboxError::Full)
+            return Err(SandboxError::Full);
         }
-        Some(Err(error)) if error.is::<std::io::Error>() => {
-            Err(SandboxError::Host(ending::one_line(&error.to_string())))
+        Some(Err(error)) if is_the_hosts(&error) => {
+            return Err(SandboxError::Host(ending::one_line(&error.to_string())));
         }
         Some(Err(error)) => {
             let refused = store.data().limiter.refused_memory;
-            Ok(Ending::of_error(&error, &setup.limits, refused))
+            Ending::of_error(&error, &setup.limits, refused)
         }
-    }
+    };
+    Ok(Called::Ended(ending))
+}
+
+/// Whether the operating system refused what an instance needs.
+fn is_the_hosts(error: &wasmtime::Error) -> bool {
+    error.is::<std::io::Error>() || error.is::<rustix::io::Errno>()
 }
 
 async fn sleep(limit: Option<std::time::Duration>) {

@@ -6,18 +6,42 @@ use wasmtime::ResourceLimiter;
 
 use crate::app::DEFAULT_MEMORY;
 
+use super::instance::Setup;
+
 /// Elements in all of an instance's tables together.
 const MAX_TABLE_ELEMENTS: usize = 1_000_000;
 /// Core instances, memories and tables of one component.
 const MAX_CORE_ITEMS: usize = 1_000;
-/// Entries of the host's table of WASI resources (files, streams, requests …).
-pub(super) const MAX_RESOURCES: usize = 1_000;
 /// Bytes of the headers of one HTTP request or response.
 pub(super) const MAX_HTTP_FIELDS: usize = 32 << 10;
-/// Live component-model handles.
-pub(super) const MAX_HANDLES: usize = 100_000;
-/// Bytes that a guest may hand to the host in one call.
-pub(super) const HOSTCALL_FUEL: usize = 64 << 20;
+/// Bytes that a guest may hand to the host in one call. More than a Work's input may have, so
+/// that one that is too large is refused and not a trap.
+pub(super) const HOSTCALL_FUEL: usize = 128 << 20;
+
+/// How many things of the host one instance may hold.
+pub(super) struct Counts {
+    /// Entries of the host's table of resources (files, streams, requests …).
+    pub(super) resources: usize,
+    /// Live component-model handles.
+    pub(super) handles: usize,
+}
+
+impl Counts {
+    /// A Flow holds its Works, and what it waits with for each: so much that 100,000 may be
+    /// waited for at once.
+    pub(super) fn of(setup: &Setup) -> Self {
+        match setup.works {
+            Some(_) => Self {
+                resources: 400_000,
+                handles: 400_000,
+            },
+            None => Self {
+                resources: 1_000,
+                handles: 100_000,
+            },
+        }
+    }
+}
 
 /// Limits of one instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,15 +2,21 @@
 
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use wasmtime::component::{Component, InstancePre as ComponentPre};
 use wasmtime::{ExportType, InstancePre as ModulePre, Module, Store};
 use wasmtime_wasi::{p2, p3};
 
 use crate::app::Digest;
 
-use super::ending::Ending;
+use super::ending::{self, Ending};
 use super::engine::Sandbox;
+use super::entry::Entry;
+use super::failure::Failure;
 use super::instance::{self, Setup, State};
+use super::started::MAX_PAYLOAD;
+use super::streams::{Input, Output};
+use super::works::bindings::ContractPre as WorkPre;
 
 /// Why something cannot be run; each is Leyden's or the component's fault, not the guest's end.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +58,9 @@ pub enum SandboxError {
     Ticker(#[source] std::io::Error),
 }
 
+/// The longest error that a Work can return, in bytes; the rest is cut off.
+const MAX_ERROR: usize = 64 << 10;
+
 /// Compiled code of either kind.
 #[derive(Clone)]
 pub(super) enum Compiled {
@@ -77,6 +86,17 @@ pub enum World {
     Wasi02,
     /// A component that exports `wasi:cli/run@0.3`.
     Wasi03,
+    /// A typed Work: a component that exports `leyden:app/work@0.1`.
+    Work,
+}
+
+/// What a program is to be run as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The Flow: a program.
+    Flow,
+    /// A Work: a typed one, or a program.
+    Work,
 }
 
 impl std::fmt::Display for World {
@@ -85,6 +105,7 @@ impl std::fmt::Display for World {
             Self::Wasi01 => "WASI 0.1",
             Self::Wasi02 => "WASI 0.2",
             Self::Wasi03 => "WASI 0.3",
+            Self::Work => "leyden:app/work",
         })
     }
 }
@@ -100,6 +121,15 @@ pub(super) enum Pre {
     Module(ModulePre<State>),
     Wasi02(p2::bindings::CommandPre<State>),
     Wasi03(p3::bindings::CommandPre<State>),
+    Work(WorkPre<State>),
+}
+
+/// What became of one call of a program.
+pub(super) enum Called {
+    /// A typed Work returned this.
+    Returned(Result<Vec<u8>, String>),
+    /// The instance ended, as programs do.
+    Ended(Ending),
 }
 
 impl Program {
@@ -107,10 +137,11 @@ impl Program {
         sandbox: &Sandbox,
         digest: Digest,
         compiled: &Compiled,
+        role: Role,
     ) -> Result<Self, SandboxError> {
         let pre = match compiled {
             Compiled::Module(module) => link_module(sandbox, module)?,
-            Compiled::Component(component) => link_component(sandbox, component)?,
+            Compiled::Component(component) => link_component(sandbox, component, role)?,
         };
         Ok(Self {
             sandbox: sandbox.clone(),
@@ -130,17 +161,75 @@ impl Program {
             Pre::Module(_) => World::Wasi01,
             Pre::Wasi02(_) => World::Wasi02,
             Pre::Wasi03(_) => World::Wasi03,
+            Pre::Work(_) => World::Work,
         }
     }
 
-    /// Runs one instance with its own memory. Dropping the future stops it.
+    /// Runs one instance with its own memory, as a program. Dropping the future stops it.
     ///
     /// # Errors
     ///
     /// Where the host fails; an end of the guest, good or bad, is an [`Ending`].
     pub async fn run(&self, setup: &Setup) -> Result<Ending, SandboxError> {
-        instance::run(&self.sandbox, &self.pre, setup).await
+        match instance::run(&self.sandbox, &self.pre, setup, &[]).await? {
+            Called::Ended(ending) => Ok(ending),
+            // Not reached: what is loaded as a Flow is no typed Work.
+            Called::Returned(result) => Ok(Ending::Exited(result.is_err().into())),
+        }
     }
+
+    /// Runs one instance with its own memory, as a Work: bytes in, bytes out. A program has its
+    /// input on standard input and its output is what it writes to standard output, whatever
+    /// `setup` says of these. Dropping the future stops it.
+    ///
+    /// # Errors
+    ///
+    /// Where the host fails; whatever the Work does is in the result.
+    pub async fn work(
+        &self,
+        mut setup: Setup,
+        input: Bytes,
+    ) -> Result<Result<Bytes, Failure>, SandboxError> {
+        if let Pre::Work(_) = self.pre {
+            return Ok(
+                match instance::run(&self.sandbox, &self.pre, &setup, &input).await? {
+                    Called::Returned(Ok(output)) => bounded(output),
+                    Called::Returned(Err(error)) => Err(Failure::Error(cut(error))),
+                    Called::Ended(ending) => Err(ending.into()),
+                },
+            );
+        }
+        // One byte more, to see that there is more.
+        let (stdout, output) = Output::capture(MAX_PAYLOAD + 1);
+        setup.stdin = Input::Bytes(input);
+        setup.stdout = stdout;
+        setup.mask_stdout = false;
+        let ending = self.run(&setup).await?;
+        Ok(match ending {
+            Ending::Exited(0) => bounded(output.take()),
+            other => Err(other.into()),
+        })
+    }
+}
+
+/// An error's text, cut where it is longer than a text for people is.
+fn cut(mut error: String) -> String {
+    if error.len() > MAX_ERROR {
+        error.truncate(error.floor_char_boundary(MAX_ERROR));
+        error.push('…');
+    }
+    // Not the room of what was cut off.
+    error.shrink_to_fit();
+    error
+}
+
+fn bounded(output: Vec<u8>) -> Result<Bytes, Failure> {
+    if output.len() > MAX_PAYLOAD {
+        return Err(Failure::Refused(format!(
+            "its output has more than {MAX_PAYLOAD} bytes (64 MiB): give it in parts, or as a file"
+        )));
+    }
+    Ok(output.into())
 }
 
 fn link_module(sandbox: &Sandbox, module: &Module) -> Result<Pre, SandboxError> {
@@ -160,34 +249,70 @@ fn link_module(sandbox: &Sandbox, module: &Module) -> Result<Pre, SandboxError> 
     Ok(Pre::Module(pre.map_err(not_runnable)?))
 }
 
-fn link_component(sandbox: &Sandbox, component: &Component) -> Result<Pre, SandboxError> {
+fn link_component(
+    sandbox: &Sandbox,
+    component: &Component,
+    role: Role,
+) -> Result<Pre, SandboxError> {
     let pre: ComponentPre<State> = sandbox
         .components()
         .instantiate_pre(component)
         .map_err(not_runnable)?;
+    let checked = |entry: Entry| match entry.is_typed_right(component, sandbox.engine()) {
+        true => Ok(()),
+        false => Err(SandboxError::NotRunnable(
+            "its function `run` is not of the type that its interface says; build it with \
+             bindings of that interface"
+                .into(),
+        )),
+    };
+    if role == Role::Work
+        && let Ok(work) = WorkPre::new(pre.clone())
+    {
+        checked(Entry::Work)?;
+        return Ok(Pre::Work(work));
+    }
     if let Ok(command) = p3::bindings::CommandPre::new(pre.clone()) {
+        checked(Entry::Program { version: "0.3" })?;
         return Ok(Pre::Wasi03(command));
     }
-    p2::bindings::CommandPre::new(pre)
-        .map(Pre::Wasi02)
-        .map_err(|_| {
-            SandboxError::NotRunnable(
+    if let Ok(command) = p2::bindings::CommandPre::new(pre.clone()) {
+        checked(Entry::Program { version: "0.2" })?;
+        return Ok(Pre::Wasi02(command));
+    }
+    Err(SandboxError::NotRunnable(
+        match role {
+            Role::Work => {
+                "it exports neither `leyden:app/work` nor `wasi:cli/run`, so it is no Work; build \
+                 it with `#[leyden_guest::work]`, or as a program"
+            }
+            Role::Flow if WorkPre::new(pre).is_ok() => {
+                "it is a Work and no program: name it as a Work in a leyden.toml, beside a Flow \
+                 that starts it"
+            }
+            Role::Flow => {
                 "it is a component that does not export `wasi:cli/run`, so not a command; build \
                  it as a program, not as a library"
-                    .into(),
-            )
-        })
+            }
+        }
+        .into(),
+    ))
 }
 
 /// An error of compiling or linking, whole but in one line.
 pub(super) fn not_runnable(error: wasmtime::Error) -> SandboxError {
     let text = format!("{error:#}");
-    SandboxError::NotRunnable(text.split_whitespace().collect::<Vec<_>>().join(" "))
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    SandboxError::NotRunnable(ending::one_line(&words))
 }
 
 impl Pre {
-    /// Instantiates and calls the program's entry; its exit status.
-    pub(super) async fn call(&self, store: &mut Store<State>) -> wasmtime::Result<i32> {
+    /// Instantiates and calls the program's entry.
+    pub(super) async fn call(
+        &self,
+        store: &mut Store<State>,
+        input: &[u8],
+    ) -> wasmtime::Result<Called> {
         let succeeded = match self {
             Self::Module(pre) => {
                 let instance = pre.instantiate_async(&mut *store).await?;
@@ -206,7 +331,12 @@ impl Pre {
                     .await??
                     .is_ok()
             }
+            Self::Work(pre) => {
+                let work = pre.instantiate_async(&mut *store).await?;
+                let returned = work.leyden_app_work().call_run(store, input).await?;
+                return Ok(Called::Returned(returned));
+            }
         };
-        Ok(i32::from(!succeeded))
+        Ok(Called::Ended(Ending::Exited(i32::from(!succeeded))))
     }
 }

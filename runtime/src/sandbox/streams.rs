@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -15,6 +16,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
+use super::mask::{MAX_PATTERN, Mask, Masker};
 use super::trusted;
 
 /// What may be written to a pipe, terminal or socket that polls as writable without blocking:
@@ -66,7 +68,11 @@ impl StdinStream for Inherited {
 
 /// Where a guest's standard output or error goes; streamed, never collected unless asked.
 #[derive(Clone, Default)]
-pub struct Output(Target);
+pub struct Output {
+    target: Target,
+    /// Has a copy of what is written.
+    tap: Option<Arc<Callback>>,
+}
 
 type Callback = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
 
@@ -87,18 +93,27 @@ impl Output {
 
     /// This process's standard output.
     pub fn stdout() -> Self {
-        Self(Target::Stdout)
+        Self::from(Target::Stdout)
     }
 
     /// This process's standard error.
     pub fn stderr() -> Self {
-        Self(Target::Stderr)
+        Self::from(Target::Stderr)
     }
 
     /// Each write goes to `write`, in order, on the thread that runs the guest: it should be
     /// quick. An error of kind `BrokenPipe` ends the guest as a closed pipe does.
     pub fn to(write: impl Fn(&[u8]) -> io::Result<()> + Send + Sync + 'static) -> Self {
-        Self(Target::Callback(Arc::new(write)))
+        Self::from(Target::Callback(Arc::new(write)))
+    }
+
+    /// As this one, with a copy of all that is written to `tap`, whose errors count for nothing.
+    pub(crate) fn tapped(self, tap: &Self) -> Self {
+        let tap = match &tap.target {
+            Target::Callback(tap) => Some(Arc::clone(tap)),
+            _ => None,
+        };
+        Self { tap, ..self }
     }
 
     /// Kept in memory, the first `limit` bytes; what comes after is dropped.
@@ -114,11 +129,13 @@ impl Output {
         (output, captured)
     }
 
-    pub(super) fn stream(&self, closed: &Closed) -> Box<dyn StdoutStream + Sync> {
-        Box::new(GuestOutput {
-            target: self.0.clone(),
+    /// This output for one instance; with a mask, secrets are taken out of it.
+    pub(super) fn stream(&self, closed: &Closed, mask: Option<&Arc<Mask>>) -> GuestOutput {
+        GuestOutput {
+            output: self.clone(),
             closed: closed.clone(),
-        })
+            masked: mask.map(|mask| Arc::new((Arc::clone(mask), Mutex::default()))),
+        }
     }
 }
 
@@ -140,11 +157,20 @@ impl Captured {
 /// Tells the run that nobody reads its output any more: a guest that goes on writing is stopped,
 /// as a native program is by SIGPIPE.
 #[derive(Clone, Default)]
-pub(super) struct Closed(Arc<Notify>);
+pub(super) struct Closed(Arc<(Notify, AtomicBool)>);
 
 impl Closed {
     pub(super) async fn wait(&self) {
-        self.0.notified().await;
+        self.0.0.notified().await;
+    }
+
+    pub(super) fn is_so(&self) -> bool {
+        self.0.1.load(Ordering::Acquire)
+    }
+
+    fn tell(&self) {
+        self.0.1.store(true, Ordering::Release);
+        self.0.0.notify_one();
     }
 }
 
@@ -153,14 +179,20 @@ impl Closed {
 #[error("its output was closed by the reader")]
 pub(super) struct OutputClosed;
 
-struct GuestOutput {
-    target: Target,
+/// One instance's output. Clones are the same stream.
+#[derive(Clone)]
+pub(super) struct GuestOutput {
+    output: Output,
     closed: Closed,
+    masked: Option<Arc<Masked>>,
 }
+
+/// What is to be hidden, and what is held back of the stream.
+type Masked = (Arc<Mask>, Mutex<Masker>);
 
 impl IsTerminal for GuestOutput {
     fn is_terminal(&self) -> bool {
-        match self.target {
+        match self.output.target {
             Target::Stdout => io::IsTerminal::is_terminal(&io::stdout()),
             Target::Stderr => io::IsTerminal::is_terminal(&io::stderr()),
             Target::Nowhere | Target::Callback(_) => false,
@@ -181,24 +213,57 @@ impl StdoutStream for GuestOutput {
 impl GuestOutput {
     fn writer(&self) -> Writer {
         Writer {
-            target: self.target.clone(),
-            closed: self.closed.clone(),
+            output: self.clone(),
             waiter: None,
+        }
+    }
+
+    /// Writes what was held back. The guest is gone: nobody can be told of an error.
+    pub(super) fn finish(&self) {
+        if let Some(masked) = &self.masked {
+            let (mask, masker) = &**masked;
+            let rest = masker
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .finish(mask);
+            let _ = self.output.write(&rest);
+        }
+    }
+}
+
+impl From<Target> for Output {
+    fn from(target: Target) -> Self {
+        Self { target, tap: None }
+    }
+}
+
+impl Output {
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if let Some(tap) = &self.tap {
+            let _ = tap(bytes);
+        }
+        match &self.target {
+            Target::Nowhere => Ok(()),
+            Target::Callback(write) => write(bytes),
+            Target::Stdout => write_fd(io::stdout().as_fd(), bytes),
+            Target::Stderr => write_fd(io::stderr().as_fd(), bytes),
         }
     }
 }
 
 /// Writes what a guest writes, at once; waits without a thread while a pipe is full.
 struct Writer {
-    target: Target,
-    closed: Closed,
+    output: GuestOutput,
     /// Made when a pipe was first found full.
     waiter: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Writer {
     fn with_fd<R>(&self, f: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
-        match self.target {
+        match self.output.output.target {
             Target::Stdout => Some(f(io::stdout().as_fd())),
             Target::Stderr => Some(f(io::stderr().as_fd())),
             Target::Nowhere | Target::Callback(_) => None,
@@ -217,6 +282,8 @@ impl Writer {
                 Ok(0) => 0,
                 // Writable, closed or unusable: the write itself tells.
                 _ if is_regular_file(fd) => CHUNK,
+                // What was held back is written with it.
+                _ if self.output.masked.is_some() => CHUNK_TO_PIPE - MAX_PATTERN,
                 _ => CHUNK_TO_PIPE,
             }
         })
@@ -224,16 +291,23 @@ impl Writer {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let result = match &self.target {
-            Target::Nowhere => Ok(()),
-            Target::Callback(write) => write(bytes),
-            Target::Stdout => write_fd(io::stdout().as_fd(), bytes),
-            Target::Stderr => write_fd(io::stderr().as_fd(), bytes),
+        let GuestOutput {
+            output,
+            closed,
+            masked,
+        } = &self.output;
+        let result = match masked.as_deref() {
+            None => output.write(bytes),
+            Some((mask, masker)) => {
+                // Held for the write, too: writers of one stream keep their order.
+                let mut masker = masker.lock().unwrap_or_else(PoisonError::into_inner);
+                output.write(&masker.push(mask, bytes))
+            }
         };
         if let Err(error) = &result
             && error.kind() == io::ErrorKind::BrokenPipe
         {
-            self.closed.0.notify_one();
+            closed.tell();
         }
         result
     }

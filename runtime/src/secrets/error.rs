@@ -136,7 +136,7 @@ pub enum StoreError {
     },
     /// What was to be done is done and committed, but this machine could not note how far the
     /// store has come.
-    #[error("what was to be done is done, but how far the store has come could not be noted in {}", .path.display())]
+    #[error("the store was changed, and no value was handed out: how far the store has come could not be noted in {}; make room there, or let it be written to", .path.display())]
     StateNotWritten {
         /// The rollback record.
         path: PathBuf,

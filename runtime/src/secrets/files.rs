@@ -43,7 +43,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Makes the folder, and those above it, with mode 0700, if it is not there.
-pub(super) fn make_folder(folder: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_folder(folder: &Path) -> Result<(), StoreError> {
     let failed = io("make the folder", folder);
     if folder.is_dir() {
         return Ok(());

@@ -100,6 +100,8 @@ pub(super) struct StoreKeys {
     pub(super) audit: KeyBytes,
     /// MACs the rollback record.
     pub(super) state: KeyBytes,
+    /// Seals the keys of runs.
+    pub(super) journal: KeyBytes,
 }
 
 impl StoreKeys {
@@ -110,6 +112,7 @@ impl StoreKeys {
             place: root.derive("place", store),
             audit: root.derive("audit", store),
             state: root.derive("state", store),
+            journal: root.derive("journal", store),
             root,
         }
     }

@@ -18,7 +18,7 @@
 //! Every seal is made in one way, with HKDF (RFC 5869) and AES-256-GCM (NIST SP 800-38D):
 //! `seal.rs` has the bytes. The other keys are HKDF-SHA-256 of the root key, without salt, with
 //! `"leyden/1/derive/" ‖ purpose ‖ store id` as its info; the purposes are `header`, `head`,
-//! `place`, `audit` and `state`. Wherever fields are hashed or MACed, `frame` writes each as its
+//! `place`, `audit`, `state` and `journal`. Wherever fields are hashed or MACed, `frame` writes each as its
 //! length in 8 bytes, big endian, and then itself.
 //!
 //! # Tables
@@ -62,6 +62,7 @@ mod release;
 mod reveal;
 mod root;
 mod rotate;
+mod run_key;
 mod seal;
 mod sink;
 mod slot;
@@ -81,6 +82,7 @@ pub use audit::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
 pub use delete::RECOVERY_WINDOW;
 pub use edit::VersionOptions;
 pub use error::{KeyFileProblem, Refusal, RefusalReason, StoreError};
+pub(crate) use files::make_folder;
 pub use grant::{Grant, NewGrant};
 pub use grantee::{AppIdentity, Grantee, NoGrantee};
 pub use import::{ImportError, ImportFormat, Imported, named};
@@ -90,6 +92,7 @@ pub use options::{Opened, StoreOptions};
 pub use release::{ReleaseRequest, Released, Wanted};
 pub use root::RootRotation;
 pub use rotate::KekRotation;
+pub use run_key::RunKey;
 pub use sink::{AuditSink, AuditTarget};
 pub use store::SecretStore;
 pub use trust::{Coverage, NewTrust, Trusted};

@@ -167,6 +167,7 @@ impl StoreOptions {
         key_file: impl AsRef<Path>,
     ) -> Result<Opened, StoreError> {
         let (place, key_file) = (Place::make(path.as_ref())?, key_file.as_ref());
+        refuse_own_names(&place.path, key_file)?;
         let lock = place.lock()?;
         let made_store = files::check_file(&place.path)?.is_none();
         let (key, made_key) = match Key::from_file(key_file) {
@@ -227,6 +228,7 @@ impl StoreOptions {
         let store = SecretStore {
             connection: Mutex::new(connection),
             keys: StoreKeys::new(root, &store_id),
+            id: store_id,
             identity: FileIdentity::of(&path)?,
             busy_timeout: self.busy_timeout,
             path,
@@ -244,6 +246,26 @@ impl StoreOptions {
             false => store.admit(self.accept_rollback)?,
         }
         Ok(store)
+    }
+}
+
+/// Refuses a key file under a name that the store uses for itself, and would overwrite.
+fn refuse_own_names(store: &Path, key_file: &Path) -> Result<(), StoreError> {
+    let folder = files::parent(key_file).canonicalize();
+    let (Ok(folder), Some(name)) = (folder, key_file.file_name()) else {
+        // Its folder is not there yet, so it is not the store's.
+        return Ok(());
+    };
+    let key = folder.join(name);
+    let suffixes = ["", ".new", ".lock", "-wal", "-shm", "-journal"];
+    let own = suffixes.map(|suffix| files::with_suffix(store, suffix));
+    match own.contains(&key) {
+        false => Ok(()),
+        true => Err(StoreError::Permission {
+            path: key_file.to_owned(),
+            problem: "is a name that the store uses for itself".into(),
+            remedy: "keep the key in another file, best in another folder".into(),
+        }),
     }
 }
 

@@ -84,6 +84,10 @@ impl SecretStore {
                 record.outcome = AuditOutcome::Denied;
                 record.version = wanted.secret.version.map(NonZeroU32::get);
                 record.reason = Some(reason.code().to_owned());
+                if matches!(reason, RefusalReason::NotFound { .. }) {
+                    // It may be a value, typed in the place of a name.
+                    record.secret = None;
+                }
                 snapshot.record(record)?;
             }
             if !refusals.is_empty() {

@@ -89,6 +89,30 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The key of a run.
+    pub(super) fn run(store: &'a StoreId, run: &'a str) -> Self {
+        Self {
+            kind: "run",
+            store,
+            name: run,
+            version: 0,
+            bound: Vec::new(),
+        }
+    }
+
+    /// Something that belongs to a run: `what` it is, and which one of these.
+    pub(super) fn payload(store: &'a StoreId, run: &'a str, what: &str, number: u64) -> Self {
+        let mut bound = number.to_be_bytes().to_vec();
+        bound.extend_from_slice(what.as_bytes());
+        Self {
+            kind: "payload",
+            store,
+            name: run,
+            version: 0,
+            bound,
+        }
+    }
+
     fn aad(&self) -> Vec<u8> {
         let mut aad = Vec::new();
         let fields: [&[u8]; 8] = [

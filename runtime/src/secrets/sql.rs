@@ -8,6 +8,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row, params};
 
 use super::StoreError;
+use super::files;
 use super::keys::{Hash, StoreId};
 
 /// The format of the store: the file's `user_version`, and a part of every seal.
@@ -19,6 +20,9 @@ const APPLICATION_ID: i64 = 0x4c45_5944;
 /// 3.51.3 is the first release without the WAL-reset bug, by which a commit beside a checkpoint
 /// could damage a database that several processes write (<https://www.sqlite.org/wal.html>).
 const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// The log, in bytes, that is copied into the database when the store is opened: 4 MiB.
+const LONGEST_LOG: u64 = 4 * 1024 * 1024;
 
 /// The longest row: a value of 1 MiB, or the head of a secret with the most versions, fits twice.
 const LONGEST_ROW: i32 = 4 * 1024 * 1024;
@@ -150,7 +154,27 @@ pub(super) fn connect(
     if !read_only && tables.pragma::<String>("journal_mode")? != "wal" {
         tables.set_journal("WAL")?;
     }
+    if !read_only {
+        shorten_log(&connection, &path, busy_timeout);
+    }
     Ok(connection)
+}
+
+/// Copies a log that has become long into the database, and cuts it off. Where that cannot be done
+/// now, because others use the store, a later command does it.
+///
+/// One-shot commands do not do so at their end, and each begins the log's index anew: without this
+/// it would grow with every one of them.
+fn shorten_log(connection: &Connection, path: &Path, busy_timeout: Duration) {
+    let log = std::fs::metadata(files::with_suffix(path, "-wal"));
+    if log.is_ok_and(|log| log.len() > LONGEST_LOG) {
+        let cut = |connection: &Connection| {
+            connection.busy_timeout(Duration::ZERO)?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+        };
+        let _ = cut(connection);
+        let _ = connection.busy_timeout(busy_timeout);
+    }
 }
 
 /// Opens a database with the settings that every store has.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::actor::Actor;
 use super::backup::FileIdentity;
-use super::keys::StoreKeys;
+use super::keys::{StoreId, StoreKeys};
 use super::snapshot::Snapshot;
 use super::sql::Tables;
 use super::state::StateRecord;
@@ -24,6 +24,7 @@ use super::{Argon2Cost, AuditEvent, AuditSink, Key, Opened, StoreError, StoreOpt
 pub struct SecretStore {
     pub(super) connection: Mutex<Connection>,
     pub(super) keys: StoreKeys,
+    pub(super) id: StoreId,
     pub(super) path: PathBuf,
     pub(super) state: StateRecord,
     /// The file that was opened.

@@ -15,7 +15,7 @@ pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
 ///
 /// It has no `Clone`, no `PartialEq` and no `Serialize`, its `Debug` shows the length alone, and
 /// the memory is wiped when it is dropped. A value becomes a string in two places only:
-/// [`into_text`](Self::into_text) and [`into_base64`](Self::into_base64).
+/// [`into_text`](Self::into_text) and [`to_base64`](Self::to_base64).
 pub struct SecretValue(Zeroizing<Vec<u8>>);
 
 impl SecretValue {
@@ -102,7 +102,7 @@ impl SecretValue {
     }
 
     /// The value in base64 (RFC 4648, section 4, with padding).
-    pub fn into_base64(self) -> Zeroizing<String> {
+    pub fn to_base64(&self) -> Zeroizing<String> {
         // The whole capacity at once: a string that grows leaves copies behind.
         let mut text = Zeroizing::new(String::with_capacity(BASE64.encode_len(self.len())));
         BASE64.encode_append(&self.0, &mut text);
@@ -159,10 +159,10 @@ mod tests {
 
     #[test]
     fn base64_is_the_standards_and_is_not_copied_while_it_grows() {
-        let text = of(b"\x00\xff\x10").into_base64();
+        let text = of(b"\x00\xff\x10").to_base64();
         assert_eq!(&**text, "AP8Q");
         assert_eq!(text.capacity(), 4);
-        assert_eq!(&**of(b"a").into_base64(), "YQ==");
+        assert_eq!(&**of(b"a").to_base64(), "YQ==");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The Python guest: `componentize-py` out of PyPI, in an environment of its own.
+//! Guests in Python: `componentize-py` out of PyPI, in an environment of its own.
 
 use std::fs;
 use std::path::Path;
@@ -12,15 +12,22 @@ use crate::step;
 
 const VERSION: &str = "0.25.1";
 
-/// Makes a component of the app in `source`, where that is newer than the component.
-pub(super) fn build(source: &Path, work: &Path, component: &Path) -> Result<()> {
+/// Makes a component of `source`'s `main.py` for a world of `wit`, where one of the two folders is
+/// newer than the component.
+pub(super) fn build(
+    source: &Path,
+    (wit, world): (&Path, &str),
+    work: &Path,
+    component: &Path,
+) -> Result<()> {
     let environment = work.join(format!("componentize-py-{VERSION}"));
     let tool = environment.join("bin/componentize-py");
     if !tool.exists() {
         install(&environment)?;
     }
     let made = fs::metadata(component).and_then(|file| file.modified());
-    if made.is_ok_and(|made| made > newest(source).max(modified(&tool))) {
+    let changed = newest(source).max(newest(wit)).max(modified(&tool));
+    if made.is_ok_and(|made| made > changed) {
         return Ok(());
     }
     let part = component.with_extension("part");
@@ -29,13 +36,14 @@ pub(super) fn build(source: &Path, work: &Path, component: &Path) -> Result<()> 
             // Else it takes modules from whatever Python is the user's.
             .env("VIRTUAL_ENV", &environment)
             .current_dir(source)
-            .args(["--quiet", "--wit-path", "wit", "--world", "command"])
+            .args(["--quiet", "--world", world, "--wit-path"])
+            .arg(wit)
             .args(["componentize", "main", "--output"])
             .arg(&part),
     )?;
     // Left behind where there was something to compile.
     let _ = fs::remove_dir_all(source.join("__pycache__"));
-    fs::rename(&part, component).context("cannot put the Python guest in its place")
+    fs::rename(&part, component).context("cannot put the guest in Python in its place")
 }
 
 /// Puts the tool into a Python environment of its own.

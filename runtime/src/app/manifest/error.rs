@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use crate::app::binding::BindingError;
 use crate::app::host_rule::HostRuleError;
 use crate::app::names::{EnvName, NameError};
-use crate::app::suggest::{did_you_mean, shown};
+use crate::app::suggest::{did_you_mean, shown, shown_path};
 
 /// A manifest was refused. Never contains the value of an environment entry.
 #[derive(Debug, thiserror::Error)]
-#[error("{}{}: {problem}", path.display(), At(*place))]
+#[error("{}{}: {problem}", shown_path(path), At(*place))]
 pub struct ManifestError {
     /// The file.
     pub path: PathBuf,

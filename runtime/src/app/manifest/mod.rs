@@ -8,5 +8,5 @@ mod table;
 
 pub use error::{ManifestError, ManifestProblem};
 pub use parse::MAX_MANIFEST_BYTES;
-pub(in crate::app) use parse::{check_app_name, check_memory, check_timeout};
+pub(in crate::app) use parse::{MAX_NAME, check_app_name, check_memory, check_timeout};
 pub use spec::{ComponentSpec, Manifest, RetryOn, WorkSpec};

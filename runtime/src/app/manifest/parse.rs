@@ -19,7 +19,7 @@ use crate::app::names::EnvName;
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 /// The most characters an app's name may have.
-const MAX_NAME: usize = 128;
+pub(in crate::app) const MAX_NAME: usize = 128;
 /// The most Works, and the most secrets, that an app may have: every Work may ask for every secret,
 /// so that a small file could otherwise ask for hundreds of millions.
 const MAX_ENTRIES: usize = 256;

@@ -6,12 +6,14 @@
 mod app;
 mod audit;
 mod key;
+mod runs;
 mod secret;
 mod store;
 
 pub(crate) use app::{Inspect, Trust};
 pub(crate) use audit::AuditCommand;
 pub(crate) use key::{KeyCommand, NewKey, Rotate};
+pub(crate) use runs::RunsCommand;
 pub(crate) use secret::{Delete, Grant, Import, ImportAs, NewValue, Revoke, SecretCommand, To};
 pub(crate) use store::StoreCommand;
 
@@ -117,6 +119,9 @@ pub(crate) enum Command {
     /// See and verify who was given what
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// See what ran, and stop or resume it
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// Back up, restore and upgrade the store as a whole
     #[command(subcommand)]
     Store(StoreCommand),
@@ -192,6 +197,13 @@ pub(crate) struct RunApp {
     /// How much memory the app may have, such as 256MiB; 1GiB if not given
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<ByteSize>,
+    /// Take the app's secrets out of its standard output, too
+    ///
+    /// They are always taken out of its standard error, of what its Works print, and of logs. That
+    /// hides exact values of 4 bytes or more, and their lines of 8 or more, where a program shows
+    /// one by mistake; one that wants to can always write it in another form.
+    #[arg(long)]
+    pub(crate) mask: bool,
     /// Run in a cluster; none can be configured yet, so that this only says so
     #[arg(long)]
     pub(crate) cloud: bool,
@@ -213,6 +225,7 @@ Examples:
   leyden run app app.wasm --secret TOKEN=api-token@3 --allow-host api.example.com
   leyden run app app.wasm --dir data::/data:ro --timeout 30s --memory 256MiB -- --verbose input
   leyden run app pipeline/ --env train:LEVEL=debug      only for the Work `train`
+  leyden run app pipeline/ --secret train:TOKEN=hf      a secret that only `train` sees
   leyden run app app.wasm --output json | jq -r 'select(.event == \"stdout\").text'
 A secret that is not text is bound with :base64, as in --secret CERT=my-cert:base64.
 --allow-host opens HTTPS to a host; HOST:PORT opens HTTPS and TCP to that port; http://HOST plain
@@ -234,7 +247,7 @@ pub(crate) fn parse() -> Result<Cli, Refused> {
     parse_from(std::env::args_os().collect())
 }
 
-fn parse_from(arguments: Vec<OsString>) -> Result<Cli, Refused> {
+pub(crate) fn parse_from(arguments: Vec<OsString>) -> Result<Cli, Refused> {
     Cli::try_parse_from(&arguments).map_err(|error| Refused {
         error: Box::new(error),
         arguments,
@@ -281,8 +294,12 @@ impl Refused {
 
     /// What is wrong with it.
     fn explain(&self) -> String {
-        if self.error.kind() == ErrorKind::UnknownArgument {
-            return self.unknown();
+        match self.error.kind() {
+            ErrorKind::UnknownArgument => return self.unknown(),
+            ErrorKind::TooManyValues => return self.takes_no_value(),
+            ErrorKind::InvalidValue | ErrorKind::ValueValidation => return self.bad_value(),
+            ErrorKind::InvalidSubcommand => return self.unknown_command(),
+            _ => {}
         }
         let text = self.error.render().to_string();
         text.strip_prefix("error: ")
@@ -312,6 +329,62 @@ impl Refused {
         }
     }
 
+    /// The option that something is wrong with.
+    fn option(&self) -> &str {
+        match self.error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(option)) => option,
+            _ => "an option",
+        }
+    }
+
+    fn takes_no_value(&self) -> String {
+        format!(
+            "{} takes no value (what stood there is not shown, because it may be a secret)",
+            self.option()
+        )
+    }
+
+    fn bad_value(&self) -> String {
+        let option = self.option();
+        let value = match self.error.get(ContextKind::InvalidValue) {
+            Some(ContextValue::String(value)) if is_a_word(value) => format!(" `{value}`"),
+            _ => String::new(),
+        };
+        match self.error.get(ContextKind::ValidValue) {
+            Some(ContextValue::Strings(valid)) if !valid.is_empty() => {
+                let valid = valid.join(", ");
+                format!("the value{value} of {option} is none of: {valid}")
+            }
+            _ => {
+                use std::error::Error as _;
+                let reason = self.error.source().map(ToString::to_string);
+                let reason = reason.map(|reason| format!(": {reason}"));
+                format!(
+                    "the value{value} of {option} cannot be used{}",
+                    reason.unwrap_or_default()
+                )
+            }
+        }
+    }
+
+    /// What to say of a word where a command should be; it is shown only where it may be one.
+    fn unknown_command(&self) -> String {
+        let found = match self.error.get(ContextKind::InvalidSubcommand) {
+            Some(ContextValue::String(found)) => found.as_str(),
+            _ => "",
+        };
+        let command = self.command();
+        let help = format!("see {} --help", command.get_bin_name().unwrap_or("leyden"));
+        let known = command.get_subcommands().map(clap::Command::get_name);
+        match nearest(found, known) {
+            Some(near) => format!("there is no command `{found}`; did you mean `{near}`? {help}"),
+            None if is_a_word(found) => format!("there is no command `{found}` here; {help}"),
+            None => {
+                format!("there is no such command (not shown, because it may be a secret); {help}")
+            }
+        }
+    }
+
     /// The subcommand that was meant, as far as its words are known.
     fn command(&self) -> clap::Command {
         let mut command = command();
@@ -329,7 +402,11 @@ fn looks_like_an_option(argument: &str) -> bool {
     let Some(name) = argument.strip_prefix("--") else {
         return argument.len() == 2 && argument.starts_with('-');
     };
-    (1..=24).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+    is_a_word(name)
+}
+
+fn is_a_word(text: &str) -> bool {
+    (1..=24).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
 }
 
 /// The whole command, for completions and manual pages.
@@ -411,6 +488,13 @@ mod tests {
             "leyden secret show name hunter2",
             "leyden secret delete name TOKEN=hunter2",
             "leyden key add label hunter2 --passphrase",
+            "leyden key add label --passphrase=hunter2",
+            "leyden secret delete name --yes=hunter2",
+            "leyden run app app.wasm --cloud=hunter2",
+            "leyden run app app.wasm --timeout hunter2",
+            "leyden run app app.wasm --output hunter2",
+            "leyden secret hunter2",
+            "leyden hunter2",
         ] {
             let text = refusal(line);
             assert!(!text.contains("hunter2"), "{line}: {text}");

@@ -185,6 +185,13 @@ fn folder(what: &'static str, path: &Path) -> Check {
     } else if mode & 0o077 != 0 {
         let found = format!("{shown} can be looked into by others (mode {mode:03o})");
         Check::not(State::Warn, what, found, chmod)
+    } else if mode & 0o200 == 0 {
+        let found = format!("{shown} cannot be written to (mode {mode:03o})");
+        Check::not(State::Fail, what, found, chmod)
+    } else if let Err(error) = tempfile::tempfile_in(path) {
+        let found = format!("nothing can be written to {shown}: {error}");
+        let remedy = "make room on its disk, or mount it so that it can be written to";
+        Check::not(State::Fail, what, found, remedy)
     } else {
         Check::ok(what, shown.to_string())
     }
@@ -366,6 +373,8 @@ mod tests {
         assert_eq!(judged(0o700), State::Ok);
         assert_eq!(judged(0o755), State::Warn);
         assert_eq!(judged(0o770), State::Fail);
+        assert_eq!(judged(0o500), State::Fail);
+        chmod(folder.path(), 0o700);
         assert_eq!(
             super::folder("x", &folder.path().join("none")).state,
             State::Ok

@@ -1,15 +1,21 @@
 //! An app's run as events: one JSON object on each line of standard output.
 //!
-//! `{"event":"started","app":…,"world":…}`, then `{"event":"stdout","text":…}` and `"stderr"` as
-//! the app writes, with `"base64"` in place of `"text"` for what is not UTF-8, then
+//! `{"event":"started","app":…,"world":…,"run":…,"resumable":…}`, then `{"event":"stdout","text":…}` and `"stderr"` as
+//! the Flow writes, with `"base64"` in place of `"text"` for what is not UTF-8, then
 //! `{"event":"ended","ending":…,"status":…}`, with a `"reason"` where it did not end by itself.
+//! Between them, for each Work: `work-queued`, `work-started`, `work-retrying`, `work-line` and
+//! `work-ended`, each with the `"work"` and its `"number"`.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::BASE64;
-use leyden::sandbox::{Ending, World};
+use leyden::run::journal::Journal;
+use leyden::run::{Event as RunEvent, Observer, WorkId};
+use leyden::sandbox::{Ending, Failure, World};
 use serde::Serialize;
+
+use crate::works::Stream;
 
 /// Writes events, whole lines at a time and in the order of what happens.
 pub(crate) struct Events<W>(Mutex<Writer<W>>);
@@ -20,19 +26,46 @@ struct Writer<W> {
     pending: [Vec<u8>; 2],
 }
 
-/// What an app writes to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
-}
-
 #[derive(Serialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
+#[serde(tag = "event", rename_all = "kebab-case")]
 enum Event<'a> {
     Started {
         app: &'a str,
         world: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        run: Option<&'a str>,
+        resumable: bool,
+    },
+    WorkQueued(Of<'a>),
+    WorkStarted {
+        #[serde(flatten)]
+        of: Of<'a>,
+        attempt: u32,
+    },
+    WorkRetrying {
+        #[serde(flatten)]
+        of: Of<'a>,
+        attempt: u32,
+        failure: &'a Failure,
+        #[serde(rename = "after-ms")]
+        after_ms: u128,
+    },
+    WorkLine {
+        #[serde(flatten)]
+        of: Of<'a>,
+        text: &'a str,
+    },
+    WorkEnded {
+        #[serde(flatten)]
+        of: Of<'a>,
+        attempts: u32,
+        #[serde(rename = "took-ms")]
+        took_ms: f64,
+        answer: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none", rename = "output-bytes")]
+        output_bytes: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        failure: Option<&'a Failure>,
     },
     Stdout(Chunk<'a>),
     Stderr(Chunk<'a>),
@@ -42,6 +75,22 @@ enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+}
+
+/// Which start of which Work.
+#[derive(Serialize)]
+struct Of<'a> {
+    work: &'a str,
+    number: u64,
+}
+
+impl<'a> From<&'a WorkId> for Of<'a> {
+    fn from(id: &'a WorkId) -> Self {
+        Self {
+            work: &id.work,
+            number: id.number,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -65,17 +114,35 @@ impl<W: Write + Send + 'static> Events<W> {
         leyden::Output::to(move |bytes| events.with(|writer| writer.written(stream, bytes)))
     }
 
-    /// The app starts.
-    pub(crate) fn started(&self, app: &str, world: World) -> io::Result<()> {
-        let world = world.to_string();
-        self.with(|writer| writer.event(&Event::Started { app, world }))
+    /// The app starts, with this journal of its run.
+    pub(crate) fn started(
+        &self,
+        app: &str,
+        world: World,
+        journal: Option<&Journal>,
+    ) -> io::Result<()> {
+        self.with(|writer| {
+            writer.event(&Event::Started {
+                app,
+                world: world.to_string(),
+                run: journal.map(|journal| journal.id().as_str()),
+                resumable: journal.is_some_and(Journal::keeps_payloads),
+            })
+        })
+    }
+
+    /// Writes what happens to Works.
+    pub(crate) fn observer(self: &Arc<Self>) -> Observer {
+        let events = Arc::clone(self);
+        // A reader that went away ends the Flow at its next word.
+        Observer::new(move |event| drop(events.with(|writer| writer.seen(event))))
     }
 
     /// The app ended, and the command ends with this status.
     pub(crate) fn ended(&self, ending: &Ending, status: u8) -> io::Result<()> {
         let reason = (!matches!(ending, Ending::Exited(_))).then(|| ending.to_string());
         self.end(&Event::Ended {
-            ending: word(ending),
+            ending: ending.kind(),
             status,
             reason,
         })
@@ -126,6 +193,41 @@ impl<W: Write> Writer<W> {
         }
     }
 
+    fn seen(&mut self, event: &RunEvent) -> io::Result<()> {
+        self.event(&match event {
+            RunEvent::Queued(id) => Event::WorkQueued(id.into()),
+            RunEvent::Started(id, attempt) => Event::WorkStarted {
+                of: id.into(),
+                attempt: *attempt,
+            },
+            RunEvent::Retrying(id, attempt, failure, wait) => Event::WorkRetrying {
+                of: id.into(),
+                attempt: *attempt,
+                failure,
+                after_ms: wait.as_millis(),
+            },
+            RunEvent::Line(id, text) => Event::WorkLine {
+                of: id.into(),
+                text,
+            },
+            RunEvent::Ended {
+                id,
+                attempts,
+                took,
+                answer,
+                result,
+            } => Event::WorkEnded {
+                of: id.into(),
+                attempts: *attempts,
+                took_ms: took.as_secs_f64() * 1e3,
+                answer: answer.word(),
+                output_bytes: result.as_ref().ok().copied(),
+                failure: result.as_ref().err(),
+            },
+            _ => return Ok(()),
+        })
+    }
+
     fn chunk(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -154,17 +256,6 @@ fn complete(bytes: &[u8]) -> usize {
     match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => error.valid_up_to(),
         _ => bytes.len(),
-    }
-}
-
-fn word(ending: &Ending) -> &'static str {
-    match ending {
-        Ending::Exited(_) => "exited",
-        Ending::Trapped(_) => "trapped",
-        Ending::TimedOut(_) => "timed-out",
-        Ending::OutOfMemory(_) => "out-of-memory",
-        Ending::OutputClosed => "output-closed",
-        _ => "other",
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use leyden::app::{AppError, ErrorKind, SourceError};
+use leyden::run::journal::JournalError;
 use leyden::sandbox::{Ending, SandboxError};
 use leyden::secrets::StoreError;
 
@@ -87,6 +88,9 @@ pub(crate) fn status_of(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref() {
         return of_store(error);
     }
+    if let Some(error) = error.downcast_ref() {
+        return of_journal(error);
+    }
     match error.downcast_ref() {
         Some(leyden::Error::App(error)) => of_app(error),
         Some(leyden::Error::Store(error)) => of_store(error),
@@ -151,6 +155,15 @@ fn of_store(error: &StoreError) -> u8 {
     }
 }
 
+fn of_journal(error: &JournalError) -> u8 {
+    match error {
+        JournalError::Io { .. } | JournalError::Damaged { .. } => FAILED,
+        JournalError::OtherStore(_) => DENIED,
+        JournalError::Store(error) => of_store(error),
+        _ => USAGE,
+    }
+}
+
 /// The exit status for the end of a guest.
 pub(crate) fn of_ending(ending: &Ending) -> u8 {
     match ending {
@@ -158,7 +171,8 @@ pub(crate) fn of_ending(ending: &Ending) -> u8 {
         Ending::Trapped(_) | Ending::OutOfMemory(_) => TRAPPED,
         Ending::TimedOut(_) => TIMED_OUT,
         Ending::OutputClosed => OUTPUT_CLOSED,
-        _ => FAILED,
+        // By a signal, whose status the command has already, or by nobody.
+        _ => TERMINATED,
     }
 }
 

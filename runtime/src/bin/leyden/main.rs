@@ -16,12 +16,15 @@ mod progress;
 mod prompt;
 mod report;
 mod run;
+mod runs;
 mod secret;
 mod signals;
 mod store;
+mod timeline;
 mod trust;
 mod unlock;
 mod watchdog;
+mod works;
 
 use cli::{Cli, Command, RunCommand};
 use paths::Paths;
@@ -42,7 +45,8 @@ fn main() {
 fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     let paths = || Paths::find(&cli.store);
     match cli.command {
-        Command::Run(RunCommand::App(arguments)) => return run::app(*arguments, paths),
+        Command::Run(RunCommand::App(arguments)) => return run::app(*arguments, paths, None),
+        Command::Runs(command) => return runs::run(command, &cli.store),
         Command::Inspect(arguments) => inspect::run(&arguments, &paths()?)?,
         Command::Trust(arguments) => trust::run(&arguments, &paths()?)?,
         Command::Secret(command) => secret::run(command, &paths()?)?,

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use bytesize::ByteSize;
 use etcetera::BaseStrategy as _;
+use leyden::run::journal::{Keep, Runs};
 use leyden::secrets::{self, AuditSink, AuditTarget};
 
 use crate::cli::StoreOptions;
@@ -16,6 +18,8 @@ const KEY_COMMAND: &str = "LEYDEN_KEY_COMMAND";
 const AUDIT_TO: &str = "LEYDEN_AUDIT_TO";
 const AUDIT_REQUIRED: &str = "LEYDEN_AUDIT_REQUIRED";
 const NEW_PASSPHRASE_FILE: &str = "LEYDEN_NEW_PASSPHRASE_FILE";
+const RUNS_MAX_AGE: &str = "LEYDEN_RUNS_MAX_AGE";
+const RUNS_MAX_SIZE: &str = "LEYDEN_RUNS_MAX_SIZE";
 
 /// Where everything is.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub(crate) struct Paths {
     slot: Option<String>,
     audit_sink: Option<AuditSink>,
     accept_rollback: bool,
+    /// For how long runs are kept.
+    keep: Keep,
 }
 
 /// What says where the key is, strongest first.
@@ -140,6 +146,7 @@ impl Paths {
             slot: options.slot.clone(),
             audit_sink,
             accept_rollback: options.accept_rollback,
+            keep: keep(&variable),
             folders,
         }
     }
@@ -159,6 +166,16 @@ impl Paths {
         }
     }
 
+    /// The journals of what ran.
+    pub(crate) fn runs(&self) -> Runs {
+        Runs::new(self.folders.state.join("runs")).keep(self.keep)
+    }
+
+    /// For how long they are kept.
+    pub(crate) fn keep(&self) -> Keep {
+        self.keep
+    }
+
     /// What no app may see through a folder that is given to it, whether it is there or not.
     pub(crate) fn protected(&self) -> Vec<PathBuf> {
         let Folders {
@@ -173,6 +190,19 @@ impl Paths {
             .chain(&self.named)
             .cloned()
             .collect()
+    }
+}
+
+/// For how long runs are kept. What cannot be read counts as not said: it decides of old journals
+/// alone.
+fn keep(variable: impl Fn(&str) -> Option<PathBuf>) -> Keep {
+    let said = |name| variable(name)?.into_os_string().into_string().ok();
+    let age = said(RUNS_MAX_AGE).and_then(|text| humantime::parse_duration(&text).ok());
+    let size = said(RUNS_MAX_SIZE).and_then(|text| text.parse::<ByteSize>().ok());
+    let default = Keep::default();
+    Keep {
+        age: age.unwrap_or(default.age),
+        size: size.map_or(default.size, |size| size.as_u64()),
     }
 }
 

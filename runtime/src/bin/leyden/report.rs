@@ -76,7 +76,8 @@ pub(crate) fn table<const N: usize>(
 
 /// A cell of a table.
 pub(crate) fn cell(text: impl ToString) -> Cell {
-    Cell::new(printable(&text.to_string()))
+    // A cell is one line, whatever was called so.
+    Cell::new(printable(&text.to_string()).replace('\n', "\\n"))
 }
 
 /// A moment as tables show it: UTC, to the second.

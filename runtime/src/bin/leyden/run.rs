@@ -9,20 +9,34 @@ use anyhow::Context as _;
 use leyden::app::{
     AppError, Binding, BindingError, DirRule, EnvEntry, HostRule, Scoped, SecretBinding,
 };
+use leyden::run::journal::{Journal, RunId, Runs};
 use leyden::sandbox::{self, Cache};
-use leyden::{App, Ending, Host, Input, Outcome, Output};
+use leyden::secrets::SecretStore;
+use leyden::{App, Bound, Ending, Host, Input, Outcome, Stopper};
 
 use crate::cli::RunApp;
-use crate::events::{Events, Stream};
+use crate::events::Events;
 use crate::exit::{self, say, usage};
 use crate::paths::Paths;
 use crate::report::Format;
+use crate::runs::Invocation;
+use crate::works::{Stream, Watch};
 use crate::{progress, signals, unlock, watchdog};
+
+/// Works that run at once, of all kinds together.
+const MAX_WORKS: u32 = 1024;
+
+/// A run to go on with, and the store that it was made with.
+pub(crate) struct Again {
+    pub(crate) id: RunId,
+    pub(crate) store: SecretStore,
+}
 
 /// Runs an app; the exit status.
 pub(crate) fn app(
     arguments: RunApp,
     paths: impl FnOnce() -> anyhow::Result<Paths>,
+    again: Option<Again>,
 ) -> anyhow::Result<u8> {
     if arguments.cloud {
         anyhow::bail!(
@@ -40,27 +54,37 @@ pub(crate) fn app(
     let guest_arguments = texts(&arguments.args)?;
     let app = describe(&arguments, bindings)?;
     let paths = paths()?;
-    let host = host(&app, &paths)?;
+    let has_works = !app.manifest().works.is_empty();
+    let (id, store) = match again {
+        Some(again) => (Some(again.id), Some(again.store)),
+        None => (None, None),
+    };
+    let host = host(&app, &paths, store)?;
     // From here on, signals are answered by stopping the guest.
     let signal = signals::first().context("cannot wait for signals")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let mut runtime = match has_works {
+        true => {
+            signals::allow_for_works();
+            tokio::runtime::Builder::new_multi_thread()
+        }
+        // Starts faster, and one Flow has no use for more.
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let events = (arguments.output == Format::Json).then(|| Events::new(io::stdout()));
-    let status = runtime.block_on(async {
-        tokio::select! {
-            biased;
-            Ok(status) = signal => {
-                if let Some(events) = &events {
-                    // Whoever reads them may be gone, too.
-                    let _ = events.signalled(status);
-                }
-                Ok(status)
-            }
-            status = bind_and_run(host, &app, guest_arguments, events.as_ref()) => status,
-        }
-    });
+    let run = Run {
+        app,
+        guest_arguments,
+        events: (arguments.output == Format::Json).then(|| Events::new(io::stdout())),
+        watch: (has_works && arguments.output == Format::Text).then(Watch::new),
+        mask_stdout: arguments.mask,
+        runs: paths.runs(),
+        resumed: id,
+        stopper: Stopper::default(),
+    };
+    let status = runtime.block_on(run.run(host, signal));
     // Waiting for a thread that reads standard input, or compiles, would hold the command.
     runtime.shutdown_background();
     status
@@ -130,8 +154,9 @@ fn describe(arguments: &RunApp, bindings: Vec<Binding>) -> Result<App, leyden::E
     Ok(app)
 }
 
-/// A host for one run. Only an app that binds secrets has the store opened.
-fn host(app: &App, paths: &Paths) -> anyhow::Result<Host> {
+/// A host for one run. Only an app that binds secrets needs the store; for one with Works it is
+/// opened where it opens by itself, to seal what the journal keeps.
+fn host(app: &App, paths: &Paths, store: Option<SecretStore>) -> anyhow::Result<Host> {
     let binds = match app.plan() {
         Ok(plan) => {
             let works = plan.works.values().map(|work| &work.component);
@@ -142,7 +167,7 @@ fn host(app: &App, paths: &Paths) -> anyhow::Result<Host> {
         Err(AppError::Uncovered { .. }) if unlock::is_there(&paths.store) => true,
         Err(error) => return Err(leyden::Error::from(error).into()),
     };
-    let mut builder = Host::builder().on_demand();
+    let mut builder = Host::builder().on_demand().works(MAX_WORKS);
     for path in paths.protected() {
         builder = builder.protect(path);
     }
@@ -154,58 +179,150 @@ fn host(app: &App, paths: &Paths) -> anyhow::Result<Host> {
             "warning: {error}; the app is compiled for this run alone"
         )),
     }
-    if binds {
-        builder = builder.secrets(unlock::open(paths)?);
+    let store = match store {
+        Some(store) => Some(store),
+        None if binds => Some(unlock::open(paths)?),
+        None if !app.manifest().works.is_empty() => unlock::open_without_asking(paths),
+        None => None,
+    };
+    if let Some(store) = store {
+        builder = builder.secrets(store);
     }
     Ok(builder.build()?)
 }
 
-async fn bind_and_run(
-    host: Host,
-    app: &App,
-    arguments: Vec<String>,
-    events: Option<&Arc<Events<io::Stdout>>>,
-) -> anyhow::Result<u8> {
-    let bound = progress::during("compiling the app", host.bind(app)).await?;
-    // Wipes the root key and the KEKs: no guest code has run so far.
-    drop(host);
-    let (stdout, stderr) = match events {
-        Some(events) => (events.output(Stream::Stdout), events.output(Stream::Stderr)),
-        None => (Output::stdout(), Output::stderr()),
-    };
-    if let Some(events) = events {
-        told(events.started(bound.name(), bound.world()))?;
-    }
-    let input = Input {
-        arguments,
-        stdin: sandbox::Input::Inherit,
-        stdout,
-        stderr,
-    };
-    if let Some(limit) = bound.timeout() {
-        watchdog::start(limit, bound.name()).context("cannot watch the time limit")?;
-    }
-    let outcome = bound.run(input).await;
-    let timed_out = |outcome: &Outcome| matches!(outcome.ending, Ending::TimedOut(_));
-    if !outcome.as_ref().is_ok_and(timed_out) {
-        // It ended in time, however long the last event waits for its reader.
-        watchdog::take_over();
-    }
-    let ending = outcome?.ending;
-    let status = exit::of_ending(&ending);
-    if let Some(events) = events {
-        // Where nobody reads any more, the ending says so already.
-        let _ = events.ended(&ending, status);
-    }
-    match &ending {
-        Ending::Exited(_) => {}
-        Ending::TimedOut(limit) => {
-            watchdog::take_over();
-            watchdog::tell(*limit, bound.name());
+/// One run of an app.
+struct Run {
+    app: App,
+    guest_arguments: Vec<String>,
+    /// Where its output becomes events.
+    events: Option<Arc<Events<io::Stdout>>>,
+    /// Where it has Works, and somebody to show them to.
+    watch: Option<Arc<Watch>>,
+    mask_stdout: bool,
+    runs: Runs,
+    /// The run that is gone on with.
+    resumed: Option<RunId>,
+    stopper: Stopper,
+}
+
+impl Run {
+    /// Binds the app, forgets the keys, and runs it; the exit status.
+    async fn run(
+        self,
+        host: Host,
+        mut signal: tokio::sync::oneshot::Receiver<u8>,
+    ) -> anyhow::Result<u8> {
+        let bound = tokio::select! {
+            biased;
+            Ok(status) = &mut signal => return Ok(self.signalled(status)),
+            bound = progress::during("compiling the app", host.bind(&self.app)) => bound?,
+        };
+        let journal = self.journal(&host, &bound)?;
+        // Wipes the root key and the KEKs: no guest code has run so far.
+        drop(host);
+        if let Some(events) = &self.events {
+            told(events.started(bound.name(), bound.world(), journal.as_ref()))?;
         }
-        other => say(&format!("{}: {other}", bound.name())),
+        if let Some(limit) = bound.timeout() {
+            let has_works = bound.works().next().is_some();
+            watchdog::start(limit, bound.name(), has_works)
+                .context("cannot watch the time limit")?;
+        }
+        let running = bound.run_with(self.input(), self.stopper.clone(), journal);
+        let mut running = std::pin::pin!(running);
+        let outcome = tokio::select! {
+            biased;
+            Ok(status) = &mut signal => {
+                self.stopper.stop();
+                // Lets Works end, and the journal say so; a second signal does not wait.
+                let _ = running.await;
+                return Ok(self.signalled(status));
+            }
+            outcome = &mut running => outcome,
+        };
+        self.ended(&bound, outcome)
     }
-    Ok(status)
+
+    /// The run's journal. Without one the app runs all the same, unless it is to be gone on with.
+    fn journal(&self, host: &Host, bound: &Bound) -> anyhow::Result<Option<Journal>> {
+        if let Some(id) = &self.resumed {
+            return Ok(Some(host.resume(&self.runs, bound, id)?));
+        }
+        let invocation = Invocation::current()?.to_bytes()?;
+        let begun = host.begin(&self.runs, bound, &invocation);
+        match &begun {
+            Err(error) => say(&format!("warning: no journal is kept of this run: {error}")),
+            Ok(journal) if self.watch.is_some() && !journal.keeps_payloads() => say(&format!(
+                "the run {} cannot be resumed: without a store that opens by itself, its journal \
+                 keeps no inputs and outputs",
+                journal.id()
+            )),
+            Ok(_) => {}
+        }
+        Ok(begun.ok())
+    }
+
+    fn input(&self) -> Input {
+        let stream = |stream| match (&self.events, &self.watch) {
+            (Some(events), _) => events.output(stream),
+            (None, Some(watch)) => watch.output(stream),
+            (None, None) if stream == Stream::Stdout => leyden::Output::stdout(),
+            (None, None) => leyden::Output::stderr(),
+        };
+        let events = self.events.as_ref().map(Events::observer);
+        Input {
+            arguments: self.guest_arguments.clone(),
+            stdin: sandbox::Input::Inherit,
+            stdout: stream(Stream::Stdout),
+            stderr: stream(Stream::Stderr),
+            mask_stdout: self.mask_stdout,
+            observer: events.or_else(|| self.watch.as_ref().map(Watch::observer)),
+        }
+    }
+
+    /// A signal stopped it: the exit status.
+    fn signalled(&self, status: u8) -> u8 {
+        self.summarize();
+        if let Some(events) = &self.events {
+            // Whoever reads them may be gone, too.
+            let _ = events.signalled(status);
+        }
+        status
+    }
+
+    fn ended(&self, bound: &Bound, outcome: Result<Outcome, leyden::Error>) -> anyhow::Result<u8> {
+        let timed_out = |outcome: &Outcome| matches!(outcome.ending, Ending::TimedOut(_));
+        if !outcome.as_ref().is_ok_and(timed_out) {
+            // It ended in time, however long the last event waits for its reader.
+            watchdog::take_over();
+        }
+        let ending = outcome?.ending;
+        let status = exit::of_ending(&ending);
+        if let Some(events) = &self.events {
+            // Where nobody reads any more, the ending says so already.
+            let _ = events.ended(&ending, status);
+        }
+        match &ending {
+            Ending::Exited(_) => self.summarize(),
+            Ending::TimedOut(limit) => {
+                watchdog::take_over();
+                self.summarize();
+                watchdog::tell(*limit, bound.name());
+            }
+            other => {
+                self.summarize();
+                say(&format!("{}: {other}", bound.name()));
+            }
+        }
+        Ok(status)
+    }
+
+    fn summarize(&self) {
+        if let Some(summary) = self.watch.as_ref().and_then(|watch| watch.summary()) {
+            say(&summary);
+        }
+    }
 }
 
 /// A reader of the events that went away before anything ran.

@@ -281,6 +281,9 @@ fn value(new: &NewValue) -> anyhow::Result<SecretValue> {
             .context("cannot read stdin")?;
         SecretValue::read_from(File::from(stdin))?
     };
+    if value.is_empty() {
+        say("warning: the value is empty; was it meant to be?");
+    }
     let trimmed = without_line_end(value.expose());
     if trimmed.len() == value.len() {
         return Ok(value);

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +47,15 @@ impl Terminal {
 
 /// How long whoever is told has to end the process.
 const GRACE: Duration = Duration::from_millis(500);
+/// The same where Works are to be stopped and waited for.
+const GRACE_FOR_WORKS: Duration = Duration::from_secs(4);
+
+static HAS_WORKS: AtomicBool = AtomicBool::new(false);
+
+/// From here on, what is told of a signal has Works to stop.
+pub(crate) fn allow_for_works() {
+    HAS_WORKS.store(true, Ordering::Relaxed);
+}
 
 /// The exit status of the first signal from now on.
 ///
@@ -120,7 +130,11 @@ fn watch() -> io::Result<()> {
         };
         if answered {
             // Whoever was told ends the process, unless it is held up by something.
-            let _ = tokio::time::timeout(GRACE, next()).await;
+            let grace = match HAS_WORKS.load(Ordering::Relaxed) {
+                true => GRACE_FOR_WORKS,
+                false => GRACE,
+            };
+            let _ = tokio::time::timeout(grace, next()).await;
         }
         std::process::exit(status.into());
     };

@@ -28,6 +28,19 @@ pub(crate) fn look(paths: &Paths) -> anyhow::Result<SecretStore> {
     open_with(&paths.store_options().read_only(true), paths)
 }
 
+/// Opens the store that there is, if a key file opens it: asks nobody, and says nothing where it
+/// cannot be had.
+pub(crate) fn open_without_asking(paths: &Paths) -> Option<SecretStore> {
+    let by_key_file = match &paths.key_from {
+        KeyFrom::Passphrase(_) | KeyFrom::Command(_) => false,
+        _ => is_there(&paths.key_file) && is_there(&paths.store),
+    };
+    match by_key_file {
+        true => open(paths).ok(),
+        false => None,
+    }
+}
+
 /// Opens the store that there is, and keeps the key that opened it.
 ///
 /// # Errors

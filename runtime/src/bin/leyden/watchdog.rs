@@ -19,15 +19,19 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Who holds this ends the process.
 static ENDING: Mutex<()> = Mutex::new(());
 
+/// How long it has where Works are to be stopped and waited for, too.
+const GRACE_FOR_WORKS: Duration = Duration::from_secs(4);
+
 /// Ends the process some time after the limit, unless somebody [took over](take_over).
 ///
 /// # Errors
 ///
 /// The operating system's, where no thread can be had.
-pub(crate) fn start(limit: Duration, app: &str) -> io::Result<()> {
+pub(crate) fn start(limit: Duration, app: &str, has_works: bool) -> io::Result<()> {
     let app = app.to_owned();
+    let grace = if has_works { GRACE_FOR_WORKS } else { GRACE };
     let watch = move || {
-        thread::sleep(limit.saturating_add(GRACE));
+        thread::sleep(limit.saturating_add(grace));
         take_over();
         tell(limit, &app);
         std::process::exit(TIMED_OUT.into());

@@ -136,3 +136,21 @@ fn a_value_has_no_clone_no_comparison_and_no_serialization() {
     <String as Lacks<()>>::it();
     <String as Lacks<Has>>::it();
 }
+
+#[test]
+fn g4_a_value_typed_in_the_place_of_a_name_is_not_kept() {
+    let bed = Bed::new();
+    let store = bed.make();
+    store.create_secret(&name("token"), value("x")).unwrap();
+    let typed = "ghp-Abc123SecretTyped";
+    assert!(release(&store, &[wanted(typed, None)]).is_err());
+    let denied = store.audit_list(&AuditFilter::default().limit(1)).unwrap();
+    assert_eq!(denied[0].outcome, AuditOutcome::Denied);
+    assert_eq!(denied[0].secret, None);
+    drop(store);
+    for entry in std::fs::read_dir(bed.path().parent().unwrap()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let found = |text: &str| memchr::memmem::find(&bytes, text.as_bytes()).is_some();
+        assert!(!found(typed) && !found(&typed.to_lowercase()));
+    }
+}

@@ -165,3 +165,18 @@ fn opening_makes_nothing() {
     assert!(matches!(opened, Err(StoreError::MissingStore { .. })));
     assert!(bed.files().is_empty());
 }
+
+#[test]
+fn a_key_file_under_a_name_of_the_stores_own_is_refused() {
+    for suffix in ["", ".new", ".lock", "-wal", "-shm", "-journal"] {
+        let bed = Bed::new();
+        files::make_folder(bed.path().parent().unwrap()).unwrap();
+        let key = files::with_suffix(&bed.path(), suffix);
+        let refused = bed.options().open_or_create(bed.path(), &key);
+        assert!(
+            matches!(refused, Err(StoreError::Permission { .. })),
+            "{suffix}: {refused:?}"
+        );
+        assert!(!key.exists(), "{suffix}");
+    }
+}

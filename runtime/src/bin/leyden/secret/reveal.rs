@@ -29,7 +29,7 @@ pub(super) fn run(typed: &str, yes: bool, paths: &Paths) -> anyhow::Result<()> {
     }
     let value = store.reveal(&wanted.name, wanted.version)?;
     if wanted.encoding == Encoding::Base64 {
-        return report::print(value.into_base64().as_bytes());
+        return report::print(value.to_base64().as_bytes());
     }
     if !terminal {
         return report::print(value.expose());

@@ -30,8 +30,8 @@ fn run(arguments: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
         ["exit", code] => return Ok(ExitCode::from(code.parse::<u8>()?)),
         ["trap"] => std::process::abort(),
         ["panic"] => panic!("as asked"),
-        ["loop"] => spin(),
-        ["alloc"] => hoard(),
+        ["loop"] => plain::spin(),
+        ["alloc"] => plain::hoard(),
         ["recurse"] => println!("{}", recurse(0)),
         ["write"] => flood()?,
         ["stderr", text] => eprintln!("{text}"),
@@ -52,22 +52,6 @@ fn run(arguments: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
         _ => return Err(USAGE.into()),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Computes for ever, without a call to the host.
-fn spin() -> ! {
-    let mut count = 0u64;
-    loop {
-        count = black_box(count.wrapping_add(1));
-    }
-}
-
-/// Takes memory, and writes to it, until there is none.
-fn hoard() -> ! {
-    let mut kept = Vec::new();
-    loop {
-        kept.push(black_box(vec![1u8; 1 << 20]));
-    }
 }
 
 /// Uses up the stack: the addition after the call keeps it from becoming a loop.

@@ -1,0 +1,222 @@
+//! `works GUESTS FOLDER ROUNDS COUNT`: Works started by a Flow, and the same instances with the bare
+//! wasmtime crate, in turn in this process. `GUESTS` is where the guests are, `FOLDER` for this to
+//! write in.
+//!
+//! Prints a line for each measurement: what, who, a number; by tabs.
+#![allow(clippy::print_stdout, reason = "its result is what it prints")]
+
+use std::fs;
+use std::future::Future;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use leyden::run::journal::Runs;
+use leyden::secrets::StoreOptions;
+use leyden::{App, Bound, Ending, Host, Input, Key, Output};
+use leyden_bench::{Work, engine};
+use serde_json::json;
+use tokio::runtime::Runtime;
+use wasmtime::component::Component;
+use wasmtime::error::Context;
+use wasmtime::{Result, ensure};
+
+/// Instances that either side keeps memory ready for.
+const POOL: u32 = 1024;
+/// Works that sleep at once, for memory and idle time.
+const SLEEPERS: usize = 1000;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [guests, folder, rounds, count] = arguments.as_slice() else {
+        wasmtime::bail!("GUESTS FOLDER ROUNDS COUNT are expected");
+    };
+    let (guests, folder) = (Path::new(guests), Path::new(folder));
+    let rounds: usize = rounds.parse()?;
+    let count: usize = count.parse()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let side = Side::new(&runtime, guests, folder)?;
+    let bare = Work::new(&Component::from_file(
+        &engine(Some(POOL))?,
+        guests.join("work-echo.wasm"),
+    )?)?;
+    let cores = std::thread::available_parallelism()?.get();
+
+    for round in 0..=rounds {
+        // What is done for the first time is not what is measured.
+        let show = |what: &str, who: &str, value: f64| {
+            if round > 0 {
+                println!("{what}\t{who}\t{value}");
+            }
+        };
+        let each = |taken: Duration, count: usize| taken.as_secs_f64() * 1e6 / count as f64;
+        for (what, count) in [("1", 1), ("100", 100), (&*count.to_string(), count)] {
+            let script = json!([
+                { "start": { "work": "echo", "text": "x", "times": count } },
+                "count",
+            ]);
+            for (who, journal) in [("leyden", false), ("leyden, with its journal", true)] {
+                let taken = side.run(&script.to_string(), journal)?;
+                show(&format!("start {what}"), who, each(taken, count));
+            }
+            let taken = timed(&runtime, || many(bare.clone(), cores, count))?;
+            show(
+                &format!("start {what}"),
+                "bare wasmtime crate",
+                each(taken, count),
+            );
+        }
+        let in_turn = count / 10;
+        let script = json!([{ "repeat": { "times": in_turn, "steps": [
+            { "start": { "work": "echo", "text": "x" } },
+            "count",
+        ] } }]);
+        for (who, journal) in [("leyden", false), ("leyden, with its journal", true)] {
+            let taken = side.run(&script.to_string(), journal)?;
+            show("one after the other", who, each(taken, in_turn));
+        }
+        let taken = timed(&runtime, || many(bare.clone(), 1, in_turn))?;
+        show(
+            "one after the other",
+            "bare wasmtime crate",
+            each(taken, in_turn),
+        );
+    }
+    side.sleepers()
+}
+
+/// Calls a Work `count` times, by so many tasks.
+async fn many(work: Work, tasks: usize, count: usize) -> Result<()> {
+    let tasks: Vec<_> = (0..tasks)
+        .map(|task| {
+            let work = work.clone();
+            let share = (count + task) / tasks;
+            tokio::spawn(async move {
+                for _ in 0..share {
+                    ensure!(work.run(b"x").await?.is_ok(), "the Work failed");
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.context("a task failed")??;
+    }
+    Ok(())
+}
+
+fn timed<R: Future<Output = Result<()>>>(
+    runtime: &Runtime,
+    work: impl FnOnce() -> R,
+) -> Result<Duration> {
+    let start = Instant::now();
+    runtime.block_on(work())?;
+    Ok(start.elapsed())
+}
+
+/// Leyden's side: an app of a Flow that runs scripts, and Works.
+struct Side<'a> {
+    runtime: &'a Runtime,
+    host: Host,
+    bound: Bound,
+    runs: Runs,
+}
+
+impl<'a> Side<'a> {
+    fn new(runtime: &'a Runtime, guests: &Path, folder: &Path) -> Result<Self> {
+        let app = folder.join("app");
+        fs::create_dir_all(&app)?;
+        for name in ["flow-probe", "work-echo", "work-probe"] {
+            let file = format!("{name}.wasm");
+            fs::copy(guests.join(&file), app.join(&file))?;
+        }
+        fs::write(
+            app.join("leyden.toml"),
+            format!(
+                "[flow]\ncomponent = \"flow-probe.wasm\"\n\
+                 [works.echo]\ncomponent = \"work-echo.wasm\"\n\
+                 [works.sleeper]\ncomponent = \"work-probe.wasm\"\nparallel = {SLEEPERS}\n"
+            ),
+        )?;
+        let key_file = folder.join("key");
+        Key::generate()?.write_new(&key_file)?;
+        let store = StoreOptions::new()
+            .state_dir(folder.join("state"))
+            .create(folder.join("data/store.db"), Key::from_file(&key_file)?)?;
+        let host = Host::builder()
+            .instances(4)
+            .works(POOL)
+            .secrets(store)
+            .build()?;
+        let bound = runtime.block_on(host.bind(&App::from_path(&app)?))?;
+        Ok(Self {
+            runtime,
+            host,
+            bound,
+            runs: Runs::new(folder.join("runs")),
+        })
+    }
+
+    fn input(script: &str) -> Input {
+        Input {
+            arguments: vec![script.to_owned()],
+            stderr: Output::stderr(),
+            ..Input::default()
+        }
+    }
+
+    /// Runs a script to its end.
+    fn run(&self, script: &str, journal: bool) -> Result<Duration> {
+        let journal = match journal {
+            true => Some(self.host.begin(&self.runs, &self.bound, b"")?),
+            false => None,
+        };
+        let start = Instant::now();
+        let running = self
+            .bound
+            .run_with(Self::input(script), Default::default(), journal);
+        let ending = self.runtime.block_on(running)?.ending;
+        ensure!(ending == Ending::Exited(0), "{ending:?}");
+        Ok(start.elapsed())
+    }
+
+    /// What many Works that sleep take of memory and of the processor.
+    fn sleepers(&self) -> Result<()> {
+        let script = json!([
+            { "start": { "work": "sleeper", "input": { "sleep": 6000 }, "times": SLEEPERS } },
+            "count",
+        ]);
+        let before = resident()?;
+        let _guard = self.runtime.enter();
+        let running = self.bound.start(Self::input(&script.to_string()), None);
+        std::thread::sleep(Duration::from_secs(3));
+        let each = (resident()? - before) / SLEEPERS as f64;
+        println!("memory\tleyden\t{each}");
+        let (start, used) = (Instant::now(), processor()?);
+        std::thread::sleep(Duration::from_secs(2));
+        let share = (processor()? - used) / start.elapsed().as_secs_f64() * 100.0;
+        println!("idle\tleyden\t{share}");
+        self.runtime.block_on(running.outcome())?;
+        Ok(())
+    }
+}
+
+/// This process's resident memory, in KiB (Linux, proc_pid_status(5)).
+fn resident() -> Result<f64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
+    Ok(kib.context("no VmRSS")?.trim().parse()?)
+}
+
+/// The processor time that this process has used, in seconds (Linux, proc_pid_schedstat).
+fn processor() -> Result<f64> {
+    let mut nanoseconds = 0.0;
+    for task in fs::read_dir("/proc/self/task")? {
+        let text = fs::read_to_string(task?.path().join("schedstat"))?;
+        let used = text.split_whitespace().next().context("no time")?;
+        nanoseconds += used.parse::<f64>()?;
+    }
+    Ok(nanoseconds / 1e9)
+}

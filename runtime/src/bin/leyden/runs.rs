@@ -1,0 +1,255 @@
+//! `leyden runs`: what ran, what became of it, and going on with it.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use data_encoding::BASE64;
+use leyden::run::journal::{JournalError, Keep, RunId, RunInfo, RunState, Runs};
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::{Command, Report, RunCommand, RunsCommand, StoreOptions};
+use crate::exit::{self, usage};
+use crate::paths::Paths;
+use crate::report::{self, Format, cell, print, printable, time};
+use crate::run::Again;
+use crate::{cli, run, timeline, unlock};
+
+pub(crate) fn run(command: RunsCommand, store: &StoreOptions) -> anyhow::Result<u8> {
+    let paths = Paths::find(store)?;
+    let runs = paths.runs();
+    match command {
+        RunsCommand::List { limit, report } => list(&runs.list(limit)?, &report)?,
+        RunsCommand::Show { run, all, report } => show(&runs, &find(&runs, &run)?, all, &report)?,
+        RunsCommand::Logs { run, work } => logs(&runs, &find(&runs, &run)?, work.as_deref())?,
+        RunsCommand::Stop { run } => stop(&runs.show(&find(&runs, &run)?)?)?,
+        RunsCommand::Resume { run, output } => {
+            return resume(&find(&runs, &run)?, output, &runs, paths);
+        }
+        RunsCommand::Prune {
+            older_than,
+            down_to,
+        } => {
+            let keep = paths.keep();
+            let keep = Keep {
+                age: older_than.unwrap_or(keep.age),
+                size: down_to.map_or(keep.size, |size| size.as_u64()),
+            };
+            let removed = runs.keep(keep).prune()?;
+            report::line(&format!("removed {removed} runs"))?;
+        }
+    }
+    Ok(exit::DONE)
+}
+
+/// The run that somebody means.
+fn find(runs: &Runs, typed: &str) -> anyhow::Result<RunId> {
+    match runs.find(typed)? {
+        Ok(id) => Ok(id),
+        Err(several) if several.is_empty() => Err(usage(match typed {
+            "last" => "nothing has run here yet".to_owned(),
+            _ => format!("there is no run `{typed}`; `leyden runs list` shows those there are"),
+        })),
+        Err(several) => {
+            let names: Vec<_> = several.iter().map(RunId::as_str).collect();
+            Err(usage(format!(
+                "several runs are called like `{typed}`: {}",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+fn list(runs: &[RunInfo], report: &Report) -> anyhow::Result<()> {
+    if report.output == Format::Json {
+        return report::json(&runs);
+    }
+    if runs.is_empty() {
+        return report::line("nothing has run here yet; run something: leyden run app APP");
+    }
+    let row = |run: &RunInfo| {
+        [
+            cell(&run.id),
+            cell(time(run.started)),
+            cell(&run.app),
+            cell(state(run)),
+            cell(run.works),
+            cell(run.failed),
+        ]
+    };
+    let header = ["RUN", "STARTED", "APP", "STATE", "WORKS", "FAILED"];
+    report::table(header, runs.iter().map(row))
+}
+
+/// Where a run is, or how it ended.
+pub(crate) fn state(run: &RunInfo) -> String {
+    match (run.state, run.status, &run.ending) {
+        (RunState::Ended, Some(0), _) => "ended".to_owned(),
+        (RunState::Ended, Some(status), _) => format!("exit status {status}"),
+        (RunState::Ended, None, Some(ending)) => ending.clone(),
+        (RunState::Running, ..) => "running".to_owned(),
+        _ => "interrupted".to_owned(),
+    }
+}
+
+fn show(runs: &Runs, id: &RunId, all: bool, report: &Report) -> anyhow::Result<()> {
+    let (info, works) = (runs.show(id)?, runs.works(id)?);
+    match report.output {
+        Format::Json => {
+            let mut document = serde_json::to_value(&info)?;
+            if let Some(object) = document.as_object_mut() {
+                // In place of their number.
+                object.insert("works".into(), serde_json::to_value(&works)?);
+            }
+            report::json(&document)
+        }
+        Format::Text => print(timeline::draw(&info, &works, all)),
+    }
+}
+
+fn logs(runs: &Runs, id: &RunId, work: Option<&str>) -> anyhow::Result<()> {
+    let log = runs.log(id)?;
+    let is_wanted = |line: &&str| {
+        let of = line.split(' ').nth(1).unwrap_or_default();
+        work.is_none_or(|work| of == work || of.split('#').next() == Some(work))
+    };
+    let lines: String = log
+        .lines()
+        .filter(is_wanted)
+        .flat_map(|line| [printable(line), "\n".to_owned()])
+        .collect();
+    print(lines)
+}
+
+/// Stops a run by the signal that its own terminal would send.
+fn stop(run: &RunInfo) -> anyhow::Result<()> {
+    if run.state != RunState::Running {
+        return Err(usage(format!(
+            "the run {} is not under way: {}",
+            run.id,
+            state(run)
+        )));
+    }
+    let pid = i32::try_from(run.pid).ok().and_then(Pid::from_raw);
+    let pid = pid.context("its journal names no process")?;
+    anyhow::ensure!(
+        is_leyden(run.pid),
+        "the run {} is under way in the process {}, which is not the `leyden` command: stop it there",
+        run.id,
+        run.pid
+    );
+    rustix::process::kill_process(pid, Signal::TERM)
+        .with_context(|| format!("the process {} cannot be stopped", run.pid))?;
+    report::line(&format!(
+        "asked the run {} to stop (process {})",
+        run.id, run.pid
+    ))
+}
+
+/// Whether a process runs this same program: one inside a service would end the service.
+fn is_leyden(pid: u32) -> bool {
+    let name = |path: PathBuf| Some(path.file_name()?.to_owned());
+    let of_process = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let ours = std::env::current_exe().ok();
+    of_process.and_then(name).is_some_and(|of| {
+        // What was replaced meanwhile has a mark behind its name.
+        let of = of.to_string_lossy();
+        ours.and_then(name)
+            .is_some_and(|ours| of.trim_end_matches(" (deleted)") == ours.to_string_lossy())
+    })
+}
+
+fn resume(id: &RunId, output: Option<Format>, runs: &Runs, paths: Paths) -> anyhow::Result<u8> {
+    // Nobody should have to open the store for what cannot be done.
+    let info = runs.show(id)?;
+    if !info.sealed {
+        return Err(JournalError::NotSealed(id.clone()).into());
+    }
+    let store = unlock::open(&paths)?;
+    let invocation = Invocation::from_bytes(&runs.invocation(id, &store)?)?;
+    let folder = &invocation.folder;
+    std::env::set_current_dir(folder)
+        .with_context(|| format!("the run was made in {}", folder.display()))?;
+    let parsed = cli::parse_from(invocation.arguments);
+    let Ok(Command::Run(RunCommand::App(mut arguments))) = parsed.map(|cli| cli.command) else {
+        anyhow::bail!(
+            "this version of Leyden does not know the options that the run was made with"
+        );
+    };
+    if let Some(output) = output {
+        arguments.output = output;
+    }
+    let again = Again {
+        id: id.clone(),
+        store,
+    };
+    run::app(*arguments, || Ok(paths), Some(again))
+}
+
+/// A command line and where it was typed: what a run is started again with. Kept sealed, because
+/// plain entries are nobody else's business.
+pub(crate) struct Invocation {
+    folder: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    folder: String,
+    arguments: Vec<String>,
+}
+
+impl Invocation {
+    /// This process's.
+    pub(crate) fn current() -> anyhow::Result<Self> {
+        Ok(Self {
+            folder: std::env::current_dir().context("the current folder is not there")?,
+            arguments: std::env::args_os().collect(),
+        })
+    }
+
+    pub(crate) fn to_bytes(&self) -> anyhow::Result<Vec<u8>> {
+        // Paths and arguments are bytes.
+        Ok(serde_json::to_vec(&Kept {
+            folder: BASE64.encode(self.folder.as_os_str().as_bytes()),
+            arguments: self
+                .arguments
+                .iter()
+                .map(|argument| BASE64.encode(argument.as_bytes()))
+                .collect(),
+        })?)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> anyhow::Result<Self> {
+        let kept: Kept = serde_json::from_slice(bytes)?;
+        let text = |text: &String| Ok(OsString::from_vec(BASE64.decode(text.as_bytes())?));
+        Ok(Self {
+            folder: text(&kept.folder)?.into(),
+            arguments: kept
+                .arguments
+                .iter()
+                .map(text)
+                .collect::<anyhow::Result<_>>()?,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invocation_is_kept_to_the_byte() {
+        let arguments = vec!["leyden".into(), OsString::from_vec(b"a\xff=\n".to_vec())];
+        let invocation = Invocation {
+            folder: OsString::from_vec(b"/x\xfe".to_vec()).into(),
+            arguments: arguments.clone(),
+        };
+        let again = Invocation::from_bytes(&invocation.to_bytes().unwrap()).unwrap();
+        assert_eq!(again.arguments, arguments);
+        assert_eq!(again.folder, invocation.folder);
+    }
+}

@@ -1,0 +1,334 @@
+//! What a person sees of an app's Works: live lines on a terminal, plain ones elsewhere, a summary.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use leyden::run::{Answer, Event, Observer, WorkId};
+use leyden::sandbox::Failure;
+
+use crate::report::printable;
+
+/// How often live lines are drawn anew, at most, in a second.
+const REDRAWS: u8 = 10;
+/// How many of the slowest and of the failed Works the summary names.
+const NAMED: usize = 5;
+
+/// Watches the Works of one run.
+pub(crate) struct Watch {
+    since: Instant,
+    /// On a terminal only.
+    live: Option<MultiProgress>,
+    kinds: Mutex<BTreeMap<Arc<str>, Kind>>,
+    ends: Mutex<Ends>,
+}
+
+/// All starts of one Work.
+#[derive(Default)]
+struct Kind {
+    waiting: u64,
+    running: u64,
+    done: u64,
+    failed: u64,
+    answered: u64,
+    retries: u64,
+    bar: Option<ProgressBar>,
+}
+
+#[derive(Default)]
+struct Ends {
+    slowest: Vec<(Duration, WorkId)>,
+    failed: Vec<(WorkId, u32, Failure)>,
+}
+
+impl Watch {
+    /// Draws live lines where standard error is a terminal.
+    pub(crate) fn new() -> Arc<Self> {
+        let live = io::stderr()
+            .is_terminal()
+            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS)));
+        Arc::new(Self {
+            since: Instant::now(),
+            live,
+            kinds: Mutex::default(),
+            ends: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn observer(self: &Arc<Self>) -> Observer {
+        let watch = Arc::clone(self);
+        Observer::new(move |event| watch.see(event))
+    }
+
+    /// The Flow's output where live lines are on the same terminal: they make way for it.
+    pub(crate) fn output(self: &Arc<Self>, stream: Stream) -> leyden::Output {
+        let on_terminal = match stream {
+            Stream::Stdout => io::stdout().is_terminal(),
+            Stream::Stderr => io::stderr().is_terminal(),
+        };
+        match (&self.live, stream) {
+            (Some(_), _) if on_terminal => {
+                let watch = Arc::clone(self);
+                leyden::Output::to(move |bytes| watch.write(stream, bytes))
+            }
+            (_, Stream::Stdout) => leyden::Output::stdout(),
+            (_, Stream::Stderr) => leyden::Output::stderr(),
+        }
+    }
+
+    fn write(&self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        let write = || match stream {
+            Stream::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes).and_then(|()| stdout.flush())
+            }
+            Stream::Stderr => io::stderr().write_all(bytes),
+        };
+        match &self.live {
+            Some(live) => live.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn see(&self, event: &Event) {
+        match event {
+            Event::Queued(id) => self.change(&id.work, |kind| kind.waiting += 1),
+            Event::Started(id, attempt) => self.change(&id.work, |kind| {
+                if *attempt == 1 {
+                    kind.waiting = kind.waiting.saturating_sub(1);
+                    kind.running += 1;
+                }
+            }),
+            Event::Retrying(id, attempt, failure, wait) => {
+                self.change(&id.work, |kind| kind.retries += 1);
+                let wait = humantime::format_duration(*wait);
+                self.say(&format!(
+                    "{id}: attempt {attempt} failed: {failure}; again in {wait}"
+                ));
+            }
+            Event::Line(id, line) => self.say(&format!("{id}: {line}")),
+            Event::Ended {
+                id,
+                attempts,
+                took,
+                answer,
+                result,
+            } => {
+                self.change(&id.work, |kind| {
+                    match attempts {
+                        0 => kind.waiting = kind.waiting.saturating_sub(1),
+                        _ => kind.running = kind.running.saturating_sub(1),
+                    }
+                    kind.answered += u64::from(*answer != Answer::Ran);
+                    match result {
+                        Ok(_) => kind.done += 1,
+                        Err(_) => kind.failed += 1,
+                    }
+                });
+                if let Err(failure) = result
+                    && *failure != Failure::Stopped
+                {
+                    self.say(&format!("{id}: failed: {failure}"));
+                }
+                self.ends().add(id, *attempts, *took, result.as_ref().err());
+            }
+            _ => {}
+        }
+    }
+
+    fn change(&self, work: &Arc<str>, change: impl FnOnce(&mut Kind)) {
+        let mut kinds = self.kinds();
+        let kind = kinds.entry(Arc::clone(work)).or_default();
+        change(kind);
+        if let Some(live) = &self.live {
+            let bar = kind.bar.get_or_insert_with(|| {
+                let bar = live.add(bar(work));
+                // Time goes on where nothing happens.
+                bar.enable_steady_tick(Duration::from_millis(500));
+                bar
+            });
+            bar.set_message(format!(
+                "waiting {}  running {}  done {}  failed {}",
+                kind.waiting, kind.running, kind.done, kind.failed
+            ));
+        }
+    }
+
+    /// One line on standard error, above the live ones.
+    fn say(&self, line: &str) {
+        // Nobody is left to tell where standard error is closed.
+        let _ = self.write(
+            Stream::Stderr,
+            format!("{}\n", printable_line(line)).as_bytes(),
+        );
+    }
+
+    /// Takes the live lines away; what happened in all, where any Work was started.
+    pub(crate) fn summary(&self) -> Option<String> {
+        if let Some(live) = &self.live {
+            let _ = live.clear();
+        }
+        let kinds = self.kinds();
+        if kinds.is_empty() {
+            return None;
+        }
+        let total = |count: fn(&Kind) -> u64| kinds.values().map(count).sum::<u64>();
+        let (done, failed) = (total(|kind| kind.done), total(|kind| kind.failed));
+        let count = match done + failed {
+            1 => "1 Work".to_owned(),
+            count => format!("{count} Works"),
+        };
+        let took = shown(self.since.elapsed());
+        let mut text = format!("{count} in {took}: {done} done, {failed} failed");
+        let width = kinds
+            .keys()
+            .map(|name| name.len())
+            .max()
+            .unwrap_or_default();
+        for (name, kind) in kinds.iter() {
+            let _ = write!(
+                text,
+                "\n  {name:width$}  done {}  failed {}",
+                kind.done, kind.failed
+            );
+            for (what, count) in [("retries", kind.retries), ("answered", kind.answered)] {
+                if count > 0 {
+                    let _ = write!(text, "  {what} {count}");
+                }
+            }
+        }
+        let ends = self.ends();
+        if ends.slowest.len() > 1 {
+            let slowest: Vec<_> = ends
+                .slowest
+                .iter()
+                .map(|(took, id)| format!("{id} {}", shown(*took)))
+                .collect();
+            let _ = write!(text, "\n  slowest: {}", slowest.join(", "));
+        }
+        for (id, attempts, failure) in ends.failed.iter().take(NAMED) {
+            let attempts = match attempts {
+                0 | 1 => String::new(),
+                many => format!(" (attempt {many})"),
+            };
+            let _ = write!(text, "\n  failed: {id}{attempts}: {failure}");
+        }
+        if let Some(more) = ends
+            .failed
+            .len()
+            .checked_sub(NAMED)
+            .filter(|more| *more > 0)
+        {
+            let _ = write!(text, "\n  failed: and {more} more");
+        }
+        Some(text)
+    }
+
+    fn kinds(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Kind>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ends(&self) -> MutexGuard<'_, Ends> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a Flow writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Ends {
+    fn add(&mut self, id: &WorkId, attempts: u32, took: Duration, failure: Option<&Failure>) {
+        if attempts > 0 {
+            let at = self.slowest.partition_point(|(other, _)| *other >= took);
+            if at < NAMED {
+                self.slowest.insert(at, (took, id.clone()));
+                self.slowest.truncate(NAMED);
+            }
+        }
+        // All are counted; a few are named.
+        if let Some(failure) = failure {
+            let failure = match self.failed.len() < NAMED {
+                true => failure.clone(),
+                false => Failure::Stopped,
+            };
+            self.failed.push((id.clone(), attempts, failure));
+        }
+    }
+}
+
+fn bar(work: &str) -> ProgressBar {
+    let bar = ProgressBar::no_length().with_prefix(work.to_owned());
+    match ProgressStyle::with_template("{prefix:12.bold}  {msg}  {elapsed}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// A time as the summary shows it.
+fn shown(time: Duration) -> String {
+    match time {
+        time if time < Duration::from_secs(1) => format!("{} ms", time.as_millis()),
+        time if time < Duration::from_secs(100) => format!("{:.1} s", time.as_secs_f64()),
+        time => HumanDuration(time).to_string(),
+    }
+}
+
+fn printable_line(line: &str) -> String {
+    printable(&line.replace('\n', " "))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> WorkId {
+        WorkId {
+            work: "train".into(),
+            number,
+        }
+    }
+
+    #[test]
+    fn the_summary_counts_and_names_the_slowest_and_the_failed() {
+        let watch = Watch {
+            since: Instant::now(),
+            live: None,
+            kinds: Mutex::default(),
+            ends: Mutex::default(),
+        };
+        assert_eq!(watch.summary(), None);
+        for number in 1..=8 {
+            watch.see(&Event::Queued(id(number)));
+            watch.see(&Event::Started(id(number), 1));
+            watch.see(&Event::Ended {
+                id: id(number),
+                attempts: 1,
+                took: Duration::from_millis(number * 10),
+                answer: Answer::Ran,
+                result: match number {
+                    1 => Err(Failure::Stopped),
+                    _ => Ok(1),
+                },
+            });
+        }
+        let summary = watch.summary().unwrap();
+        for part in [
+            "8 Works in ",
+            ": 7 done, 1 failed",
+            "\n  train  done 7  failed 1",
+            "slowest: train#8 80 ms, train#7 70 ms",
+            "failed: train#1: it was stopped",
+        ] {
+            assert!(summary.contains(part), "{part} in {summary}");
+        }
+        assert!(!summary.contains("train#3 "), "{summary}");
+    }
+}

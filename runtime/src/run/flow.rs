@@ -1,0 +1,128 @@
+//! One run of a bound app: its Flow from start to end, and its Works with it.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::sandbox::{self, Ending, Output, SandboxError, Works};
+
+use super::bound::BoundApp;
+use super::event::Observer;
+use super::journal::Journal;
+use super::lines;
+use super::runner::Runner;
+
+/// What one run is given beside its bindings.
+#[derive(Clone, Default)]
+pub struct Input {
+    /// Arguments, without the program's name, which comes first by itself.
+    pub arguments: Vec<String>,
+    /// Standard input of the Flow; empty where nothing is said.
+    pub stdin: sandbox::Input,
+    /// Standard output of the Flow; thrown away where nothing is said.
+    pub stdout: Output,
+    /// Standard error of the Flow, without the app's secrets; thrown away where nothing is said.
+    pub stderr: Output,
+    /// Whether the app's secrets are taken out of standard output, too.
+    pub mask_stdout: bool,
+    /// Who is told of what happens.
+    pub observer: Option<Observer>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// How its Flow did.
+    pub ending: Ending,
+}
+
+/// Stops a run from elsewhere. Clones stop the same one.
+#[derive(Debug, Clone)]
+pub struct Stopper(watch::Sender<bool>);
+
+impl Default for Stopper {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Stopper {
+    /// Asks the run to end: its Flow and its Works are stopped, wherever they are.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn asked(&self) {
+        // An error would be a sender that is gone, and it is ours.
+        let _ = self.0.subscribe().wait_for(|asked| *asked).await;
+    }
+}
+
+/// All that starts a run.
+pub(crate) struct Start {
+    pub(crate) input: Input,
+    pub(crate) stopper: Stopper,
+    pub(crate) journal: Option<Journal>,
+}
+
+/// Runs a bound app to its end. Dropping the future stops the Flow and its Works.
+pub(crate) async fn run(app: &Arc<BoundApp>, start: Start) -> Result<Outcome, SandboxError> {
+    let Start {
+        input,
+        stopper,
+        journal,
+    } = start;
+    let journal = journal.map(Arc::new);
+    // Never closed: an error is one of having no place.
+    let place = app.flows.as_ref().map(|flows| flows.try_acquire());
+    if let Some(Err(_)) = &place {
+        if let Some(journal) = &journal {
+            journal.end(&Err(SandboxError::Full)).await;
+        }
+        return Err(SandboxError::Full);
+    }
+    let mut arguments = input.arguments;
+    arguments.insert(0, app.name.clone());
+    let mut setup = app.flow.setup(arguments, &app.mask);
+    setup.stdin = input.stdin;
+    setup.stdout = input.stdout;
+    setup.stderr = match &journal {
+        Some(journal) => {
+            let journal = Arc::clone(journal);
+            let log = lines::output(move |line| journal.log_flow(&line));
+            input.stderr.tapped(&log)
+        }
+        None => input.stderr,
+    };
+    setup.mask_stdout = input.mask_stdout;
+    let works = (!app.works.is_empty())
+        .then(|| Runner::new(app, input.observer.clone(), journal.clone()))
+        .map(Stopping);
+    setup.works = works
+        .as_ref()
+        .map(|works| Arc::new(Arc::clone(&works.0)) as Arc<dyn Works>);
+
+    let ending = tokio::select! {
+        biased;
+        ending = app.flow.program.run(&setup) => ending,
+        () = stopper.asked() => Ok(Ending::Stopped),
+    };
+    // Nobody starts a Work any more, and the log's last line is out.
+    drop(setup);
+    if let Some(works) = &works {
+        works.0.close().await;
+    }
+    if let Some(journal) = &journal {
+        journal.end(&ending).await;
+    }
+    Ok(Outcome { ending: ending? })
+}
+
+/// Stops all Works when the run is dropped.
+struct Stopping(Arc<Runner>);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,121 @@
+//! Which start of a Work is which: by the Work, its component, its input, and how often that came
+//! before. Never by order alone, so that a resumed Flow may start its Works in another order.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::app::Digest;
+use crate::sandbox::Failure;
+use crate::secrets::RunKey;
+
+use super::sql;
+
+/// One start's place among all of its run.
+pub(in crate::run) struct Place {
+    /// A keyed hash of Work, component and input.
+    pub(super) hash: [u8; 32],
+    /// How often the same came before.
+    pub(super) occurrence: u32,
+    /// The number that it had in an earlier life of the run.
+    pub(in crate::run) number: Option<u64>,
+    has_answer: bool,
+}
+
+/// The places of one run, and what stands in them from its earlier lives.
+#[derive(Default)]
+pub(super) struct Places(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    seen: HashMap<[u8; 32], u32>,
+    earlier: HashMap<([u8; 32], u32), Row>,
+    /// Reads the answers, one at a time as they are asked for.
+    journal: Option<Connection>,
+}
+
+#[derive(Clone, Copy)]
+struct Row {
+    number: u64,
+    has_answer: bool,
+}
+
+impl Places {
+    /// Those of a run that is gone on with, and the first number that is free.
+    ///
+    /// What the Work itself answered, output or error, is an answer. Traps, time-outs and the like
+    /// are not: whoever resumes the run wants these tried again.
+    pub(super) fn resume(path: &Path) -> rusqlite::Result<Option<(Self, u64)>> {
+        let Some(journal) = sql::look(path)? else {
+            return Ok(None);
+        };
+        let mut earlier = HashMap::new();
+        let mut next = 1;
+        let mut statement = journal.prepare(
+            "SELECT number, place, occurrence, output IS NOT NULL AND ended IS NOT NULL FROM work",
+        )?;
+        let mut rows = statement.query(())?;
+        while let Some(row) = rows.next()? {
+            let number = u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
+            next = next.max(number + 1);
+            if let Some(place) = row.get::<_, Option<[u8; 32]>>(1)? {
+                let row_ = Row {
+                    number,
+                    has_answer: row.get(3)?,
+                };
+                earlier.insert((place, row.get(2)?), row_);
+            }
+        }
+        drop(rows);
+        drop(statement);
+        let inner = Inner {
+            seen: HashMap::new(),
+            earlier,
+            journal: Some(journal),
+        };
+        Ok(Some((Self(Mutex::new(inner)), next)))
+    }
+
+    /// The place of the next start with this Work and input.
+    pub(super) fn next(&self, key: &RunKey, work: &str, component: Digest, input: &[u8]) -> Place {
+        let hash = key.mac(&format!("place {work} {component}"), input);
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = inner.seen.entry(hash).or_insert(0);
+        let occurrence = *seen;
+        *seen += 1;
+        let row = inner.earlier.get(&(hash, occurrence)).copied();
+        Place {
+            hash,
+            occurrence,
+            number: row.map(|row| row.number),
+            has_answer: row.is_some_and(|row| row.has_answer),
+        }
+    }
+
+    /// What was answered there in an earlier life. `None` also where that was damaged: the Work
+    /// then runs again.
+    pub(super) fn answer(&self, key: &RunKey, place: &Place) -> Option<Result<Bytes, Failure>> {
+        let number = place.number.filter(|_| place.has_answer)?;
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (sealed, failed) = inner
+            .journal
+            .as_ref()?
+            .prepare_cached("SELECT output, failure IS NOT NULL FROM work WHERE number = ?")
+            .and_then(|mut statement| {
+                let number = i64::try_from(number).unwrap_or(i64::MAX);
+                let row = statement.query_row([number], |row| {
+                    Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, bool>(1)?))
+                });
+                row.optional()
+            })
+            .ok()??;
+        if failed {
+            let error = key.open(super::writer::ERROR, number, &sealed)?;
+            return Some(Err(Failure::Error(String::from_utf8(error).ok()?)));
+        }
+        Some(Ok(key.open(super::writer::OUTPUT, number, &sealed)?.into()))
+    }
+}

@@ -1,0 +1,242 @@
+//! Reading journals, for people: what ran, what was under way, how it ended.
+
+use std::fs::File;
+use std::path::Path;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row};
+use rustix::fs::FlockOperation;
+use serde::Serialize;
+
+use crate::sandbox::Failure;
+
+use super::id::RunId;
+use super::sql;
+
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// A process runs it.
+    Running,
+    /// It has ended.
+    Ended,
+    /// Its process died: what was under way did not end.
+    Interrupted,
+}
+
+/// A run, without its Works.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct RunInfo {
+    /// Its name.
+    #[serde(serialize_with = "shown")]
+    pub id: RunId,
+    /// Where it is.
+    pub state: RunState,
+    /// The app's name: a label.
+    pub app: String,
+    /// The app's digest.
+    pub digest: String,
+    /// Who started it.
+    pub user: String,
+    /// On which machine.
+    pub host: String,
+    /// In which process, the last time.
+    pub pid: u32,
+    /// How often it was begun: 1, and one for each time that it was resumed.
+    pub lives: u32,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// How, in a word: `exited`, `trapped`, `timed-out`, `out-of-memory`, `output-closed`,
+    /// `stopped`, `host-failed`.
+    pub ending: Option<String>,
+    /// The Flow's exit status, where it ended by itself.
+    pub status: Option<i32>,
+    /// How, in a sentence.
+    pub reason: Option<String>,
+    /// Whether it keeps inputs and outputs, sealed, so that it can be resumed.
+    pub sealed: bool,
+    /// How many Works were started.
+    pub works: u64,
+    /// How many of them failed.
+    pub failed: u64,
+}
+
+/// One start of a Work.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct WorkInfo {
+    /// Counts the starts of the run.
+    pub number: u64,
+    /// The Work.
+    pub work: String,
+    /// When the Flow started it.
+    pub queued: Timestamp,
+    /// The input's size in bytes.
+    pub input_size: u64,
+    /// When it ended; none where it is under way, or was when the process died.
+    pub ended: Option<Timestamp>,
+    /// Where the answer came from: `ran`, `cached` or `journal`.
+    pub answer: Option<String>,
+    /// How it failed, if it did.
+    pub failure: Option<Failure>,
+    /// The output's size in bytes.
+    pub output_size: Option<u64>,
+    /// Its attempts.
+    pub attempts: Vec<AttemptInfo>,
+}
+
+/// One attempt of a Work.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct AttemptInfo {
+    /// In which life of the run.
+    pub life: u32,
+    /// Which one in that.
+    pub attempt: u32,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// How it failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+/// What goes on with a run.
+pub(super) struct Again {
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) invocation: Option<Vec<u8>>,
+    pub(super) life: u32,
+}
+
+/// Whether some process holds a run's lock.
+pub(super) fn is_locked(folder: &Path) -> bool {
+    let Ok(file) = File::open(folder.join("lock")) else {
+        return false;
+    };
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err()
+}
+
+/// A run; `None` where its journal is none that this version reads.
+pub(super) fn run(folder: &Path, id: &RunId) -> rusqlite::Result<Option<RunInfo>> {
+    // Before the row: a run that ends in between is not taken for one that was interrupted.
+    let locked = is_locked(folder);
+    let Some(journal) = sql::look(&folder.join("journal.db"))? else {
+        return Ok(None);
+    };
+    let works = "SELECT count(*), count(*) FILTER (WHERE failure IS NOT NULL) FROM work";
+    let (works, failed): (i64, i64) =
+        journal.query_row(works, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    journal
+        .query_row(
+            "SELECT app, digest, user, host, pid, life, started, ended, ending, reason,
+             key IS NOT NULL, status FROM run",
+            (),
+            |row| {
+                let ended: Option<i64> = row.get(7)?;
+                Ok(RunInfo {
+                    id: id.clone(),
+                    state: match (ended, locked) {
+                        (Some(_), _) => RunState::Ended,
+                        (None, true) => RunState::Running,
+                        (None, false) => RunState::Interrupted,
+                    },
+                    app: row.get(0)?,
+                    digest: row.get(1)?,
+                    user: row.get(2)?,
+                    host: row.get(3)?,
+                    pid: row.get(4)?,
+                    lives: row.get(5)?,
+                    started: time(row.get(6)?),
+                    ended: ended.map(time),
+                    ending: row.get(8)?,
+                    reason: row.get(9)?,
+                    sealed: row.get(10)?,
+                    status: row.get(11)?,
+                    works: count(works),
+                    failed: count(failed),
+                })
+            },
+        )
+        .map(Some)
+}
+
+/// All starts of Works of a run, in their order.
+pub(super) fn works(folder: &Path) -> rusqlite::Result<Vec<WorkInfo>> {
+    let Some(journal) = sql::look(&folder.join("journal.db"))? else {
+        return Ok(Vec::new());
+    };
+    let mut works = journal
+        .prepare(
+            "SELECT number, name, queued, input_size, ended, answer, failure, output_size
+             FROM work ORDER BY number",
+        )?
+        .query_map((), |row| {
+            Ok(WorkInfo {
+                number: count(row.get(0)?),
+                work: row.get(1)?,
+                queued: time(row.get(2)?),
+                input_size: count(row.get(3)?),
+                ended: row.get::<_, Option<i64>>(4)?.map(time),
+                answer: row.get(5)?,
+                failure: failure(row, 6)?,
+                output_size: row.get::<_, Option<i64>>(7)?.map(count),
+                attempts: Vec::new(),
+            })
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut attempts = journal.prepare(
+        "SELECT number, life, attempt, started, ended, failure FROM attempt
+         ORDER BY number, life, attempt",
+    )?;
+    let mut rows = attempts.query(())?;
+    while let Some(row) = rows.next()? {
+        let number = count(row.get(0)?);
+        if let Ok(at) = works.binary_search_by_key(&number, |work| work.number)
+            && let Some(work) = works.get_mut(at)
+        {
+            work.attempts.push(AttemptInfo {
+                life: row.get(1)?,
+                attempt: row.get(2)?,
+                started: time(row.get(3)?),
+                ended: row.get::<_, Option<i64>>(4)?.map(time),
+                failure: failure(row, 5)?,
+            });
+        }
+    }
+    Ok(works)
+}
+
+/// What is needed to go on with a run.
+pub(super) fn again(folder: &Path) -> rusqlite::Result<Option<Again>> {
+    let read = |journal: Connection| {
+        journal.query_row("SELECT key, invocation, life FROM run", (), |row| {
+            Ok(Again {
+                key: row.get(0)?,
+                invocation: row.get(1)?,
+                life: row.get(2)?,
+            })
+        })
+    };
+    sql::look(&folder.join("journal.db"))?.map(read).transpose()
+}
+
+fn failure(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Failure>> {
+    let text: Option<String> = row.get(column)?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+fn time(microseconds: i64) -> Timestamp {
+    Timestamp::from_microsecond(microseconds).unwrap_or_default()
+}
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+fn shown<S: serde::Serializer>(id: &RunId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(id.as_str())
+}

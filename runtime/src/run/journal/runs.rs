@@ -1,0 +1,545 @@
+//! The folder of all runs: beginning one, going on with one, finding and removing old ones.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use rustix::fs::FlockOperation;
+
+use crate::app::Digest;
+use crate::secrets::{SecretStore, StoreError};
+
+use super::id::RunId;
+use super::log;
+use super::places::Places;
+use super::read::{self, RunInfo, RunState, WorkInfo};
+use super::sql::{self, Begin};
+use super::writer::{Journal, Parts};
+
+/// What the sealed description of a run is sealed as.
+const INVOCATION: &str = "invocation";
+/// Its time tells when old runs were last removed.
+const PRUNED: &str = ".pruned";
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// The folder of all runs' journals.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    folder: PathBuf,
+    keep: Keep,
+}
+
+/// For how long runs are kept. The newest is never removed, nor one that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// The age beyond which a run is removed.
+    pub age: Duration,
+    /// The size of all runs, in bytes, beyond which the oldest are removed.
+    pub size: u64,
+}
+
+/// 30 days, 1 GiB.
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            age: Duration::from_secs(30 * 24 * 60 * 60),
+            size: 1 << 30,
+        }
+    }
+}
+
+/// What cannot be done with runs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The folder or a file in it cannot be used.
+    #[error("the journal in {} cannot be used: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// SQLite cannot read it.
+    #[error("the journal of the run {id} cannot be read: {reason}")]
+    Damaged {
+        /// The run.
+        id: RunId,
+        /// What SQLite says.
+        reason: String,
+    },
+    /// There is no such run.
+    #[error("there is no run {0}; `leyden runs list` shows those there are")]
+    NotFound(RunId),
+    /// It is still under way.
+    #[error("the run {id} is under way, in process {pid}")]
+    UnderWay {
+        /// The run.
+        id: RunId,
+        /// The process.
+        pid: u32,
+    },
+    /// It was made without a store, and so without what is needed to go on.
+    #[error(
+        "the run {0} keeps metadata only, because it was made without a store that could seal \
+         more: it cannot be resumed"
+    )]
+    NotSealed(RunId),
+    /// Its payloads do not open.
+    #[error(
+        "what the run {0} keeps does not open with this store: it was made with another one, or \
+         before its root key was changed"
+    )]
+    OtherStore(RunId),
+    /// The app is not the one that ran.
+    #[error(
+        "the app has changed since the run {id}: it was {was} and is {is}; what the one did is no \
+         answer for the other, so start a new run"
+    )]
+    AppChanged {
+        /// The run.
+        id: RunId,
+        /// The digest then.
+        was: String,
+        /// The digest now.
+        is: Digest,
+    },
+    /// It has ended, and well.
+    #[error("the run {0} has ended well: there is nothing to resume")]
+    Ended(RunId),
+    /// The store cannot make a key.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a run begins with.
+pub(crate) struct Beginning<'a> {
+    /// The app's name.
+    pub(crate) app: &'a str,
+    /// The app's digest.
+    pub(crate) digest: Digest,
+    /// Seals inputs and outputs, if there is one.
+    pub(crate) store: Option<&'a SecretStore>,
+    /// Whatever the host needs to start it again, sealed.
+    pub(crate) invocation: &'a [u8],
+}
+
+impl Runs {
+    /// The runs in this folder, which is made with the first one.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            keep: Keep::default(),
+        }
+    }
+
+    /// For how long they are kept.
+    pub fn keep(self, keep: Keep) -> Self {
+        Self { keep, ..self }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Begins the journal of a new run.
+    pub(crate) fn begin(&self, beginning: &Beginning<'_>) -> Result<Journal, JournalError> {
+        crate::secrets::make_folder(&self.folder)?;
+        let started = Timestamp::now();
+        let (id, folder) = loop {
+            let id = RunId::new(started);
+            let folder = self.folder.join(id.as_str());
+            match DirBuilder::new().mode(0o700).create(&folder) {
+                Ok(()) => break (id, folder),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => {
+                    return Err(JournalError::Io {
+                        path: folder,
+                        source,
+                    });
+                }
+            }
+        };
+        let lock = lock(&folder, &id)?;
+        let keys = beginning.store.map(|store| store.new_run_key(id.as_str()));
+        let (key, sealed) = keys.transpose()?.unzip();
+        let invocation = key
+            .as_ref()
+            .map(|key| key.seal(INVOCATION, 0, beginning.invocation))
+            .transpose()?;
+        let begin = Begin {
+            app: beginning.app.to_owned(),
+            digest: beginning.digest.to_string(),
+            user: whoami::username().unwrap_or_default(),
+            host: whoami::hostname().unwrap_or_default(),
+            started: started.as_microsecond(),
+            key: sealed,
+            invocation,
+        };
+        let parts = Parts {
+            id,
+            folder: folder.clone(),
+            lock,
+            key,
+            places: Places::default(),
+            first: 1,
+            life: 1,
+        };
+        let runs = self.clone();
+        let open = move |path: &Path| {
+            // SQLite gives the files beside it the same mode.
+            let made = File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path);
+            let connection = match made {
+                Ok(_) => sql::create(path, &begin),
+                Err(error) => Err(rusqlite::Error::ToSqlConversionFailure(error.into())),
+            };
+            runs.prune_sometimes();
+            connection
+        };
+        let failed = |source| JournalError::Io {
+            path: folder,
+            source,
+        };
+        Journal::start(parts, open).map_err(failed)
+    }
+
+    /// Goes on with a run that did not end well.
+    pub(crate) fn resume(
+        &self,
+        id: &RunId,
+        digest: Digest,
+        store: Option<&SecretStore>,
+    ) -> Result<Journal, JournalError> {
+        let folder = self.existing(id)?;
+        let lock = lock(&folder, id)?;
+        let info = self.show_locked(&folder, id)?;
+        if info.ending.is_some() && info.status == Some(0) {
+            return Err(JournalError::Ended(id.clone()));
+        }
+        if info.digest != digest.to_string() {
+            return Err(JournalError::AppChanged {
+                id: id.clone(),
+                was: info.digest,
+                is: digest,
+            });
+        }
+        let damaged = damaged(id);
+        let again = read::again(&folder).map_err(&damaged)?;
+        let again = again.ok_or_else(|| unknown_format(id))?;
+        let sealed = again
+            .key
+            .ok_or_else(|| JournalError::NotSealed(id.clone()))?;
+        let key = store.and_then(|store| store.open_run_key(id.as_str(), &sealed));
+        let key = key.ok_or_else(|| JournalError::OtherStore(id.clone()))?;
+        let places = Places::resume(&folder.join("journal.db")).map_err(&damaged)?;
+        let (places, first) = places.ok_or_else(|| unknown_format(id))?;
+        let parts = Parts {
+            id: id.clone(),
+            folder: folder.clone(),
+            lock,
+            key: Some(key),
+            places,
+            first,
+            life: again.life + 1,
+        };
+        let failed = |source| JournalError::Io {
+            path: folder,
+            source,
+        };
+        Journal::start(parts, sql::resume).map_err(failed)
+    }
+
+    /// What the host kept to start a run again.
+    ///
+    /// # Errors
+    /// [`JournalError::NotFound`], [`JournalError::NotSealed`], [`JournalError::OtherStore`].
+    pub fn invocation(&self, id: &RunId, store: &SecretStore) -> Result<Vec<u8>, JournalError> {
+        let folder = self.existing(id)?;
+        let again = read::again(&folder).map_err(damaged(id))?;
+        let again = again.ok_or_else(|| unknown_format(id))?;
+        let (Some(sealed), Some(invocation)) = (again.key, again.invocation) else {
+            return Err(JournalError::NotSealed(id.clone()));
+        };
+        let key = store.open_run_key(id.as_str(), &sealed);
+        key.and_then(|key| key.open(INVOCATION, 0, &invocation))
+            .ok_or_else(|| JournalError::OtherStore(id.clone()))
+    }
+
+    /// Whether a run keeps what is needed to go on with it.
+    ///
+    /// # Errors
+    /// As [`show`](Self::show).
+    pub fn is_sealed(&self, id: &RunId) -> Result<bool, JournalError> {
+        Ok(self.show(id)?.sealed)
+    }
+
+    /// The newest runs, newest first. Those that cannot be read are left out.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] where the folder cannot be read; one that is not there has no runs.
+    pub fn list(&self, most: usize) -> Result<Vec<RunInfo>, JournalError> {
+        let runs = self.ids()?.into_iter().rev();
+        let info = |id: RunId| read::run(&self.folder.join(id.as_str()), &id).ok()?;
+        Ok(runs.filter_map(info).take(most).collect())
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// [`JournalError::NotFound`], [`JournalError::Damaged`].
+    pub fn show(&self, id: &RunId) -> Result<RunInfo, JournalError> {
+        self.show_locked(&self.existing(id)?, id)
+    }
+
+    fn show_locked(&self, folder: &Path, id: &RunId) -> Result<RunInfo, JournalError> {
+        let info = read::run(folder, id).map_err(damaged(id))?;
+        info.ok_or_else(|| unknown_format(id))
+    }
+
+    /// The Works of a run, in the order in which they were started.
+    ///
+    /// # Errors
+    /// As [`show`](Self::show).
+    pub fn works(&self, id: &RunId) -> Result<Vec<WorkInfo>, JournalError> {
+        read::works(&self.existing(id)?).map_err(damaged(id))
+    }
+
+    /// The lines of a run's log that are still there, oldest first.
+    ///
+    /// # Errors
+    /// [`JournalError::NotFound`], [`JournalError::Io`].
+    pub fn log(&self, id: &RunId) -> Result<String, JournalError> {
+        let path = self.existing(id)?;
+        log::read(&path).map_err(|source| JournalError::Io { path, source })
+    }
+
+    /// The run that somebody means: its whole name, or a part of it that no other has; the newest
+    /// for `last`.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]. `Ok(Err(names))` where several are meant, or none.
+    pub fn find(&self, typed: &str) -> Result<Result<RunId, Vec<RunId>>, JournalError> {
+        let mut ids = self.ids()?;
+        if typed == "last" {
+            return Ok(ids.pop().ok_or_else(Vec::new));
+        }
+        if let Some(exact) = ids.iter().find(|id| id.as_str() == typed) {
+            return Ok(Ok(exact.clone()));
+        }
+        ids.retain(|id| !typed.is_empty() && id.as_str().contains(typed));
+        Ok(match ids.len() {
+            1 => ids.pop().ok_or(ids),
+            _ => Err(ids),
+        })
+    }
+
+    /// Removes runs that are too old, and the oldest where all are too large; how many.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn prune(&self) -> Result<usize, JournalError> {
+        let mut ids = self.folders()?;
+        // The newest stays in any case.
+        ids.pop();
+        let mut runs = Vec::new();
+        for id in ids {
+            let folder = self.folder.join(id.as_str());
+            let (size, changed) = weigh(&folder);
+            runs.push((folder, size, changed));
+        }
+        let mut total: u64 = runs.iter().map(|(_, size, _)| size).sum();
+        let mut removed = 0;
+        for (folder, size, changed) in runs {
+            let is_old = changed.elapsed().is_ok_and(|age| age > self.keep.age);
+            if (is_old || total > self.keep.size) && !read::is_locked(&folder) {
+                fs::remove_dir_all(&folder).map_err(|source| JournalError::Io {
+                    path: folder,
+                    source,
+                })?;
+                total -= size;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes old runs, unless that was done a short time ago. What fails is tried again later.
+    fn prune_sometimes(&self) {
+        let mark = self.folder.join(PRUNED);
+        let done = fs::metadata(&mark).and_then(|mark| mark.modified());
+        let is_due = !done.is_ok_and(|done| done.elapsed().is_ok_and(|age| age < PRUNE_EVERY));
+        let marked = || {
+            let opened = File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&mark);
+            // Truncating an empty file leaves its time as it was.
+            opened.and_then(|mark| mark.set_modified(SystemTime::now()))
+        };
+        if is_due && marked().is_ok() {
+            let _ = self.prune();
+        }
+    }
+
+    /// All runs whose journal has begun, oldest first.
+    fn ids(&self) -> Result<Vec<RunId>, JournalError> {
+        let mut ids = self.folders()?;
+        ids.retain(|id| self.existing(id).is_ok());
+        Ok(ids)
+    }
+
+    /// All folders of runs, oldest first; a process that died at once may have left one empty.
+    fn folders(&self) -> Result<Vec<RunId>, JournalError> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => {
+                return Err(JournalError::Io {
+                    path: self.folder.clone(),
+                    source,
+                });
+            }
+        };
+        let id = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+        let mut ids: Vec<RunId> = entries.flatten().filter_map(id).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    fn existing(&self, id: &RunId) -> Result<PathBuf, JournalError> {
+        let folder = self.folder.join(id.as_str());
+        match folder.join("journal.db").is_file() {
+            true => Ok(folder),
+            false => Err(JournalError::NotFound(id.clone())),
+        }
+    }
+}
+
+/// Takes a run's lock, or says who has it.
+fn lock(folder: &Path, id: &RunId) -> Result<File, JournalError> {
+    let path = folder.join("lock");
+    let opened = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
+    let file = opened.map_err(|source| JournalError::Io { path, source })?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(_) => {
+            let info = read::run(folder, id).ok().flatten();
+            let running = info.filter(|info| info.state == RunState::Running);
+            Err(JournalError::UnderWay {
+                id: id.clone(),
+                pid: running.map_or(0, |info| info.pid),
+            })
+        }
+    }
+}
+
+/// The size of a run's files, and when the last of them was changed.
+fn weigh(folder: &Path) -> (u64, SystemTime) {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = files.filter_map(|entry| entry.metadata().ok());
+    files.fold((0, SystemTime::UNIX_EPOCH), |(size, changed), file| {
+        let modified = file.modified().unwrap_or(changed);
+        (size + file.len(), changed.max(modified))
+    })
+}
+
+fn damaged(id: &RunId) -> impl Fn(rusqlite::Error) -> JournalError {
+    move |error| JournalError::Damaged {
+        id: id.clone(),
+        reason: error.to_string(),
+    }
+}
+
+fn unknown_format(id: &RunId) -> JournalError {
+    JournalError::Damaged {
+        id: id.clone(),
+        reason: "it is no journal that this version of Leyden reads".into(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    fn begin(runs: &Runs) -> Journal {
+        // Names tell milliseconds apart.
+        std::thread::sleep(Duration::from_millis(2));
+        runs.begin(&Beginning {
+            app: "app",
+            digest: Digest::of(b""),
+            store: None,
+            invocation: b"",
+        })
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_run_is_running_then_interrupted_or_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = Runs::new(folder.path().join("runs"));
+        assert!(runs.list(9).unwrap().is_empty());
+        let journal = begin(&runs);
+        let id = journal.id().clone();
+        let state = || runs.show(&id).map(|info| info.state);
+        // Its thread makes the file.
+        while !matches!(state(), Ok(RunState::Running)) {
+            assert!(journal.failure().is_none());
+            std::thread::yield_now();
+        }
+        assert!(matches!(
+            runs.resume(&id, Digest::of(b""), None),
+            Err(JournalError::UnderWay { .. })
+        ));
+        drop(journal);
+        while state().unwrap() != RunState::Interrupted {
+            std::thread::yield_now();
+        }
+        assert!(matches!(
+            runs.resume(&id, Digest::of(b""), None),
+            Err(JournalError::NotSealed(_))
+        ));
+
+        let journal = begin(&runs);
+        let id = journal.id().clone();
+        journal.end(&Ok(crate::sandbox::Ending::Exited(0))).await;
+        let info = runs.show(&id).unwrap();
+        assert_eq!((info.state, info.status), (RunState::Ended, Some(0)));
+        assert_eq!(runs.find("last").unwrap().unwrap(), id);
+    }
+
+    #[tokio::test]
+    async fn old_runs_go_and_the_newest_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let keep = Keep {
+            age: Duration::ZERO,
+            size: u64::MAX,
+        };
+        let runs = Runs::new(folder.path()).keep(keep);
+        for _ in 0..3 {
+            let ended = Ok(crate::sandbox::Ending::Exited(1));
+            begin(&runs).end(&ended).await;
+        }
+        let under_way = begin(&runs);
+        let newest = begin(&runs);
+        assert!(runs.ids().unwrap().len() <= 5);
+        runs.prune().unwrap();
+        let left = [under_way.id().clone(), newest.id().clone()];
+        assert_eq!(runs.ids().unwrap(), left);
+    }
+}

@@ -1,0 +1,211 @@
+//! All SQL of the journal.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, params};
+
+use crate::sandbox::Failure;
+
+/// `LEYJ`: tells a journal from other SQLite files.
+const APPLICATION: i32 = 0x4c45_594a;
+/// The version of the tables.
+const FORMAT: i32 = 1;
+
+const TABLES: &str = "
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY CHECK (id = 1), app TEXT NOT NULL, digest TEXT NOT NULL,
+    user TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, life INTEGER NOT NULL,
+    started INTEGER NOT NULL, ended INTEGER, ending TEXT, status INTEGER, reason TEXT,
+    key BLOB, invocation BLOB) STRICT;
+CREATE TABLE work (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, place BLOB, occurrence INTEGER NOT NULL,
+    queued INTEGER NOT NULL, input BLOB, input_size INTEGER NOT NULL,
+    ended INTEGER, answer TEXT, failure TEXT, output BLOB, output_size INTEGER) STRICT;
+CREATE TABLE attempt (
+    number INTEGER NOT NULL, life INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    started INTEGER NOT NULL, ended INTEGER, failure TEXT,
+    PRIMARY KEY (number, life, attempt)) STRICT, WITHOUT ROWID;";
+
+/// What is known of a run when it begins. Times are microseconds since 1970.
+pub(super) struct Begin {
+    pub(super) app: String,
+    pub(super) digest: String,
+    pub(super) user: String,
+    pub(super) host: String,
+    pub(super) started: i64,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) invocation: Option<Vec<u8>>,
+}
+
+/// Makes the database of a new run.
+pub(super) fn create(path: &Path, begin: &Begin) -> rusqlite::Result<Connection> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Nothing is lost by a power cut here that was there before.
+    connection.execute_batch("PRAGMA synchronous=OFF; PRAGMA journal_mode=WAL")?;
+    connection.execute_batch(&format!(
+        "BEGIN; PRAGMA application_id={APPLICATION}; PRAGMA user_version={FORMAT}; {TABLES}"
+    ))?;
+    connection.execute(
+        "INSERT INTO run (id, app, digest, user, host, pid, life, started, key, invocation)
+         VALUES (1, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
+        params![
+            begin.app,
+            begin.digest,
+            begin.user,
+            begin.host,
+            std::process::id(),
+            begin.started,
+            begin.key,
+            begin.invocation,
+        ],
+    )?;
+    connection.execute_batch("COMMIT; PRAGMA synchronous=NORMAL")?;
+    Ok(connection)
+}
+
+/// Opens the database of a run to go on with it: a life more.
+pub(super) fn resume(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute_batch("PRAGMA synchronous=NORMAL")?;
+    connection.execute(
+        "UPDATE run SET life = life + 1, pid = ?, ended = NULL, ending = NULL, status = NULL,
+         reason = NULL",
+        [std::process::id()],
+    )?;
+    Ok(connection)
+}
+
+/// Opens the database of a run to look at it. `None` where it is no journal that this version
+/// reads.
+pub(super) fn look(path: &Path) -> rusqlite::Result<Option<Connection>> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let is_ours = number("application_id")? == APPLICATION && number("user_version")? == FORMAT;
+    Ok(is_ours.then_some(connection))
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(16);
+    Ok(connection)
+}
+
+/// What a Work's start is written as.
+pub(super) struct QueuedRow {
+    pub(super) number: u64,
+    pub(super) name: std::sync::Arc<str>,
+    pub(super) place: Option<[u8; 32]>,
+    pub(super) occurrence: u32,
+    pub(super) at: i64,
+    pub(super) input: Option<Vec<u8>>,
+    pub(super) input_size: usize,
+}
+
+/// What a Work's end is written as.
+pub(super) struct EndedRow {
+    pub(super) number: u64,
+    pub(super) attempt: u32,
+    pub(super) at: i64,
+    pub(super) answer: &'static str,
+    pub(super) failure: Option<Failure>,
+    pub(super) output: Option<Vec<u8>>,
+    pub(super) output_size: Option<usize>,
+}
+
+pub(super) fn queued(connection: &Connection, row: &QueuedRow) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO work
+             (number, name, place, occurrence, queued, input, input_size)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            number(row.number),
+            &*row.name,
+            row.place,
+            row.occurrence,
+            row.at,
+            row.input,
+            size(row.input_size),
+        ])?;
+    Ok(())
+}
+
+pub(super) fn attempt(
+    connection: &Connection,
+    of: u64,
+    life: u32,
+    attempt: u32,
+    at: i64,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO attempt (number, life, attempt, started) VALUES (?, ?, ?, ?)",
+        )?
+        .execute(params![number(of), life, attempt, at])?;
+    Ok(())
+}
+
+pub(super) fn attempt_ended(
+    connection: &Connection,
+    of: u64,
+    life: u32,
+    attempt: u32,
+    at: i64,
+    failure: Option<&Failure>,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE attempt SET ended = ?, failure = ?
+             WHERE number = ? AND life = ? AND attempt = ?",
+        )?
+        .execute(params![at, json(failure), number(of), life, attempt])?;
+    Ok(())
+}
+
+pub(super) fn ended(connection: &Connection, row: &EndedRow) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE work SET ended = ?, answer = ?, failure = ?, output = ?, output_size = ?
+             WHERE number = ?",
+        )?
+        .execute(params![
+            row.at,
+            row.answer,
+            json(row.failure.as_ref()),
+            row.output,
+            row.output_size.map(size),
+            number(row.number),
+        ])?;
+    Ok(())
+}
+
+pub(super) fn run_ended(
+    connection: &Connection,
+    at: i64,
+    ending: &str,
+    status: Option<i32>,
+    reason: &str,
+) -> rusqlite::Result<()> {
+    connection.execute(
+        "UPDATE run SET ended = ?, ending = ?, status = ?, reason = ?",
+        params![at, ending, status, reason],
+    )?;
+    Ok(())
+}
+
+/// SQLite's integers are signed. Numbers and sizes here never reach 2⁶³.
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn size(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+fn json(failure: Option<&Failure>) -> Option<String> {
+    failure.and_then(|failure| serde_json::to_string(failure).ok())
+}

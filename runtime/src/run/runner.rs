@@ -1,0 +1,514 @@
+//! Runs the Works of one run: queues, places, attempts, retries, and answers that are there already.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::app::{Digest, RetryOn, nearest};
+use crate::sandbox::{Failure, Payload, Started, Starting, Status, Works};
+
+use super::bound::{BoundApp, BoundWork};
+use super::event::{Answer, Event, Observer, WorkId};
+use super::journal::{End, Journal};
+use super::lines;
+
+/// What one run may hold of inputs of Works that have not ended, and of outputs that its Flow has
+/// not dropped: KiB each.
+const INPUT_ROOM: usize = 256 << 10;
+const OUTPUT_ROOM: usize = 1 << 20;
+/// The wait before the second attempt; it doubles with each one.
+const BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// How long Works have to end when their Flow has.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Everything that runs, or waits, beside the Flow of one run.
+pub(super) struct Runner {
+    app: Arc<BoundApp>,
+    queues: BTreeMap<Arc<str>, Arc<Queue>>,
+    inputs: Arc<Semaphore>,
+    outputs: Arc<Semaphore>,
+    tasks: Mutex<JoinSet<()>>,
+    runtime: Handle,
+    next: AtomicU64,
+    closing: watch::Sender<bool>,
+    observer: Option<Observer>,
+    journal: Option<Arc<Journal>>,
+}
+
+/// One Work's starts, in the order in which they were asked for.
+struct Queue {
+    name: Arc<str>,
+    work: Arc<BoundWork>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    /// Tasks that take jobs: at most as many as the Work may run at once.
+    workers: usize,
+    /// Where it is cached: the start whose answer serves, by the input's digest.
+    cache: HashMap<Digest, Started>,
+}
+
+/// One start of a Work.
+struct Job {
+    id: WorkId,
+    started: Started,
+}
+
+impl Runner {
+    /// Must be called within a tokio runtime, which then runs the Works.
+    pub(super) fn new(
+        app: &Arc<BoundApp>,
+        observer: Option<Observer>,
+        journal: Option<Arc<Journal>>,
+    ) -> Arc<Self> {
+        let queue = |(name, work): (&Arc<str>, &Arc<BoundWork>)| {
+            let queue = Queue {
+                name: Arc::clone(name),
+                work: Arc::clone(work),
+                waiting: Mutex::default(),
+            };
+            (Arc::clone(name), Arc::new(queue))
+        };
+        let first = journal.as_ref().map_or(1, |journal| journal.next_number());
+        Arc::new(Self {
+            queues: app.works.iter().map(queue).collect(),
+            app: Arc::clone(app),
+            inputs: Arc::new(Semaphore::new(INPUT_ROOM)),
+            outputs: Arc::new(Semaphore::new(OUTPUT_ROOM)),
+            tasks: Mutex::default(),
+            runtime: Handle::current(),
+            next: AtomicU64::new(first),
+            closing: watch::Sender::new(false),
+            observer,
+            journal,
+        })
+    }
+
+    /// Stops all Works and waits for them, for a while. Nothing can be started from then on.
+    pub(super) async fn close(&self) {
+        self.closing.send_replace(true);
+        self.stop_waiting().await;
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+        let all = async { while tasks.join_next().await.is_some() {} };
+        // Those that have not ended by then are aborted as `tasks` is dropped.
+        let _ = tokio::time::timeout(GRACE, all).await;
+        // What a task put there at the last moment.
+        self.stop_waiting().await;
+    }
+
+    async fn stop_waiting(&self) {
+        for queue in self.queues.values() {
+            let jobs = std::mem::take(&mut lock(&queue.waiting).jobs);
+            for job in jobs {
+                let stopped = Err(Failure::Stopped);
+                self.finish(job, Answer::Ran, 0, Instant::now(), stopped)
+                    .await;
+            }
+        }
+    }
+
+    /// Stops all Works without waiting: the run itself is dropped.
+    pub(super) fn abort(&self) {
+        self.closing.send_replace(true);
+        lock(&self.tasks).abort_all();
+        for queue in self.queues.values() {
+            for job in std::mem::take(&mut lock(&queue.waiting).jobs) {
+                job.started.stop();
+            }
+        }
+    }
+
+    async fn closed(&self) {
+        // An error would be a sender that is gone, and it is ours.
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    fn tell(&self, event: &Event) {
+        if let Some(observer) = &self.observer {
+            observer.tell(event);
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        // Those that have ended give up their entries.
+        while tasks.try_join_next().is_some() {}
+        if !*self.closing.borrow() {
+            tasks.spawn_on(task, &self.runtime);
+        }
+    }
+
+    async fn start_work(self: &Arc<Self>, name: &str, input: Vec<u8>) -> Started {
+        let refused = |why| Started::ended(Err(Failure::Refused(why)));
+        let Some(queue) = self.queues.get(name) else {
+            return refused(self.unknown(name));
+        };
+        if *self.closing.borrow() {
+            return refused("the run is being stopped".into());
+        }
+        let input = Bytes::from(input);
+        let digest = queue.work.component.program.digest();
+        let journal = self.journal.as_deref();
+        let known = journal.and_then(|journal| journal.place(name, digest, &input));
+        let number = match &known {
+            Some(known) if known.number.is_some() => known.number.unwrap_or_default(),
+            _ => self.next.fetch_add(1, Ordering::Relaxed),
+        };
+        let id = WorkId {
+            work: Arc::clone(&queue.name),
+            number,
+        };
+        if let (Some(journal), Some(known)) = (journal, &known)
+            && let Some(result) = journal.answer(known)
+        {
+            let started = self.answered(id, result);
+            if queue.work.cache {
+                // Serves from now on, unless another does already.
+                let _ = queue.claim(Digest::of(&input), &started);
+            }
+            return started;
+        }
+        let room = room(&self.inputs, input.len()).await;
+        self.tell(&Event::Queued(id.clone()));
+        if let Some(journal) = journal {
+            journal.queued(&id, known.as_ref(), &input).await;
+        }
+        let cached = queue.work.cache.then(|| Digest::of(&input));
+        let started = Started::new(Payload { bytes: input, room });
+        let job = Job {
+            id,
+            started: started.clone(),
+        };
+        match cached {
+            None => self.enqueue(queue, job),
+            Some(digest) if queue.claim(digest, &job.started).is_none() => {
+                self.enqueue(queue, job);
+            }
+            Some(digest) => {
+                let (runner, queue) = (Arc::clone(self), Arc::clone(queue));
+                self.spawn(async move { runner.take_cached(&queue, digest, job).await });
+            }
+        }
+        started
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let names = || self.queues.keys().map(|name| &**name);
+        match nearest(name, names()) {
+            Some(nearest) => format!("the app has no Work `{name}`; did you mean `{nearest}`?"),
+            None if self.queues.is_empty() => format!("the app has no Work `{name}`, and no other"),
+            None => {
+                let names: Vec<_> = names().take(20).collect();
+                format!("the app has no Work `{name}`; it has: {}", names.join(", "))
+            }
+        }
+    }
+
+    /// A Work that ended in an earlier life of this run, and as it ended then.
+    fn answered(&self, id: WorkId, result: Result<Bytes, Failure>) -> Started {
+        self.tell(&Event::Queued(id.clone()));
+        let size = result.as_ref().map(Bytes::len);
+        self.tell(&Event::Ended {
+            id,
+            attempts: 0,
+            took: Duration::ZERO,
+            answer: Answer::Journal,
+            result: size.map_err(|failure| self.masked(failure)),
+        });
+        Started::ended(match result {
+            Ok(bytes) => self.output(bytes),
+            Err(failure) => Err(failure),
+        })
+    }
+
+    /// Waits for another start with the same input, whose answer then serves; where that does not
+    /// end well, this one runs, and others wait for it.
+    async fn take_cached(self: Arc<Self>, queue: &Arc<Queue>, digest: Digest, job: Job) {
+        while let Some(other) = queue.claim(digest, &job.started) {
+            tokio::select! {
+                () = other.wait() => {}
+                () = job.started.stop_asked() => {}
+                () = self.closed() => {}
+            }
+            let given_up = *self.closing.borrow() || job.started.status() == Status::Stopped;
+            let result = match other.output_now() {
+                _ if given_up => Err(Failure::Stopped),
+                Some(Ok(_)) if job.started.take().is_none() => Err(Failure::Stopped),
+                Some(Ok(bytes)) => self.output(bytes),
+                _ => continue,
+            };
+            let answer = match result {
+                Ok(_) => Answer::Cached,
+                Err(_) => Answer::Ran,
+            };
+            return self.finish(job, answer, 0, Instant::now(), result).await;
+        }
+        self.enqueue(queue, job);
+    }
+
+    fn enqueue(self: &Arc<Self>, queue: &Arc<Queue>, job: Job) {
+        let needs_worker = {
+            let mut waiting = lock(&queue.waiting);
+            waiting.jobs.push_back(job);
+            let needs_worker = waiting.workers < queue.work.parallel();
+            waiting.workers += usize::from(needs_worker);
+            needs_worker
+        };
+        if needs_worker {
+            let (runner, queue) = (Arc::clone(self), Arc::clone(queue));
+            self.spawn(async move { runner.work_off(&queue).await });
+        }
+    }
+
+    /// Takes jobs until none waits.
+    async fn work_off(&self, queue: &Queue) {
+        loop {
+            // In the host's order first, so that a job is pending until it has a place.
+            let place = tokio::select! {
+                place = Arc::clone(&self.app.places).acquire_owned() => place.ok(),
+                // What waits is stopped, for which nobody needs a place.
+                () = self.closed() => None,
+            };
+            let job = {
+                let mut waiting = lock(&queue.waiting);
+                match waiting.jobs.pop_front() {
+                    Some(job) => job,
+                    None => {
+                        waiting.workers -= 1;
+                        return;
+                    }
+                }
+            };
+            self.do_job(&queue.work, job).await;
+            drop(place);
+        }
+    }
+
+    async fn do_job(&self, work: &BoundWork, job: Job) {
+        let since = Instant::now();
+        let Some(input) = job.started.take() else {
+            let stopped = Err(Failure::Stopped);
+            return self.finish(job, Answer::Ran, 0, since, stopped).await;
+        };
+        // Whatever happens to this task, its Flow must not wait for ever.
+        let mut unended = Unended(Some(job.started.clone()));
+        let mut attempt = 1;
+        let result = loop {
+            let result = self.attempt(work, &job, attempt, &input.bytes).await;
+            let Err(failure) = &result else {
+                break result;
+            };
+            let is_error = matches!(failure, Failure::Error(_) | Failure::Exit(_));
+            let again = failure.is_fault() || (is_error && work.retry_on == RetryOn::Error);
+            if !again || attempt > work.retries {
+                break result;
+            }
+            let wait = backoff(attempt);
+            let failure = self.masked(failure);
+            if let Some(journal) = &self.journal {
+                journal.failed(&job.id, attempt, &failure).await;
+            }
+            self.tell(&Event::Retrying(job.id.clone(), attempt, failure, wait));
+            let stopped = tokio::select! {
+                () = tokio::time::sleep(wait) => false,
+                () = job.started.stop_asked() => true,
+                () = self.closed() => true,
+            };
+            if stopped {
+                break Err(Failure::Stopped);
+            }
+            attempt += 1;
+        };
+        drop(input);
+        let result = match result {
+            Ok(bytes) => self.output(bytes),
+            Err(failure) => Err(failure),
+        };
+        self.finish(job, Answer::Ran, attempt, since, result).await;
+        unended.0 = None;
+    }
+
+    async fn attempt(
+        &self,
+        work: &BoundWork,
+        job: &Job,
+        attempt: u32,
+        input: &Bytes,
+    ) -> Result<Bytes, Failure> {
+        self.tell(&Event::Started(job.id.clone(), attempt));
+        if let Some(journal) = &self.journal {
+            journal.attempt(&job.id, attempt).await;
+        }
+        let name = job.id.work.to_string();
+        let mut setup = work.component.setup(vec![name], &self.app.mask);
+        if self.observer.is_some() || self.journal.is_some() {
+            let (observer, journal) = (self.observer.clone(), self.journal.clone());
+            let id = job.id.clone();
+            let show = Arc::new(move |line: String| {
+                if let Some(journal) = &journal {
+                    journal.log(&id, &line);
+                }
+                if let Some(observer) = &observer {
+                    observer.tell(&Event::Line(id.clone(), line));
+                }
+            });
+            let also = Arc::clone(&show);
+            setup.stdout = lines::output(move |line| show(line));
+            setup.stderr = lines::output(move |line| also(line));
+            setup.mask_stdout = true;
+        }
+        tokio::select! {
+            biased;
+            () = job.started.stop_asked() => Err(Failure::Stopped),
+            () = self.closed() => Err(Failure::Stopped),
+            result = work.component.program.work(setup, input.clone()) => {
+                result.unwrap_or_else(|error| Err(Failure::Refused(error.to_string())))
+            }
+        }
+    }
+
+    /// An output with the room that it takes, or the failure of having none.
+    fn output(&self, bytes: Bytes) -> Result<Payload, Failure> {
+        match Arc::clone(&self.outputs).try_acquire_many_owned(kib(bytes.len())) {
+            Ok(room) => Ok(Payload {
+                bytes,
+                room: Some(room),
+            }),
+            Err(_) => Err(Failure::Refused(format!(
+                "its output of {} bytes finds no room: the Flow holds up to 1 GiB of outputs, and \
+                 must drop some of those that it has read",
+                bytes.len()
+            ))),
+        }
+    }
+
+    /// Tells of a Work's end: to whoever watches, to the journal, and then to the Flow.
+    async fn finish(
+        &self,
+        job: Job,
+        answer: Answer,
+        attempts: u32,
+        since: Instant,
+        result: Result<Payload, Failure>,
+    ) {
+        let told = match &result {
+            Ok(output) => Ok(output.bytes.len()),
+            Err(failure) => Err(self.masked(failure)),
+        };
+        let Job { id, started } = job;
+        self.tell(&Event::Ended {
+            id: id.clone(),
+            attempts,
+            took: since.elapsed(),
+            answer,
+            result: told.clone(),
+        });
+        match &self.journal {
+            None => started.end(result),
+            // Once it is written: what a Flow has seen must not be done again.
+            Some(journal) => {
+                let end = End {
+                    id,
+                    attempt: attempts,
+                    answer,
+                    told,
+                    started,
+                    result,
+                };
+                journal.ended(end).await;
+            }
+        }
+    }
+
+    /// A failure as people may see it.
+    fn masked(&self, failure: &Failure) -> Failure {
+        match failure {
+            Failure::Error(text) => Failure::Error(self.app.mask.hide(text).into_owned()),
+            other => other.clone(),
+        }
+    }
+}
+
+impl Works for Arc<Runner> {
+    fn names(&self) -> Vec<String> {
+        self.queues.keys().map(|name| name.to_string()).collect()
+    }
+
+    fn start<'a>(&'a self, work: &'a str, input: Vec<u8>) -> Starting<'a> {
+        Box::pin(self.start_work(work, input))
+    }
+}
+
+impl Queue {
+    /// Makes a start the one whose answer serves for its input; `None` if it is, or the other one
+    /// that does already.
+    fn claim(&self, digest: Digest, started: &Started) -> Option<Started> {
+        let mut waiting = lock(&self.waiting);
+        if let Some(other) = waiting.cache.get(&digest)
+            && !matches!(other.status(), Status::Failed | Status::Stopped)
+        {
+            return Some(other.clone());
+        }
+        waiting.cache.insert(digest, started.clone());
+        None
+    }
+}
+
+/// Ends a Work as stopped if the task that runs it is dropped.
+struct Unended(Option<Started>);
+
+impl Drop for Unended {
+    fn drop(&mut self) {
+        if let Some(started) = &self.0 {
+            started.end(Err(Failure::Stopped));
+        }
+    }
+}
+
+/// Waits for room for so many bytes.
+async fn room(of: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    // Never closed.
+    Arc::clone(of).acquire_many_owned(kib(bytes)).await.ok()
+}
+
+/// Whole KiB, rounded up: what is bounded to 64 MiB.
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+/// The wait after an attempt.
+fn backoff(attempt: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(attempt - 1).unwrap_or(u32::MAX);
+    BACKOFF.saturating_mul(doubled).min(MAX_BACKOFF)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_bound() {
+        assert_eq!(backoff(1), Duration::from_millis(100));
+        assert_eq!(backoff(3), Duration::from_millis(400));
+        assert_eq!(backoff(200), MAX_BACKOFF);
+    }
+
+    #[test]
+    fn room_is_counted_in_whole_kib() {
+        assert_eq!((kib(0), kib(1), kib(1024), kib(1025)), (0, 1, 1, 2));
+    }
+}

@@ -1,0 +1,92 @@
+//! A run on a task of its own: watched, stopped and waited for from elsewhere.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
+
+use crate::Error;
+use crate::sandbox::SandboxError;
+
+use super::bound::BoundApp;
+use super::event::{Event, Observer};
+use super::flow::{self, Outcome, Start, Stopper};
+
+/// Events that are kept for whoever is slow to read them; older ones are then missed.
+const KEPT: usize = 4096;
+
+/// An app that runs. Dropping this stops it.
+pub struct Running {
+    app: Arc<BoundApp>,
+    stopper: Stopper,
+    events: broadcast::Receiver<Event>,
+    task: JoinHandle<Result<Outcome, SandboxError>>,
+}
+
+impl Running {
+    pub(crate) fn start(app: Arc<BoundApp>, mut start: Start) -> Self {
+        let (sender, events) = broadcast::channel(KEPT);
+        let also = start.input.observer.take();
+        start.input.observer = Some(Observer::new(move |event| {
+            if let Some(observer) = &also {
+                observer.tell(event);
+            }
+            // Nobody may be there to read.
+            let _ = sender.send(event.clone());
+        }));
+        let stopper = start.stopper.clone();
+        let task = tokio::spawn({
+            let app = Arc::clone(&app);
+            async move { flow::run(&app, start).await }
+        });
+        Self {
+            app,
+            stopper,
+            events,
+            task,
+        }
+    }
+
+    /// The next thing that happens; `None` once the run has ended. Whoever reads too slowly is told
+    /// how many were missed ([`Event::Missed`]).
+    pub async fn next_event(&mut self) -> Option<Event> {
+        match self.events.recv().await {
+            Ok(event) => Some(event),
+            Err(RecvError::Lagged(missed)) => Some(Event::Missed(missed)),
+            Err(RecvError::Closed) => None,
+        }
+    }
+
+    /// Asks the run to end: its Flow and its Works are stopped.
+    pub fn stop(&self) {
+        self.stopper.stop();
+    }
+
+    /// What stops it from elsewhere.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bound::run`](crate::Bound::run).
+    pub async fn outcome(mut self) -> Result<Outcome, Error> {
+        let failed = |source| Error::Sandbox {
+            component: self.app.name.clone(),
+            source,
+        };
+        match (&mut self.task).await {
+            Ok(outcome) => outcome.map_err(failed),
+            Err(error) => Err(Error::Task(error.to_string())),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,366 @@
+//! The journal: what a killed run leaves, going on with it, stopping it, its logs.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{App, Home, last_run, lines, wait};
+
+/// Starts a script and lets it run.
+fn begin(home: &Home, app: &App, options: &[&str], script: &Value) -> Child {
+    home.leyden()
+        .args(["run", "app"])
+        .arg(app.path())
+        .args(options)
+        .args(["--", &script.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until something is so; it comes to be, however slow the machine.
+fn until(what: impl Fn() -> bool) {
+    while !what() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn count(folder: &Path) -> usize {
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+/// A home with a store, an app whose Work leaves a file for each of its runs, and that folder.
+fn counting_app() -> (Home, App, std::path::PathBuf) {
+    let home = Home::with_my_secret();
+    let data = home.path().join("data-for-works");
+    std::fs::create_dir(&data).unwrap();
+    let app = App::scripted(&home, "parallel = 4\n");
+    (home, app, data)
+}
+
+#[test]
+fn a_killed_run_is_gone_on_with_and_no_finished_work_runs_again() {
+    let (home, app, data) = counting_app();
+    let dir = format!("probe:{}::/d", data.display());
+    let options = ["--dir", &dir, "--secret", "S=my-secret"];
+    // Each start has an input of its own, and counts its runs in a file of its own.
+    let starts: Vec<_> = (0..1000)
+        .map(|n| {
+            let file = format!("/d/{n}");
+            json!({ "start": {
+                "work": "probe",
+                "input": [{ "attempt": file }, { "sleep": 3 }, { "return": n }],
+            } })
+        })
+        .collect();
+    let script: Value = starts
+        .into_iter()
+        .chain([json!({ "wait": "all" })])
+        .collect();
+    // So long a script comes by standard input.
+    let input = home.path().join("script.json");
+    std::fs::write(&input, script.to_string()).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = home.leyden();
+        command
+            .args(arguments)
+            .stdin(std::fs::File::open(&input).unwrap());
+        command
+    };
+    let path = app.path().display().to_string();
+    let mut first = vec!["run", "app", &path];
+    first.extend(options);
+    let mut child = run(&first)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    until(|| count(&data) > 300);
+    child.kill().unwrap();
+    wait(&mut child);
+
+    let killed = last_run(&home);
+    assert_eq!(killed["state"], "interrupted");
+    let works = killed["works"].as_array().unwrap();
+    let ended = works.iter().filter(|work| !work["ended"].is_null()).count();
+    assert!(ended > 100, "{ended}");
+    let under_way = works
+        .iter()
+        .filter(|work| work["ended"].is_null() && work["attempts"].as_array().unwrap().len() == 1)
+        .count();
+    assert!(under_way <= 4, "{under_way}");
+    let runs_of = |n: usize| -> u32 {
+        let text = std::fs::read_to_string(data.join(n.to_string())).unwrap();
+        text.trim().parse().unwrap()
+    };
+
+    let releases = || {
+        let listed = home.run(["audit", "list", "--secret", "my-secret", "--output", "json"]);
+        listed.succeeded().stdout.matches("\"release\"").count()
+    };
+    let before = releases();
+    let resumed = run(&["runs", "resume", "last"]).output().unwrap();
+    assert!(resumed.status.success(), "{resumed:?}");
+    let told = String::from_utf8(resumed.stdout).unwrap();
+    let told: Vec<Value> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(told.len(), 1000);
+    for (n, line) in told.iter().enumerate() {
+        assert_eq!(line["output"], n, "{line}");
+    }
+    // Only what had not ended when the process died, by its journal, ran twice.
+    for n in 0..1000 {
+        let has_ended = works
+            .iter()
+            .any(|work| work["number"] == n + 1 && !work["ended"].is_null());
+        let runs = runs_of(n);
+        assert!(
+            runs == 1 || (runs == 2 && !has_ended),
+            "{n} ran {runs} times"
+        );
+    }
+    assert!(releases() > before, "all bindings are audited anew");
+    let run = last_run(&home);
+    assert_eq!((&run["state"], &run["lives"]), (&json!("ended"), &json!(2)));
+    assert_eq!(run["id"], killed["id"]);
+    home.run(["runs", "resume", "last"])
+        .ended_with(2)
+        .says(&["has ended well"]);
+}
+
+#[test]
+fn what_cannot_be_gone_on_with_says_why() {
+    // Without a store there is nothing to go on with.
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let fails = json!([{ "exit": 3 }]);
+    app.run(&home, &[], &fails)
+        .ended_with(3)
+        .says(&["cannot be resumed", "store"]);
+    home.run(["runs", "resume", "last"])
+        .ended_with(2)
+        .says(&["metadata only"]);
+    home.run(["runs", "resume", "nothing"])
+        .ended_with(2)
+        .says(&["no run `nothing`"]);
+
+    // Another app in its place.
+    let home = Home::with_my_secret();
+    let app = App::scripted(&home, "");
+    app.run(&home, &["--secret", "S=my-secret"], &fails)
+        .ended_with(3);
+    let manifest = app.path().join("leyden.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, format!("{text}parallel = 7\n")).unwrap();
+    home.run(["runs", "resume", "last"])
+        .ended_with(2)
+        .says(&["the app has changed", "sha256:"]);
+    std::fs::write(&manifest, &text).unwrap();
+    // A secret that is gone.
+    home.run(["secret", "delete", "my-secret", "--yes"])
+        .succeeded();
+    home.run(["runs", "resume", "last"])
+        .ended_with(77)
+        .says(&["deleted"]);
+    // Another store.
+    let state = home.path().join("state");
+    let other = Home::with_my_secret();
+    std::fs::remove_dir_all(other.path().join("state/leyden/runs")).ok();
+    std::fs::rename(
+        state.join("leyden/runs"),
+        other.path().join("state/leyden/runs"),
+    )
+    .unwrap();
+    other
+        .run(["runs", "resume", "last"])
+        .ended_with(77)
+        .says(&["another one"]);
+}
+
+#[test]
+fn an_error_of_the_works_own_is_an_answer_and_a_fault_is_not() {
+    let (home, app, data) = counting_app();
+    let dir = format!("probe:{}::/d", data.display());
+    let script = json!([
+        { "start": { "work": "probe", "input": [{ "attempt": "/d/error" }, { "error": "exactly this" }] } },
+        { "start": { "work": "probe", "input": [{ "attempt": "/d/trap" }, "trap"] } },
+        { "wait": "all" },
+        { "exit": 1 },
+    ]);
+    let options = ["--dir", &dir, "--secret", "S=my-secret"];
+    let first = app.run(&home, &options, &script).ended_with(1);
+    let again = home.run(["runs", "resume", "last"]).ended_with(1);
+    assert_eq!(first.stdout, again.stdout);
+    let runs_of = |name: &str| std::fs::read_to_string(data.join(name)).unwrap();
+    assert_eq!(
+        (runs_of("error"), runs_of("trap")),
+        ("1\n".into(), "2\n".into())
+    );
+}
+
+#[test]
+fn a_run_can_be_stopped_by_a_signal_and_by_name() {
+    let home = Home::with_my_secret();
+    let app = App::scripted(&home, "parallel = 8\n");
+    let script = json!([
+        { "start": { "work": "probe", "input": { "sleep": 600_000 }, "times": 10 } },
+        { "start": { "work": "probe", "input": "loop", "times": 2 } },
+        { "print": "started" },
+        { "wait": "all" },
+    ]);
+    type Stop<'a> = &'a dyn Fn(&Child);
+    let stops: [(&str, Stop<'_>, i32); 3] = [
+        ("INT", &|child| signal(child, "INT"), 130),
+        ("TERM", &|child| signal(child, "TERM"), 143),
+        (
+            "by name",
+            &|_| {
+                home.run(["runs", "stop", "last"]).succeeded();
+            },
+            143,
+        ),
+    ];
+    for (how, stop, status) in stops {
+        let mut child = begin(&home, &app, &[], &script);
+        until(|| {
+            let run = home.run(["runs", "show", "last", "--output", "json"]);
+            run.status == 0 && {
+                let run: Value = serde_json::from_str(&run.stdout).unwrap();
+                run["state"] == "running" && run["works"].as_array().unwrap().len() == 12
+            }
+        });
+        stop(&child);
+        assert_eq!(wait(&mut child), status, "{how}");
+        let run = last_run(&home);
+        assert_eq!(run["ending"], "stopped", "{how}: {run}");
+        for work in run["works"].as_array().unwrap() {
+            assert_eq!(work["failure"]["kind"], "stopped", "{how}: {work}");
+        }
+    }
+    home.run(["runs", "stop", "last"])
+        .ended_with(2)
+        .says(&["not under way"]);
+}
+
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-s", name, &pid])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+#[test]
+fn runs_are_listed_shown_and_removed() {
+    let home = Home::new();
+    assert!(
+        home.run(["runs", "list"])
+            .succeeded()
+            .stdout
+            .contains("nothing has run")
+    );
+    let app = App::scripted(&home, "retries = 1\n");
+    let script = json!([
+        { "start": { "work": "probe", "input": [{ "stderr": "to \u{1b}[31mstderr" }, { "stdout": "to stdout" }, { "return": 1 }] } },
+        { "start": { "work": "probe", "input": "trap" } },
+        { "wait": "all" },
+    ]);
+    app.run(&home, &[], &script).succeeded();
+    home.run_app(&crate::support::guest("env-p2"), &[])
+        .succeeded();
+
+    let listed = home.run(["runs", "list"]).succeeded().stdout;
+    assert!(
+        listed.contains("probe") && listed.contains("env-p2"),
+        "{listed}"
+    );
+    let listed = home
+        .run(["runs", "list", "--output", "json"])
+        .succeeded()
+        .stdout;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&listed[1]["works"], &listed[1]["failed"]),
+        (&json!(2), &json!(1))
+    );
+
+    let id = listed[1]["id"].as_str().unwrap();
+    let part = &id[id.len() - 6..];
+    let shown = home.run(["runs", "show", part]).succeeded().stdout;
+    for words in [
+        "probe#1",
+        "probe#2",
+        "it trapped",
+        "2 attempts",
+        "█",
+        "▒",
+        "metadata only",
+    ] {
+        assert!(shown.contains(words), "no {words} in {shown}");
+    }
+    let logs = |work: &[&str]| {
+        let mut arguments = vec!["runs", "logs", part];
+        arguments.extend(work);
+        home.run(arguments).succeeded().stdout
+    };
+    assert!(logs(&[]).contains(" probe#1 to stdout\n"));
+    // What a Work writes drives nobody's terminal.
+    assert!(logs(&["probe"]).contains(" probe#1 to \\u{1b}[31mstderr\n"));
+    assert_eq!(logs(&["probe#2"]).matches("to stdout").count(), 0);
+    assert_eq!(logs(&["other"]), "");
+
+    home.run(["runs", "prune", "--older-than", "0s"])
+        .succeeded();
+    let left = home
+        .run(["runs", "list", "--output", "json"])
+        .succeeded()
+        .stdout;
+    let left: Value = serde_json::from_str(&left).unwrap();
+    assert_eq!(left.as_array().unwrap().len(), 1, "the newest stays");
+}
+
+#[test]
+fn a_run_goes_on_without_a_journal_where_none_can_be_written() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let script = json!([
+        { "start": { "work": "probe", "input": { "return": 1 } } },
+        { "wait": "all" },
+    ]);
+    // A file where the folder should be.
+    std::fs::create_dir_all(home.path().join("state/leyden")).unwrap();
+    std::fs::write(home.path().join("state/leyden/runs"), "").unwrap();
+    let ran = app
+        .run(&home, &[], &script)
+        .succeeded()
+        .says(&["no journal is kept"]);
+    assert_eq!(lines(&ran)[0]["output"], 1);
+}
+
+#[test]
+fn garbage_in_the_folder_of_runs_is_passed_over_and_told() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    app.run(&home, &[], &json!([])).succeeded();
+    let runs = home.path().join("state/leyden/runs");
+    let bad = runs.join("20990101-000000-000bad");
+    std::fs::create_dir(&bad).unwrap();
+    for garbage in [&b""[..], b"SQLite format 3\0", &[0xff; 5000]] {
+        std::fs::write(bad.join("journal.db"), garbage).unwrap();
+        let listed = home.run(["runs", "list", "--output", "json"]).succeeded();
+        let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+        assert_eq!(listed.as_array().unwrap().len(), 1);
+        home.run(["runs", "show", "last"])
+            .ended_with(125)
+            .says(&["000bad"]);
+    }
+    home.run(["runs", "show", ".."]).ended_with(2);
+    home.run(["runs", "show", "/etc"]).ended_with(2);
+}
