@@ -26,6 +26,7 @@ mod manifest;
 mod manners;
 mod masking;
 mod memory;
+mod moving;
 mod network;
 mod robust;
 mod scope;

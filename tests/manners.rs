@@ -163,7 +163,7 @@ fn g5_each_release_has_its_audit_record() {
         );
     }
     assert!(
-        listed.contains("denied") && listed.contains("absent"),
+        listed.contains("denied") && listed.contains("not-found"),
         "{listed}"
     );
     home.run(["audit", "verify"]).succeeded();

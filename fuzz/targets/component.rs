@@ -5,6 +5,7 @@ use leyden::App;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
+    let _ = leyden::app::imports(bytes);
     if let Ok(app) = App::from_bytes("app", bytes) {
         let _ = app.digest();
         let _ = app.plan();

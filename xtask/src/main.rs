@@ -4,6 +4,7 @@
 mod audit;
 mod bench;
 mod demo;
+mod fuzz;
 mod guests;
 mod home;
 mod repository;
@@ -23,6 +24,8 @@ enum Command {
     Test,
     /// Check all dependencies: licences, duplicates, sources, and advisories where reachable.
     Audit,
+    /// Run each fuzz target for a bounded time; takes a nightly compiler and a long first build.
+    Fuzz(fuzz::Arguments),
     /// Measure Leyden beside bare wasmtime; takes a release build first.
     Bench(bench::Arguments),
     /// Build the examples' and the tests' guests to target/guests/*.wasm, with what that takes.
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::run(),
         Command::Test => test::run(),
         Command::Audit => audit::run(),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Guests => guests::build(),
     };

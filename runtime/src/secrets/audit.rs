@@ -110,6 +110,10 @@ pub enum AuditEvent {
     HostGranted,
     /// A host's grant was taken back.
     HostRevoked,
+    /// A backup was made.
+    StoreBackedUp,
+    /// A backup took the store's place.
+    StoreRestored,
     /// Old audit records were removed.
     AuditPruned,
     /// From here on only grants to digests bind a secret.

@@ -144,6 +144,12 @@ pub enum StoreError {
         #[source]
         source: Box<StoreError>,
     },
+    /// Another file has taken the store's name since it was opened.
+    #[error("{} was replaced since it was opened, as by a restore; open it again", .path.display())]
+    Replaced {
+        /// The store.
+        path: PathBuf,
+    },
     /// Somebody else kept the store locked for too long.
     #[error("{} is locked by another process; try again", .path.display())]
     Busy {

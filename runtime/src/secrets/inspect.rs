@@ -66,37 +66,39 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::Tampered`] or [`StoreError::AuditBroken`].
     pub fn verify(&self) -> Result<Verified, StoreError> {
-        self.read(|snapshot| {
-            let tables = &snapshot.tables;
-            let (start, end) = verify_log(snapshot)?;
-            let heads = snapshot.heads()?;
-            let mut versions = 0;
-            for (place, head) in &heads {
-                for version in &head.versions {
-                    let row = tables.version(place, version.version.get())?;
-                    let hash = row.map(|row| head::row_hash(place, version.version, &row));
-                    if hash != Some(version.hash) {
-                        let (version, name) = (version.version, &head.name);
-                        return Err(tables.tampered(format!(
-                            "version {version} of the secret `{name}` is not what was written"
-                        )));
-                    }
-                    versions += 1;
-                }
-            }
-            if tables.version_count()? != versions {
-                return Err(tables.tampered("a version of a secret was inserted"));
-            }
-            let there = heads.iter().filter(|(_, head)| !head.is_destroyed());
-            let secrets = there.count() as u64;
-            Ok(Verified {
-                secrets,
-                versions,
-                audit_records: end.sequence - start.sequence,
-                pruned_records: start.sequence,
-            })
-        })
+        self.read(verify_all)
     }
+}
+
+/// Verifies every row.
+pub(super) fn verify_all(snapshot: &Snapshot<'_>) -> Result<Verified, StoreError> {
+    let tables = &snapshot.tables;
+    let (start, end) = verify_log(snapshot)?;
+    let heads = snapshot.heads()?;
+    let mut versions = 0;
+    for (place, head) in &heads {
+        for version in &head.versions {
+            let row = tables.version(place, version.version.get())?;
+            let hash = row.map(|row| head::row_hash(place, version.version, &row));
+            if hash != Some(version.hash) {
+                let (version, name) = (version.version, &head.name);
+                return Err(tables.tampered(format!(
+                    "version {version} of the secret `{name}` is not what was written"
+                )));
+            }
+            versions += 1;
+        }
+    }
+    if tables.version_count()? != versions {
+        return Err(tables.tampered("a version of a secret was inserted"));
+    }
+    let there = heads.iter().filter(|(_, head)| !head.is_destroyed());
+    Ok(Verified {
+        secrets: there.count() as u64,
+        versions,
+        audit_records: end.sequence - start.sequence,
+        pruned_records: start.sequence,
+    })
 }
 
 /// Verifies the whole audit log; returns where it begins and ends.

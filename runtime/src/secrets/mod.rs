@@ -40,6 +40,7 @@
 
 mod actor;
 mod audit;
+mod backup;
 mod chain;
 mod create;
 mod delete;
@@ -49,6 +50,7 @@ mod files;
 mod grant;
 mod grantee;
 mod head;
+mod import;
 mod info;
 mod inspect;
 mod key;
@@ -83,6 +85,7 @@ pub use error::{KeyFileProblem, Refusal, RefusalReason, StoreError};
 pub(crate) use files::make_folder;
 pub use grant::{Grant, NewGrant};
 pub use grantee::{AppIdentity, Grantee, NoGrantee};
+pub use import::{ImportError, ImportFormat, Imported, named};
 pub use info::{Argon2Cost, SecretInfo, SecretState, SlotInfo, SlotKind, Verified, VersionInfo};
 pub use key::Key;
 pub use options::{Opened, StoreOptions};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use etcetera::BaseStrategy;
 
 use super::actor::Actor;
+use super::backup::FileIdentity;
 use super::create::{self, Place};
 use super::keys::StoreKeys;
 use super::state::StateRecord;
@@ -189,6 +190,13 @@ impl StoreOptions {
         })
     }
 
+    pub(super) fn state_folder(&self) -> Result<PathBuf, StoreError> {
+        match &self.state_dir {
+            Some(folder) => Ok(folder.clone()),
+            None => default_state_dir(),
+        }
+    }
+
     fn open_in(&self, folder: &Path, path: &Path, key: &Key) -> Result<SecretStore, StoreError> {
         let Some(name) = path.file_name() else {
             return Err(StoreError::MissingStore {
@@ -211,10 +219,7 @@ impl StoreOptions {
         for suffix in ["-wal", "-shm", "-journal"] {
             files::check_file(&files::with_suffix(&path, suffix))?;
         }
-        let state_dir = match &self.state_dir {
-            Some(folder) => folder.clone(),
-            None => default_state_dir()?,
-        };
+        let state_dir = self.state_folder()?;
         let connection = sql::connect(&path, self.busy_timeout, self.read_only)?;
         let (store_id, slots) = sql::slots(&connection, &path)?;
         let Some((root, slot)) = slot::open(&slots, &store_id, key, self.slot.as_deref())? else {
@@ -224,6 +229,8 @@ impl StoreOptions {
             connection: Mutex::new(connection),
             keys: StoreKeys::new(root, &store_id),
             id: store_id,
+            identity: FileIdentity::of(&path)?,
+            busy_timeout: self.busy_timeout,
             path,
             state: match self.read_only {
                 true => StateRecord::look(&state_dir, &store_id)?,

@@ -66,6 +66,7 @@ impl SecretStore {
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
+        self.check_place()?;
         let old = self.load(&transaction)?;
         old.check_seen(seen)?;
         let unchanged = |(row, _): &(&SlotRow, SlotRow)| old.slots.contains(row);

@@ -308,6 +308,11 @@ impl<'t> Snapshot<'t> {
         Ok(())
     }
 
+    /// Comes after this generation, too.
+    pub(super) fn rebase(&mut self, generation: u64) {
+        self.header.generation = self.header.generation.max(generation);
+    }
+
     /// Makes the next generation of what was changed: the last thing before a commit.
     pub(super) fn seal(&mut self) -> Result<Mark, StoreError> {
         self.header.generation += 1;

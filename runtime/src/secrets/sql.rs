@@ -269,6 +269,61 @@ pub(super) fn make(
     connection.close().map_err(|(_, error)| failed(error))
 }
 
+/// Copies one state of a store into an empty file, which then has no log.
+pub(super) fn copy(from: &Path, to: &Path, busy_timeout: Duration) -> Result<(), StoreError> {
+    let connection = connect(from, busy_timeout, true)?;
+    let failed = |error| Tables::error(from, error);
+    // `VACUUM INTO` attaches the new file.
+    connection
+        .set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)
+        .map_err(failed)?;
+    let shown = to.to_str().ok_or_else(|| StoreError::NotAStore {
+        path: to.to_owned(),
+        problem: "its path is not UTF-8".into(),
+    })?;
+    connection
+        .execute("VACUUM INTO ?1", [shown])
+        .map(|_| ())
+        .map_err(failed)
+}
+
+/// Brings a database's log into it, and closes it, so that it is one file.
+pub(super) fn make_single(connection: Connection, path: &Path) -> Result<(), StoreError> {
+    let failed = |error| Tables::error(path, error);
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        .map_err(failed)?;
+    connection.close().map_err(|(_, error)| failed(error))
+}
+
+/// Keeps everybody from writing to a database, all of whose log is brought into it, until this is
+/// dropped.
+pub(super) fn hold(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
+    let access = OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let connection = connect_any(path, busy_timeout, access)?;
+    let log = super::files::with_suffix(path, "-wal");
+    let failed = |error| Tables::error(path, error);
+    // Somebody may write between the two, and readers keep the log from being emptied.
+    for _ in 0..100 {
+        let tables = Tables {
+            connection: &connection,
+            path,
+        };
+        tables.clear_log()?;
+        connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(failed)?;
+        if std::fs::metadata(&log).map_or(0, |log| log.len()) == 0 {
+            return Ok(connection);
+        }
+        connection.execute_batch("ROLLBACK").map_err(failed)?;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(StoreError::Busy {
+        path: path.to_owned(),
+    })
+}
+
 /// The tables of a store, within a transaction of the caller's.
 #[derive(Clone, Copy)]
 pub(super) struct Tables<'c> {

@@ -4,10 +4,12 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::actor::Actor;
+use super::backup::FileIdentity;
 use super::keys::{StoreId, StoreKeys};
 use super::snapshot::Snapshot;
 use super::sql::Tables;
@@ -25,6 +27,9 @@ pub struct SecretStore {
     pub(super) id: StoreId,
     pub(super) path: PathBuf,
     pub(super) state: StateRecord,
+    /// The file that was opened.
+    pub(super) identity: FileIdentity,
+    pub(super) busy_timeout: Duration,
     /// The label of the slot that opened it.
     pub(super) slot: String,
     /// What new passphrase slots cost.
@@ -75,6 +80,7 @@ impl SecretStore {
         let transaction = connection
             .transaction()
             .map_err(|e| Tables::error(&self.path, e))?;
+        self.check_place()?;
         let snapshot = self.load(&transaction)?;
         snapshot.check_seen(seen)?;
         read(&snapshot)
@@ -91,6 +97,7 @@ impl SecretStore {
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
+        self.check_place()?;
         let mut snapshot = self.load(&transaction)?;
         snapshot.check_seen(seen)?;
         snapshot.check_end()?;

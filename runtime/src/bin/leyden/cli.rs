@@ -8,12 +8,14 @@ mod audit;
 mod key;
 mod runs;
 mod secret;
+mod store;
 
 pub(crate) use app::{Inspect, Trust};
 pub(crate) use audit::AuditCommand;
 pub(crate) use key::{KeyCommand, NewKey, Rotate};
 pub(crate) use runs::RunsCommand;
-pub(crate) use secret::{Delete, Grant, NewValue, Revoke, SecretCommand, To};
+pub(crate) use secret::{Delete, Grant, Import, ImportAs, NewValue, Revoke, SecretCommand, To};
+pub(crate) use store::StoreCommand;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -120,6 +122,9 @@ pub(crate) enum Command {
     /// See what ran, and stop or resume it
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Back up, restore and upgrade the store as a whole
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Look over the store, key, permissions, cache and platform
     ///
     /// Says for each what is wrong and what to do, and changes nothing. The exit status is 1 if

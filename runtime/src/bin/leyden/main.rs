@@ -19,6 +19,7 @@ mod run;
 mod runs;
 mod secret;
 mod signals;
+mod store;
 mod timeline;
 mod trust;
 mod unlock;
@@ -51,6 +52,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Secret(command) => secret::run(command, &paths()?)?,
         Command::Key(command) => key::run(command, &paths()?)?,
         Command::Audit(command) => audit::run(command, &paths()?)?,
+        Command::Store(command) => store::run(command, &paths()?)?,
         Command::Doctor(arguments) => return doctor::run(&arguments, &paths()?),
         Command::Completions { shell } => completions::print(shell)?,
         Command::Man { command } => man::print(&command)?,

@@ -2,6 +2,7 @@
 
 mod delete;
 mod grant;
+mod import;
 mod reveal;
 
 use std::fs::File;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: SecretCommand, paths: &Paths) -> anyhow::Result<()> {
         SecretCommand::Restore { name, report } => {
             delete::restore(&read_name(&name)?, &report, paths)
         }
+        SecretCommand::Import(arguments) => import::run(&arguments, paths),
         SecretCommand::Grant(arguments) => grant::run(&arguments, paths),
         SecretCommand::Revoke(arguments) => grant::revoke(&arguments, paths),
         SecretCommand::Restrict { name, lift, report } => {

@@ -52,6 +52,15 @@ pub(crate) fn open_keeping_key(paths: &Paths) -> anyhow::Result<(SecretStore, Ke
     Ok((store, key.key))
 }
 
+/// The key that would open the store, which need not be there.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn key(paths: &Paths) -> anyhow::Result<Key> {
+    Ok(choose(paths)?.key)
+}
+
 fn open_with(options: &StoreOptions, paths: &Paths) -> anyhow::Result<SecretStore> {
     let key = choose_for_existing(paths)?;
     open_with_key(options, paths, &key)

@@ -6,12 +6,14 @@
     clippy::indexing_slicing
 )]
 
+mod backup;
 mod bed;
 mod confidential;
 mod files;
 mod first_use;
 mod golden;
 mod grants;
+mod known;
 mod log;
 mod model;
 mod process;
@@ -20,6 +22,7 @@ mod rollback;
 mod rotation;
 mod run_key;
 mod slots;
+mod storm;
 mod tamper;
 mod versions;
 mod wal;

@@ -10,12 +10,17 @@ use super::bed::{Bed, get, name, options, value};
 use crate::secrets::{Key, SecretStore};
 
 const TASK: &str = "SECRETS_TEST_TASK";
+const XFSZ: &str = "SECRETS_TEST_XFSZ";
 const FOLDER: &str = "SECRETS_TEST_FOLDER";
 
 pub(super) fn start(task: &str, folder: &Path) -> Child {
     // Without the crate's name, as the test harness wants it.
     let (_, module) = module_path!().split_once("::").unwrap();
-    Command::new(std::env::current_exe().unwrap())
+    // A shell ignores the signal of a file's size limit, as a full disk sends none.
+    Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .env(XFSZ, "1")
         .args([
             "--exact",
             &format!("{module}::child"),
@@ -42,11 +47,24 @@ fn child() {
         let mask = u32::from_str_radix(argument, 8).unwrap();
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
     }
+    if kind == "full" {
+        return fill(&folder, &path, &key, argument);
+    }
     let opened = options(&folder).open_or_create(path, key).unwrap();
     println!("\nmade {} {}", opened.made_store, opened.made_key);
     match kind {
         "rotate" => return rotate(&opened.store, argument.parse().unwrap()),
         "root" => return rotate_roots(opened.store, &folder),
+        "rekey" => loop {
+            opened.store.rotate_kek(|_, _| {}).unwrap();
+        },
+        "import" => return import(&opened.store, argument),
+        "backup" => {
+            for index in 0.. {
+                let to = folder.join(format!("{argument}-{index}.backup"));
+                opened.store.backup(to).unwrap();
+            }
+        }
         _ => {}
     }
     let count = if kind == "endless" { usize::MAX } else { 10 };
@@ -61,6 +79,46 @@ fn child() {
             get(&opened.store, &secret, None).unwrap(),
             secret.as_bytes()
         );
+    }
+}
+
+/// Imports three secrets at a time.
+fn import(store: &SecretStore, round: &str) {
+    for index in 0.. {
+        let names: Vec<_> = (0..3).map(|at| format!("i-{round}-{index}-{at}")).collect();
+        let entries = names
+            .iter()
+            .map(|name| (name.clone(), name.clone().into_bytes()));
+        let imported = crate::secrets::named(entries.collect(), "").unwrap();
+        store.import(&imported, false).unwrap();
+        for name in names {
+            println!("\nacknowledged {name}");
+        }
+    }
+}
+
+/// Writes to a store none of whose files may grow beyond so many KiB.
+fn fill(folder: &Path, path: &Path, key: &Path, limit: &str) {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let limit = Some(limit.parse::<u64>().unwrap() * 1024);
+    let limit = Rlimit {
+        current: limit,
+        maximum: limit,
+    };
+    setrlimit(Resource::Fsize, limit).unwrap();
+    // Otherwise the signal of that limit would end the process.
+    let ignored = "trap '' XFSZ";
+    assert!(std::env::var(XFSZ).is_ok(), "started with {ignored}");
+    let store = match options(folder).open(path, Key::from_file(key).unwrap()) {
+        Ok(store) => store,
+        Err(error) => return println!("\nrefused {error}"),
+    };
+    for index in 0..40 {
+        let secret = format!("f-{}-{index}", limit.current.unwrap());
+        match store.create_secret(&name(&secret), value(&secret)) {
+            Ok(_) => println!("\nacknowledged {secret}"),
+            Err(error) => println!("\nrefused {error}"),
+        }
     }
 }
 

@@ -230,16 +230,17 @@ fn g6_a_damaged_store_gets_no_new_root_key() {
 #[test]
 fn g8_a_rotation_of_the_root_key_is_whole_or_not_at_all_whoever_is_killed() {
     let bed = bed();
-    let mut rotated = 0;
-    for round in 0..12_u64 {
+    let (mut rotated, mut round) = (0, 0);
+    // On a slow machine a child may be killed before it comes to its first.
+    while round < 12 || rotated == 0 {
         let mut child = start("root x", bed.folder.path());
         std::thread::sleep(Duration::from_millis(20 + 35 * round));
         child.kill().unwrap();
         rotated += lines(&mut child, "rotated").len();
         child.wait().unwrap();
         whole(&bed.open().unwrap());
+        round += 1;
     }
-    assert!(rotated > 0);
 }
 
 #[test]

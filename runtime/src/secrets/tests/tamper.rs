@@ -427,3 +427,41 @@ fn g6_triggers_views_and_other_tables_are_refused() {
         );
     }
 }
+
+/// Bytes between two that are flipped; `LEYDEN_EVERY_BIT` flips each bit of each.
+const STRIDE: usize = 13;
+
+#[test]
+fn g6_a_flipped_bit_anywhere_in_the_file_is_noticed_or_changes_nothing_that_is_read() {
+    let sample = Sample::new();
+    let look = || {
+        sample
+            .bed
+            .options()
+            .read_only(true)
+            .open(sample.bed.path(), sample.bed.key())
+    };
+    let expected = look().unwrap().list().unwrap();
+    let every_bit = std::env::var_os("LEYDEN_EVERY_BIT").is_some();
+    let (stride, bits) = if every_bit { (1, 8) } else { (STRIDE, 1) };
+    let mut noticed = 0;
+    for at in (0..sample.bytes.len()).step_by(stride) {
+        for bit in 0..bits {
+            let mut bytes = sample.bytes.clone();
+            bytes[at] ^= 1 << ((at + bit) % 8);
+            sample.bed.put_back(&bytes);
+            let Ok(store) = look() else {
+                noticed += 1;
+                continue;
+            };
+            match store.verify() {
+                Ok(verified) => {
+                    assert_eq!((verified.secrets, verified.versions), (5, 7), "byte {at}");
+                    assert_eq!(store.list().unwrap(), expected, "byte {at}");
+                }
+                Err(_) => noticed += 1,
+            }
+        }
+    }
+    assert!(noticed > 100, "{noticed}");
+}

@@ -67,6 +67,12 @@ pub(crate) enum SecretCommand {
         #[command(flatten)]
         report: Report,
     },
+    /// Create many secrets at once, from a file of another tool's: all or none
+    ///
+    /// Names are put into lower case, with dashes for underscores. What cannot be taken over exactly
+    /// is refused: values that are no text, quotes in an .env file, names that stand there twice.
+    #[command(after_long_help = IMPORT)]
+    Import(Import),
     /// Let an app bind a secret without being told to each time
     #[command(after_long_help = GRANT)]
     Grant(Grant),
@@ -87,6 +93,39 @@ pub(crate) enum SecretCommand {
         #[command(flatten)]
         report: Report,
     },
+}
+
+/// Where secrets come from.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// An .env, .json, .yaml or .yml file, a folder with a file for each secret, or - for standard
+    /// input
+    pub(crate) from: PathBuf,
+    /// What it is written in, where its name does not say
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<ImportAs>,
+    /// What each name is to begin with
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) prefix: String,
+    /// Give those that there are a new version
+    #[arg(long)]
+    pub(crate) set_existing: bool,
+    /// Show what it would do, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+/// What a file of secrets is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ImportAs {
+    /// NAME=VALUE on each line
+    Env,
+    /// An object of texts
+    Json,
+    /// A map of texts
+    Yaml,
 }
 
 /// Which secret to delete, and how.
@@ -214,6 +253,13 @@ Examples:
   leyden secret delete api-token --recover-for 7d --yes
   leyden secret delete api-token --now              nothing brings it back
 Deleted secrets whose time is over are destroyed by the next delete.";
+
+const IMPORT: &str = "\
+Examples:
+  leyden secret import .env --dry-run
+  leyden secret import secrets.json --prefix staging-
+  sops decrypt secrets.yaml | leyden secret import - --format yaml --set-existing
+  leyden secret import /run/secrets                 a file for each secret, taken byte by byte";
 
 const GRANT: &str = "\
 Examples:

@@ -1,0 +1,71 @@
+//! `leyden store`: backup, restore and upgrade.
+
+use std::path::Path;
+
+use leyden::secrets::Verified;
+use serde_json::json;
+
+use crate::cli::{Report, StoreCommand};
+use crate::paths::Paths;
+use crate::progress::Shown;
+use crate::report::{self, Format};
+use crate::{prompt, unlock};
+
+pub(crate) fn run(command: StoreCommand, paths: &Paths) -> anyhow::Result<()> {
+    match command {
+        StoreCommand::Backup { to, report } => backup(&to, &report, paths),
+        StoreCommand::Restore { from, yes, report } => restore(&from, yes, &report, paths),
+        StoreCommand::Upgrade(report) => upgrade(&report, paths),
+    }
+}
+
+fn backup(to: &Path, report: &Report, paths: &Paths) -> anyhow::Result<()> {
+    let store = unlock::open(paths)?;
+    let verified = {
+        let _shown = Shown::now("writing the backup");
+        store.backup(to)?
+    };
+    done("wrote", to, &verified, report)
+}
+
+fn restore(from: &Path, yes: bool, report: &Report, paths: &Paths) -> anyhow::Result<()> {
+    if unlock::is_there(&paths.store) {
+        let question = format!(
+            "Replace the store {} by {}? What is in it now is lost.",
+            paths.store.display(),
+            from.display()
+        );
+        prompt::confirm_or_refuse(&question, yes, "nothing was replaced")?;
+    }
+    let key = unlock::key(paths)?;
+    let verified = {
+        let _shown = Shown::now("restoring");
+        paths.store_options().restore(from, &paths.store, &key)?
+    };
+    done("restored", &paths.store, &verified, report)
+}
+
+fn done(what: &str, path: &Path, verified: &Verified, report: &Report) -> anyhow::Result<()> {
+    match report.output {
+        Format::Json => report::json(&json!({ "path": path, "verified": verified })),
+        Format::Text => report::line(&format!(
+            "{what} {}: verified {} secrets with {} versions, {} audit records",
+            path.display(),
+            verified.secrets,
+            verified.versions,
+            verified.audit_records
+        )),
+    }
+}
+
+/// There is one format so far: opening the store is the check that it is of that one.
+fn upgrade(report: &Report, paths: &Paths) -> anyhow::Result<()> {
+    let store = unlock::open(paths)?;
+    match report.output {
+        Format::Json => report::json(&json!({ "path": store.path(), "upgraded": false })),
+        Format::Text => report::line(&format!(
+            "{} has the newest format already; there is nothing to do",
+            store.path().display()
+        )),
+    }
+}

@@ -1,0 +1,193 @@
+//! Backup and restore: one consistent file, written and put back while others use the store.
+//!
+//! A backup is a store in a file of its own: what is sealed in the store is sealed in it, and the
+//! same keys open it. It is made by SQLite's `VACUUM INTO`, from one state of the store, verified
+//! whole, and given its name last.
+//!
+//! To restore, a copy of the backup is verified whole and made a generation that this machine has
+//! not seen. Then, while nobody can write to the store that is replaced: its log is emptied and
+//! removed, the copy takes its name, and the rollback record is set. Who has the old store still
+//! open notices before the next write that another file has its name. Killed before the name is
+//! taken, the old store is as it was; killed between that and the record, the store is refused as
+//! rolled back until it is restored once more, or accepted.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::actor::Actor;
+use super::create::Place;
+use super::inspect::verify_all;
+use super::keys::StoreKeys;
+use super::snapshot::Snapshot;
+use super::sql::{self, Tables};
+use super::state::{Mark, StateRecord};
+use super::{AuditEvent, Key, SecretStore, StoreError, StoreOptions, Verified, files, slot};
+
+/// A file's identity: two stores of one path have different ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileIdentity(u64, u64);
+
+impl FileIdentity {
+    pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
+        let metadata = std::fs::symlink_metadata(path).map_err(files::io("look at", path))?;
+        Ok(Self(metadata.dev(), metadata.ino()))
+    }
+}
+
+impl SecretStore {
+    /// Writes a backup to a new file of mode 0600; it is verified and on disk when this returns.
+    /// Others may read and write meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], also if there is a file; [`StoreError::Tampered`] or
+    /// [`StoreError::AuditBroken`] if the store is not what was written: then there is no backup.
+    pub fn backup(&self, to: impl AsRef<Path>) -> Result<Verified, StoreError> {
+        let to = to.as_ref();
+        let failed = |source| files::io("write the backup", to)(source);
+        if to.symlink_metadata().is_ok() {
+            return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+        }
+        let folder = files::parent(to);
+        let file = files::private_temp(folder).map_err(failed)?;
+        self.write(|snapshot| snapshot.record(self.actor.record(AuditEvent::StoreBackedUp)))?;
+        sql::copy(&self.path, file.path(), self.busy_timeout)?;
+        let copy = sql::connect(file.path(), self.busy_timeout, true)?;
+        let verified = {
+            let snapshot = self.load(&copy)?;
+            verify_all(&snapshot)?
+        };
+        drop(copy);
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist_noclobber(to)
+            .map_err(|error| failed(error.error))?;
+        files::sync_folder(folder)?;
+        Ok(verified)
+    }
+
+    /// Whether this is still the store of its path.
+    pub(super) fn check_place(&self) -> Result<(), StoreError> {
+        match FileIdentity::of(&self.path) {
+            Ok(found) if found == self.identity => Ok(()),
+            _ => Err(StoreError::Replaced {
+                path: self.path.clone(),
+            }),
+        }
+    }
+}
+
+impl StoreOptions {
+    /// Puts a backup in the place of the store at this path, or where there is none. Everything in
+    /// it is verified before anything is replaced. The key is the backup's.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open) for the backup, and [`StoreError::Busy`] where others do not
+    /// stop using the store: then nothing was replaced.
+    pub fn restore(
+        &self,
+        backup: impl AsRef<Path>,
+        path: impl AsRef<Path>,
+        key: &Key,
+    ) -> Result<Verified, StoreError> {
+        let (backup, place) = (backup.as_ref(), Place::make(path.as_ref())?);
+        let _lock = place.lock()?;
+        let new = files::with_suffix(&place.path, ".restored");
+        remove_all(&new)?;
+        let result = self.restore_by_way_of(&new, backup, &place.path, key);
+        // Whatever was left of it.
+        let removed = remove_all(&new);
+        let verified = result?;
+        removed?;
+        files::sync_folder(&place.folder)?;
+        Ok(verified)
+    }
+
+    fn restore_by_way_of(
+        &self,
+        new: &Path,
+        backup: &Path,
+        path: &Path,
+        key: &Key,
+    ) -> Result<Verified, StoreError> {
+        drop(files::make_private(new)?);
+        if !backup.is_file() {
+            return Err(StoreError::MissingStore {
+                path: backup.to_owned(),
+            });
+        }
+        std::fs::copy(backup, new).map_err(files::io("copy", backup))?;
+        files::check_file(new)?;
+        let mut copy = sql::connect(new, self.busy_timeout, false)?;
+        let (store, slots) = sql::slots(&copy, backup)?;
+        let Some((root, _)) = slot::open(&slots, &store, key, self.slot.as_deref())? else {
+            return Err(StoreError::WrongKey {
+                path: backup.to_owned(),
+            });
+        };
+        let keys = StoreKeys::new(root, &store);
+        let state = StateRecord::new(&self.state_folder()?, &store)?;
+        let verified = verify_all(&load(&copy, backup, &keys, &Actor::current())?)?;
+        // From here on nobody writes to the store that is replaced, or sees what is in its log.
+        let held = match files::check_file(path)? {
+            Some(_) => match sql::hold(path, self.busy_timeout) {
+                Err(busy @ StoreError::Busy { .. }) => return Err(busy),
+                // A store that is damaged is what backups are for.
+                held => held.ok(),
+            },
+            None => None,
+        };
+        let mark = rebase(&mut copy, backup, &keys, &state, held.as_ref())?;
+        sql::make_single(copy, new)?;
+        files::sync_file(new)?;
+        for suffix in ["-wal", "-shm"] {
+            files::remove(&files::with_suffix(path, suffix))?;
+        }
+        std::fs::rename(new, path).map_err(files::io("name the store", path))?;
+        state.force(&keys.state, mark)?;
+        drop(held);
+        Ok(verified)
+    }
+}
+
+/// Makes the copy a generation after what was seen of the store, and what it has come to.
+fn rebase(
+    copy: &mut Connection,
+    path: &Path,
+    keys: &StoreKeys,
+    state: &StateRecord,
+    replaced: Option<&Connection>,
+) -> Result<Mark, StoreError> {
+    let failed = |error| Tables::error(path, error);
+    let actor = Actor::current();
+    // A record, or a store, of another root key says nothing of this one.
+    let seen = state.read(&keys.state).ok().flatten();
+    let replaced = replaced.and_then(|store| load(store, path, keys, &actor).ok());
+    let marks = seen.into_iter().chain(replaced.map(|store| store.mark()));
+    let latest = marks.map(|mark| mark.generation).max();
+    let transaction = copy
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failed)?;
+    let mut snapshot = load(&transaction, path, keys, &actor)?;
+    snapshot.record(actor.record(AuditEvent::StoreRestored))?;
+    snapshot.rebase(latest.unwrap_or(0));
+    let mark = snapshot.seal()?;
+    drop(snapshot);
+    transaction.commit().map_err(failed)?;
+    Ok(mark)
+}
+
+fn load<'t>(
+    connection: &'t Connection,
+    path: &'t Path,
+    keys: &'t StoreKeys,
+    actor: &'t Actor,
+) -> Result<Snapshot<'t>, StoreError> {
+    Snapshot::load(Tables { connection, path }, keys, actor)
+}
+
+fn remove_all(path: &Path) -> Result<(), StoreError> {
+    let all = ["", "-journal", "-wal", "-shm"].map(|suffix| files::with_suffix(path, suffix));
+    all.iter()
+        .try_for_each(|path: &PathBuf| files::remove(path))
+}

@@ -1,0 +1,308 @@
+//! Reading secrets out of other tools' files, and creating many at once.
+//!
+//! What cannot be taken over exactly is refused, not guessed: values that are no text in quotes,
+//! names that stand there twice, nested structures. The parsers keep copies of what they read, in
+//! memory that is not wiped; who imports has the file in the clear anyway.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+
+use crate::app::{EnvFileError, SecretName, parse_env_file};
+
+use super::edit::{create, set};
+use super::{SecretStore, SecretValue, StoreError, VersionOptions};
+
+/// What a file of secrets is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportFormat {
+    /// `NAME=VALUE` on each line, taken literally.
+    Env,
+    /// An object of texts.
+    Json,
+    /// A map of texts.
+    Yaml,
+}
+
+/// Why a file was not imported. Never contains a value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// A line is wrong.
+    #[error(transparent)]
+    Env(#[from] EnvFileError),
+    /// A value in quotes, which would be kept.
+    #[error(
+        "the value of `{name}` begins with a quote, which would be a part of it: remove the quotes"
+    )]
+    Quoted {
+        /// The entry's name.
+        name: String,
+    },
+    /// It is not an object, or map, of texts.
+    #[error("line {line}, column {column}: it is not {wanted} of names and texts, each name once")]
+    Shape {
+        /// The line, from 1; 0 if unknown.
+        line: u64,
+        /// The column, from 1; 0 if unknown.
+        column: u64,
+        /// What was wanted.
+        wanted: &'static str,
+    },
+    /// No secret can be called so.
+    #[error("`{name}` cannot be a secret's name: {problem}")]
+    Name {
+        /// The entry's name.
+        name: String,
+        /// Why not.
+        problem: String,
+    },
+    /// Two names would become one.
+    #[error("`{one}` and `{other}` would both become the secret `{name}`: rename one of them")]
+    Clash {
+        /// The one.
+        one: String,
+        /// The other.
+        other: String,
+        /// The secret's name.
+        name: SecretName,
+    },
+    /// A value is too long.
+    #[error("the value of `{name}` is longer than 1 MiB, which is the most")]
+    TooLarge {
+        /// The entry's name.
+        name: String,
+    },
+}
+
+/// A secret that is to be imported.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Imported {
+    /// What it was called where it comes from.
+    pub from: String,
+    /// What it is to be called.
+    pub name: SecretName,
+    /// Its value.
+    pub value: SecretValue,
+}
+
+impl ImportFormat {
+    /// Reads a file's text; `path` is for messages only. Names are put into lower case, with dashes
+    /// for underscores, after the prefix.
+    ///
+    /// # Errors
+    /// [`ImportError`] for the first thing that cannot be taken over exactly.
+    pub fn read(
+        self,
+        path: &Path,
+        text: &[u8],
+        prefix: &str,
+    ) -> Result<Vec<Imported>, ImportError> {
+        let entries = match self {
+            Self::Env => read_env(path, text)?,
+            Self::Json => serde_json::from_slice::<Texts>(text)
+                .map(|texts| texts.0)
+                .map_err(|error| ImportError::Shape {
+                    line: error.line() as u64,
+                    column: error.column() as u64,
+                    wanted: "a JSON object",
+                })?,
+            Self::Yaml => read_yaml(text)?,
+        };
+        let entries = entries
+            .into_iter()
+            .map(|(name, text)| (name, text.into_bytes()));
+        named(entries.collect(), prefix)
+    }
+}
+
+/// Gives entries the names of secrets.
+///
+/// # Errors
+/// [`ImportError`] for the first that cannot have one.
+pub fn named(entries: Vec<(String, Vec<u8>)>, prefix: &str) -> Result<Vec<Imported>, ImportError> {
+    let mut taken = BTreeMap::<SecretName, String>::new();
+    let mut imported = Vec::with_capacity(entries.len());
+    for (from, value) in entries {
+        let wanted = format!("{prefix}{}", from.to_ascii_lowercase().replace('_', "-"));
+        let name: SecretName = wanted.parse().map_err(|error| ImportError::Name {
+            name: from.clone(),
+            problem: format!("{error}"),
+        })?;
+        if let Some(one) = taken.insert(name.clone(), from.clone()) {
+            let other = from;
+            return Err(ImportError::Clash { one, other, name });
+        }
+        let value =
+            SecretValue::new(value).map_err(|_| ImportError::TooLarge { name: from.clone() })?;
+        imported.push(Imported { from, name, value });
+    }
+    Ok(imported)
+}
+
+fn read_env(path: &Path, text: &[u8]) -> Result<Vec<(String, String)>, ImportError> {
+    let entries = parse_env_file(path, text)?;
+    let entry = |(name, value): (crate::app::EnvName, crate::app::EnvValue)| {
+        let name = name.to_string();
+        match value.as_str().starts_with(['"', '\'', '`']) {
+            true => Err(ImportError::Quoted { name }),
+            false => Ok((name, value.as_str().to_owned())),
+        }
+    };
+    entries.into_iter().map(entry).collect()
+}
+
+fn read_yaml(text: &[u8]) -> Result<Vec<(String, String)>, ImportError> {
+    // `1e3`, `yes` and `null` are texts only in quotes: what another tool makes of them is not known.
+    let options = serde_saphyr::options! { no_schema: true };
+    serde_saphyr::from_slice_with_options::<Texts>(text, options)
+        .map(|texts| texts.0)
+        .map_err(|error| {
+            let place = error.location();
+            ImportError::Shape {
+                line: place.map_or(0, |place| place.line()),
+                column: place.map_or(0, |place| place.column()),
+                wanted: "a YAML map",
+            }
+        })
+}
+
+/// Names and texts, each name once.
+struct Texts(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Texts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("names and texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts, A::Error> {
+                let mut entries: Vec<(String, String)> = Vec::new();
+                while let Some((name, text)) = map.next_entry::<String, String>()? {
+                    if entries.iter().any(|(other, _)| *other == name) {
+                        return Err(A::Error::custom("a name twice"));
+                    }
+                    entries.push((name, text));
+                }
+                Ok(Texts(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+impl SecretStore {
+    /// Creates many secrets at once, all or none; returns their versions. Where `set` says so,
+    /// those that there are get a new version.
+    ///
+    /// # Errors
+    /// Those of [`create_secret`](Self::create_secret) and [`set_secret`](Self::set_secret), for
+    /// the first that cannot be made.
+    pub fn import(
+        &self,
+        secrets: &[Imported],
+        set_existing: bool,
+    ) -> Result<Vec<NonZeroU32>, StoreError> {
+        let options = VersionOptions::default();
+        self.write(|snapshot| {
+            let import = |secret: &Imported| {
+                let (name, value) = (&secret.name, &secret.value);
+                let there = snapshot.find(name)?.1.is_some();
+                match there && set_existing {
+                    true => set(snapshot, name, value, &options).map(|(version, _)| version),
+                    false => create(snapshot, name, value, &options),
+                }
+            };
+            secrets.iter().map(import).collect()
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FORMATS: [ImportFormat; 3] = [ImportFormat::Env, ImportFormat::Json, ImportFormat::Yaml];
+
+    fn read(format: ImportFormat, text: &str) -> Result<Vec<(String, Vec<u8>)>, ImportError> {
+        let read = format.read(Path::new("file"), text.as_bytes(), "")?;
+        let entry = |one: &Imported| (one.name.to_string(), one.value.expose().to_vec());
+        Ok(read.iter().map(entry).collect())
+    }
+
+    #[test]
+    fn each_format_gives_the_same_secrets() {
+        let expected = [
+            ("api-token".to_owned(), b"a=b #c".to_vec()),
+            ("empty".to_owned(), Vec::new()),
+        ];
+        for (format, text) in [
+            (ImportFormat::Env, "# x\nAPI_TOKEN=a=b #c\nEMPTY=\n"),
+            (
+                ImportFormat::Json,
+                "{\"API_TOKEN\": \"a=b #c\", \"EMPTY\": \"\"}",
+            ),
+            (ImportFormat::Yaml, "API_TOKEN: \"a=b #c\"\nEMPTY: ''\n"),
+        ] {
+            assert_eq!(read(format, text).unwrap(), expected, "{format:?}");
+        }
+        let block = "key: |\n  line 1\n  line 2\n";
+        let read = read(ImportFormat::Yaml, block).unwrap();
+        assert_eq!(read, [("key".to_owned(), b"line 1\nline 2\n".to_vec())]);
+    }
+
+    #[test]
+    fn what_would_be_lossy_is_refused_without_telling_a_value() {
+        for (format, text) in [
+            (ImportFormat::Env, "A=\"hunter2\"\n"),
+            (ImportFormat::Env, "A='hunter2'\n"),
+            (ImportFormat::Env, "export A=hunter2\n"),
+            (ImportFormat::Env, "A=hunter2\nA=hunter2\n"),
+            (ImportFormat::Env, "FOO_BAR=hunter2\nfoo_bar=hunter2\n"),
+            (ImportFormat::Env, "_A=hunter2\n"),
+            (ImportFormat::Json, "{\"A\": 7137, \"B\": \"hunter2\"}"),
+            (ImportFormat::Json, "{\"A\": null}"),
+            (ImportFormat::Json, "{\"A\": {\"B\": \"hunter2\"}}"),
+            (
+                ImportFormat::Json,
+                "{\"A\": \"hunter2\", \"A\": \"hunter2\"}",
+            ),
+            (ImportFormat::Json, "[\"hunter2\"]"),
+            (ImportFormat::Json, "{\"A\": \"hunter2\"} hunter2"),
+            (ImportFormat::Yaml, "A: 7137\n"),
+            (ImportFormat::Yaml, "A: yes\nB: true\n"),
+            (ImportFormat::Yaml, "A: null\n"),
+            (ImportFormat::Yaml, "A:\n  B: hunter2\n"),
+            (ImportFormat::Yaml, "A: hunter2\nA: hunter2\n"),
+            (ImportFormat::Yaml, "- hunter2\n"),
+        ] {
+            let error = read(format, text).unwrap_err();
+            let told = format!("{error} {error:?}");
+            assert!(!told.contains("hunter2"), "{text}: {told}");
+            assert!(!told.contains("7137"), "{text}: {told}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>, text in "[a-z:{}\"' \n=_&*!|>-]{0,60}") {
+            for format in FORMATS {
+                let _ = format.read(Path::new("file"), &bytes, "");
+                let _ = format.read(Path::new("file"), text.as_bytes(), "p-");
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Backup and restore: consistent while others write, whole or not at all.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::bed::{Bed, get, name, value};
+use crate::secrets::*;
+
+fn bed() -> (Bed, SecretStore, std::path::PathBuf) {
+    let bed = Bed::new();
+    let store = bed.make();
+    store.create_secret(&name("token"), value("old")).unwrap();
+    let backup = bed.folder.path().join("backup.db");
+    (bed, store, backup)
+}
+
+fn restore(bed: &Bed, backup: &std::path::Path) -> Result<Verified, StoreError> {
+    bed.options().restore(backup, bed.path(), &bed.key())
+}
+
+#[test]
+fn a_backup_is_restored_over_newer_states_and_other_versions() {
+    let (bed, store, backup) = bed();
+    assert_eq!(store.backup(&backup).unwrap().versions, 1);
+    assert!(store.backup(&backup).is_err(), "it replaces nothing");
+    store.set_secret(&name("token"), value("new")).unwrap();
+    store.create_secret(&name("late"), value("x")).unwrap();
+    assert_eq!(restore(&bed, &backup).unwrap().versions, 1);
+    // Whoever has the replaced file open notices, and writes nothing into it.
+    for failed in [
+        store.list().map(|_| ()),
+        store.set_secret(&name("token"), value("lost")).map(|_| ()),
+    ] {
+        assert!(matches!(failed, Err(StoreError::Replaced { .. })));
+    }
+    let restored = bed.open().unwrap();
+    assert_eq!(get(&restored, "token", None).unwrap(), b"old");
+    assert_eq!(get(&restored, "late", None), None);
+    restored.verify().unwrap();
+    let events = restored.audit_list(&AuditFilter::default()).unwrap();
+    let has = |event| events.iter().any(|record| record.event == event);
+    assert!(has(AuditEvent::StoreBackedUp) && has(AuditEvent::StoreRestored));
+    restored.set_secret(&name("token"), value("newer")).unwrap();
+    // The backup itself is now an older copy.
+    drop((store, restored));
+    bed.put_back(&std::fs::read(&backup).unwrap());
+    assert!(matches!(bed.open(), Err(StoreError::RolledBack { .. })));
+}
+
+#[test]
+fn a_backup_is_restored_where_there_is_no_store() {
+    let (bed, store, backup) = bed();
+    store.backup(&backup).unwrap();
+    drop(store);
+    let other = Bed::new();
+    let path = other.path();
+    other.options().restore(&backup, &path, &bed.key()).unwrap();
+    let restored = other.options().open(&path, bed.key()).unwrap();
+    assert_eq!(get(&restored, "token", None).unwrap(), b"old");
+}
+
+#[test]
+fn a_backup_is_restored_over_a_store_that_opens_no_more() {
+    let (bed, store, backup) = bed();
+    store.backup(&backup).unwrap();
+    drop(store);
+    let good = bed.bytes();
+    for bad in [&b"garbage"[..], b"", &good[..good.len() / 2]] {
+        bed.put_back(bad);
+        assert!(bed.open().is_err());
+        restore(&bed, &backup).unwrap();
+        assert_eq!(get(&bed.open().unwrap(), "token", None).unwrap(), b"old");
+    }
+}
+
+#[test]
+fn g6_a_damaged_backup_replaces_nothing() {
+    let (bed, store, backup) = bed();
+    store.backup(&backup).unwrap();
+    store.set_secret(&name("token"), value("new")).unwrap();
+    let good = std::fs::read(&backup).unwrap();
+    for at in (0..good.len()).step_by(397) {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&backup, bad).unwrap();
+        // A byte that no row uses changes nothing, and then it is the same backup.
+        if let Ok(verified) = restore(&bed, &backup) {
+            assert_eq!(verified.versions, 1, "byte {at}");
+            let restored = bed.open().unwrap();
+            assert_eq!(get(&restored, "token", None).unwrap(), b"old");
+            restored.set_secret(&name("token"), value("new")).unwrap();
+        } else {
+            assert_eq!(get(&bed.open().unwrap(), "token", None).unwrap(), b"new");
+        }
+    }
+    std::fs::write(&backup, &good[..good.len() / 2]).unwrap();
+    assert!(restore(&bed, &backup).is_err());
+    std::fs::remove_file(&backup).unwrap();
+    assert!(restore(&bed, &backup).is_err());
+    let strange = bed
+        .options()
+        .restore(&backup, bed.path(), &Key::generate().unwrap());
+    assert!(strange.is_err());
+    assert_eq!(get(&bed.open().unwrap(), "token", None).unwrap(), b"new");
+}
+
+#[test]
+fn backups_are_consistent_while_others_write() {
+    let (bed, store, backup) = bed();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = bed.open().unwrap();
+        let ended = &ended;
+        scope.spawn(move || {
+            for index in 0.. {
+                if ended.load(Ordering::Relaxed) {
+                    return;
+                }
+                let secret = format!("s-{index}");
+                writer
+                    .create_secret(&name(&secret), value(&secret))
+                    .unwrap();
+                writer.set_secret(&name("token"), value(&secret)).unwrap();
+            }
+        });
+        for index in 0..8 {
+            let backup = backup.with_extension(format!("{index}"));
+            let verified = store.backup(&backup).unwrap();
+            // Two writes make one of each: between them there is one version less.
+            assert!(verified.versions <= 2 * verified.secrets);
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    restore(&bed, &backup.with_extension("3")).unwrap();
+    bed.open().unwrap().verify().unwrap();
+}
+
+#[test]
+fn g8_no_write_is_lost_to_a_restore_beside_it_that_was_acknowledged_after_it() {
+    let (bed, store, backup) = bed();
+    store.backup(&backup).unwrap();
+    drop(store);
+    for _ in 0..5 {
+        let restored = AtomicBool::new(false);
+        let acknowledged = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut after = Vec::new();
+                for index in 0..60 {
+                    let began_after = restored.load(Ordering::SeqCst);
+                    let Ok(store) = bed.open() else { continue };
+                    let secret = format!("s-{index}");
+                    let created = store.create_secret(&name(&secret), value("x"));
+                    if created.is_ok() && began_after {
+                        after.push(secret);
+                    }
+                }
+                after
+            });
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            restore(&bed, &backup).unwrap();
+            restored.store(true, Ordering::SeqCst);
+            writer.join().unwrap()
+        });
+        let store = bed.open().unwrap();
+        store.verify().unwrap();
+        for secret in acknowledged {
+            assert!(get(&store, &secret, None).is_some(), "{secret}");
+        }
+    }
+}

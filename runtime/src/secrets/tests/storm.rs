@@ -1,0 +1,98 @@
+//! kill -9 storms and full disks: nothing that was acknowledged is lost, and the store opens.
+
+use std::collections::BTreeMap;
+use std::process::Child;
+use std::time::Duration;
+
+use super::bed::{Bed, get, name, value};
+use super::process::{lines, start};
+
+/// Rounds of four kills each; `LEYDEN_STORM` asks for more.
+fn rounds() -> u64 {
+    let asked = std::env::var("LEYDEN_STORM").ok();
+    asked.and_then(|asked| asked.parse().ok()).unwrap_or(50)
+}
+
+#[test]
+fn g8_a_storm_of_kills_over_all_writers_loses_nothing_that_was_acknowledged() {
+    let bed = Bed::new();
+    drop(bed.make());
+    let mut acknowledged = BTreeMap::new();
+    for round in 0..rounds() {
+        // Four processes at once, killed one after the other, whatever they are doing.
+        let tasks = [
+            format!("endless {round}"),
+            "rekey x".into(),
+            format!("import {round}"),
+            format!("backup {round}"),
+        ];
+        let mut children: Vec<Child> = tasks
+            .iter()
+            .map(|task| start(task, bed.folder.path()))
+            .collect();
+        // Each process starts with opening the store; after that it is in the midst of writing.
+        std::thread::sleep(Duration::from_millis(40 + 37 * (round % 11)));
+        children.rotate_left(round as usize % 4);
+        for child in &mut children {
+            child.kill().unwrap();
+            // What was printed before the kill is in the pipe.
+            for secret in lines(child, "acknowledged ") {
+                acknowledged.insert(secret.clone(), secret);
+            }
+            child.wait().unwrap();
+        }
+        let store = bed.open().unwrap();
+        store.verify().unwrap();
+    }
+    assert!(!acknowledged.is_empty());
+    let store = bed.open().unwrap();
+    for (secret, text) in acknowledged {
+        assert_eq!(get(&store, &secret, None).unwrap(), text.as_bytes());
+    }
+    // A rotation that was killed goes on.
+    store.rotate_kek(|_, _| {}).unwrap();
+    store.verify().unwrap();
+    for backup in bed
+        .files()
+        .iter()
+        .filter(|file| file.extension().is_some_and(|e| e == "backup"))
+    {
+        let copy = Bed::new();
+        let options = copy.options();
+        options.restore(backup, copy.path(), &bed.key()).unwrap();
+    }
+}
+
+#[test]
+fn g8_a_full_disk_gives_an_error_and_loses_nothing() {
+    let bed = Bed::new();
+    let store = bed.make();
+    store.create_secret(&name("first"), value("first")).unwrap();
+    drop(store);
+    // The limit is on the size of each file, in KiB: from too little for the log to enough for some.
+    let mut refused = 0;
+    for limit in [16, 48, 96, 160, 240] {
+        let mut child = start(&format!("full {limit}"), bed.folder.path());
+        let mut errors = Vec::new();
+        let mut acknowledged = Vec::new();
+        for line in lines(&mut child, "") {
+            match line.split_once(' ') {
+                Some(("acknowledged", secret)) => acknowledged.push(secret.to_owned()),
+                Some(("refused", error)) => errors.push(error.to_owned()),
+                _ => {}
+            }
+        }
+        assert!(child.wait().unwrap().success());
+        refused += errors.len();
+        for error in errors {
+            assert!(error.contains("store.db"), "{error}");
+        }
+        let store = bed.open().unwrap();
+        store.verify().unwrap();
+        assert_eq!(get(&store, "first", None).unwrap(), b"first");
+        for secret in acknowledged {
+            assert_eq!(get(&store, &secret, None).unwrap(), secret.as_bytes());
+        }
+    }
+    assert!(refused > 0, "no limit was reached");
+}

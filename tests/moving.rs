@@ -1,0 +1,155 @@
+//! Secrets on the move: imported from other tools, backed up, restored.
+
+use crate::support::{Home, guest, run};
+
+fn file(home: &Home, name: &str, text: &str) -> String {
+    let path = home.path().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn reveal(home: &Home, name: &str) -> String {
+    home.run(["secret", "reveal", name, "--yes"])
+        .succeeded()
+        .stdout
+}
+
+#[test]
+fn secrets_are_imported_from_every_kind_of_file_as_they_are() {
+    for (name, text) in [
+        (".env", "# c\nAPI_TOKEN=a=b $HOME\nDB=x\n"),
+        ("s.json", "{\"API_TOKEN\": \"a=b $HOME\", \"DB\": \"x\"}"),
+        ("s.yaml", "API_TOKEN: a=b $HOME\nDB: \"x\"\n"),
+    ] {
+        let home = Home::new();
+        let from = file(&home, name, text);
+        let planned = home
+            .run(["secret", "import", &from, "--dry-run"])
+            .succeeded();
+        assert!(planned.stdout.contains("create"), "{planned:#?}");
+        assert!(!home.store().exists(), "a dry run makes nothing");
+        home.run(["secret", "import", &from])
+            .succeeded()
+            .never_shows("a=b");
+        assert_eq!(reveal(&home, "api-token"), "a=b $HOME", "{name}");
+        assert_eq!(reveal(&home, "db"), "x");
+        home.run(["secret", "import", &from])
+            .ended_with(2)
+            .says(&["--set-existing"]);
+        home.run(["secret", "import", &from, "--set-existing"])
+            .succeeded();
+        assert_eq!(reveal(&home, "db@2"), "x");
+    }
+    let home = Home::new();
+    file(&home, "dir/TOKEN", "line\n");
+    let folder = file(&home, "dir/.hidden", "x").replace(".hidden", "");
+    home.run(["secret", "import", &folder, "--prefix", "ci-"])
+        .succeeded();
+    assert_eq!(reveal(&home, "ci-token"), "line\n");
+    let mut piped = home.leyden();
+    piped.args(["secret", "import", "-", "--format", "json"]);
+    run(&mut piped, b"{\"P\": \"q\"}").succeeded();
+    assert_eq!(reveal(&home, "p"), "q");
+}
+
+#[test]
+fn a_lossy_import_imports_nothing_and_shows_no_value() {
+    let home = Home::with_my_secret();
+    for (name, text) in [
+        ("a.env", "GOOD=x\nBAD=\"hunter2\"\n"),
+        ("a.json", "{\"GOOD\": \"hunter2\", \"BAD\": 1}"),
+        ("a.yaml", "GOOD: hunter2\nBAD: [hunter2]\n"),
+        (
+            "b.json",
+            "{\"GOOD\": \"hunter2\", \"my_secret\": \"hunter2\"}",
+        ),
+        ("c.txt", "GOOD=hunter2\n"),
+    ] {
+        let from = file(&home, name, text);
+        home.run(["secret", "import", &from])
+            .ended_with(2)
+            .never_shows("hunter2");
+        home.run(["secret", "show", "good"]).ended_with(77);
+    }
+}
+
+#[test]
+fn a_backup_is_written_restored_and_refused_when_damaged() {
+    let home = Home::with_my_secret();
+    let backup = home.path().join("backup.db");
+    let to = backup.to_str().unwrap();
+    home.run(["store", "backup", to]).succeeded();
+    home.run(["store", "backup", to]).ended_with(125);
+    let bytes = std::fs::read(&backup).unwrap();
+    assert!(!bytes.windows(10).any(|window| window == b"some-value"));
+    home.run(["secret", "delete", "my-secret", "--now", "--yes"])
+        .succeeded();
+    home.create_secret("late", "x");
+    home.run(["store", "restore", to])
+        .ended_with(2)
+        .says(&["--yes"]);
+
+    let mut bad = bytes.clone();
+    let at = bad
+        .windows(9)
+        .rposition(|window| window == b"my-secret")
+        .unwrap();
+    bad[at] ^= 1;
+    let damaged = file(&home, "damaged.db", "");
+    std::fs::write(&damaged, bad).unwrap();
+    home.run(["store", "restore", &damaged, "--yes"])
+        .ended_with(77);
+    assert_eq!(reveal(&home, "late"), "x");
+
+    home.run(["store", "restore", to, "--yes"]).succeeded();
+    let arguments = ["--secret", "MY_APP_SECRET=my-secret", "--env", "FOO=bar"];
+    home.run_app(&guest("hello"), &arguments).succeeded();
+    home.run(["secret", "show", "late"]).ended_with(77);
+    home.run(["audit", "verify"]).succeeded();
+    home.run(["store", "upgrade"]).succeeded();
+}
+
+#[test]
+fn the_audit_log_is_pruned_filtered_and_written_to_a_second_place() {
+    let home = Home::with_my_secret();
+    let log = home.path().join("audit.jsonl");
+    let log = log.to_str().unwrap();
+    let bound = [
+        "--secret",
+        "A=my-secret",
+        "--audit-to",
+        log,
+        "--audit-required",
+    ];
+    home.run_app(&guest("env-p2"), &bound).succeeded();
+    let written = std::fs::read_to_string(log).unwrap();
+    assert!(written.contains("\"event\":\"release\""), "{written}");
+    let nowhere = [
+        "--secret",
+        "A=my-secret",
+        "--audit-to",
+        "/not/there",
+        "--audit-required",
+    ];
+    let ran = home.run_app(&guest("env-p2"), &nowhere).ended_with(125);
+    assert_eq!(ran.stdout, "");
+    home.run_app(&guest("env-p2"), &["--secret", "A=absent"])
+        .ended_with(77);
+    let list = |words: &[&str]| {
+        let words = [&["audit", "list", "--output", "json"], words].concat();
+        let listed = home.run(words).succeeded().stdout;
+        listed.lines().count()
+    };
+    assert_eq!(list(&["--outcome", "denied"]), 1);
+    assert_eq!(list(&["--since", "1h", "--app", "env-p2"]), 2);
+    assert_eq!(list(&["--until", "1h"]), 0);
+    home.run(["audit", "prune", "--before", "0s", "--yes"])
+        .succeeded();
+    let verified = home.run(["audit", "verify"]).succeeded();
+    assert!(
+        verified.stdout.contains("that were pruned"),
+        "{verified:#?}"
+    );
+    assert_eq!(list(&[]), 1);
+}
