@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use leyden::run::journal::{RunState, Runs};
+use leyden::sandbox::Failure;
 use leyden::{App, Ending, Event, Host, Input, Output};
 
 use crate::support::{Home, guest};
@@ -198,7 +199,10 @@ async fn a_started_app_can_be_stopped_and_its_journal_says_so() {
     let outcome = running.outcome().await.unwrap();
     assert_eq!(outcome.ending, Ending::Stopped);
     let run = runs.show(&id).unwrap();
-    assert_eq!((run.state, run.works, run.failed), (RunState::Ended, 4, 4));
+    assert_eq!((run.state, run.works, run.failed), (RunState::Ended, 4, 0));
+    for work in runs.works(&id).unwrap() {
+        assert_eq!(work.failure, Some(Failure::Stopped));
+    }
     // Its places are free again.
     let outcome = bound.run(script("[]")).await.unwrap();
     assert_eq!(outcome.ending, Ending::Exited(0));

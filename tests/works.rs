@@ -36,7 +36,8 @@ fn each_kind_of_failure_is_told_apart_to_the_flow_the_journal_and_the_terminal()
         "probe#5: failed: it ran longer than its time limit of 2s",
         "probe#7: failed: it needed more memory than its limit of 64.0 MiB",
         "cat#9: failed: it exited with status 5",
-        "9 Works in ",
+        "prob#10: failed: it was refused: the app has no Work `prob`; did you mean `probe`?",
+        "10 Works in ",
     ]);
     let told = lines(&ran);
     assert_eq!(told[0]["output"], json!([1, "two"]));
@@ -69,8 +70,7 @@ fn each_kind_of_failure_is_told_apart_to_the_flow_the_journal_and_the_terminal()
     let works = run["works"].as_array().unwrap();
     let kept: Vec<_> = works.iter().map(|work| &work["failure"]["kind"]).collect();
     assert_eq!(kept[0], &Value::Null);
-    // What is refused at once has no number.
-    assert_eq!(kept[1..], kinds[..8]);
+    assert_eq!(kept[1..], kinds);
     assert!(works.iter().all(|work| !work["ended"].is_null()));
     assert_eq!(run["state"], "ended");
 }
@@ -316,10 +316,10 @@ fn letting_go_of_a_work_does_not_stop_it_and_stopping_one_does() {
 fn a_work_cannot_start_works_and_is_no_app() {
     let home = Home::new();
     // As a Work, a Flow is a program like another: it has no Works.
-    let app = App::scripted(&home, "[works.flow]\ncomponent = \"flow-probe.wasm\"\n");
+    let app = App::scripted(&home, "[works.inner]\ncomponent = \"flow-probe.wasm\"\n");
     let inner = json!(["names", { "start": { "work": "probe", "text": "" } }, { "wait": "all" }]);
     let script = json!([
-        { "start": { "work": "flow", "text": inner.to_string() } },
+        { "start": { "work": "inner", "text": inner.to_string() } },
         { "wait": "all" },
     ]);
     let told = lines(&app.run(&home, &[], &script).succeeded());
