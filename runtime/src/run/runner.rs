@@ -30,6 +30,8 @@ const MAX_UNKNOWN: usize = 64;
 /// The wait before the second attempt; it doubles with each one.
 const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// How long short Works of one kind follow on each other before others have a turn.
+const TURN: Duration = Duration::from_micros(200);
 /// How long Works have to end when their Flow has.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -344,6 +346,7 @@ impl Runner {
 
     /// Takes jobs until none waits.
     async fn work_off(&self, queue: &Queue) {
+        let mut last_turn = Instant::now();
         loop {
             // In the host's order first, so that a job is pending until it has a place.
             let place = tokio::select! {
@@ -363,8 +366,12 @@ impl Runner {
             };
             self.do_job(queue, job).await;
             drop(place);
-            // Whoever waits for it goes first.
-            tokio::task::yield_now().await;
+            // Whoever waits for it has a turn. Each yield may wake another thread, which costs as
+            // much as a short Work: several of these share one.
+            if last_turn.elapsed() > TURN {
+                tokio::task::yield_now().await;
+                last_turn = Instant::now();
+            }
         }
     }
 

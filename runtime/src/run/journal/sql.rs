@@ -41,10 +41,11 @@ pub(super) struct Begin {
 /// Makes the database of a new run.
 pub(super) fn create(path: &Path, begin: &Begin) -> rusqlite::Result<Connection> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // Nothing is lost by a power cut here that was there before.
-    connection.execute_batch("PRAGMA synchronous=OFF; PRAGMA journal_mode=WAL")?;
+    // One row, written when the run begins and once more when it ends: nothing is lost by a power
+    // cut that was there before, and no log is worth its making. With Works comes `write_ahead`.
     connection.execute_batch(&format!(
-        "BEGIN; PRAGMA application_id={APPLICATION}; PRAGMA user_version={FORMAT}; {TABLES}"
+        "PRAGMA synchronous=OFF; PRAGMA journal_mode=MEMORY; BEGIN;
+         PRAGMA application_id={APPLICATION}; PRAGMA user_version={FORMAT}; {TABLES}"
     ))?;
     connection.execute(
         "INSERT INTO run (id, app, digest, user, host, pid, life, started, key, invocation)
@@ -60,14 +61,19 @@ pub(super) fn create(path: &Path, begin: &Begin) -> rusqlite::Result<Connection>
             begin.invocation,
         ],
     )?;
-    connection.execute_batch("COMMIT; PRAGMA synchronous=NORMAL")?;
+    connection.execute_batch("COMMIT")?;
     Ok(connection)
+}
+
+/// From here on a log is written first: whatever is killed when, all that was committed is there.
+pub(super) fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL")
 }
 
 /// Opens the database of a run to go on with it: a life more.
 pub(super) fn resume(path: &Path) -> rusqlite::Result<Connection> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.execute_batch("PRAGMA synchronous=NORMAL")?;
+    write_ahead(&connection)?;
     connection.execute(
         "UPDATE run SET life = life + 1, pid = ?, ended = NULL, ending = NULL, status = NULL,
          reason = NULL",

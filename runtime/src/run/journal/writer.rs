@@ -303,6 +303,7 @@ struct Writer {
 impl Writer {
     fn run(mut self, open: impl FnOnce() -> rusqlite::Result<Connection>) {
         let mut journal = self.noted(open());
+        let mut has_log = false;
         let mut batch = Vec::with_capacity(MAX_WAITING);
         while self.waiting.blocking_recv_many(&mut batch, MAX_WAITING) > 0 {
             let is_last = |record: &Record| matches!(record.what, What::RunEnded { .. });
@@ -310,6 +311,9 @@ impl Writer {
             if let Some(connection) = &mut journal {
                 // What follows on a gap would tell something that was not: only how the run ended
                 // is still written, if there is room for that.
+                if !has_log && !batch.iter().all(is_last) {
+                    has_log = self.noted(sql::write_ahead(connection)).is_some();
+                }
                 if self.failed.get().is_none() {
                     self.noted(self.write(connection, &batch));
                 }
