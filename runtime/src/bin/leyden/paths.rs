@@ -77,16 +77,26 @@ impl Paths {
     ///
     /// Where no home folder is known.
     pub(crate) fn find(options: &StoreOptions) -> anyhow::Result<Self> {
-        let xdg = etcetera::choose_base_strategy()
-            .ok()
-            .context("no home folder is known for this user: set HOME")?;
-        let home = xdg.home_dir();
-        let own = |folder: PathBuf| folder.join("leyden");
+        let xdg = etcetera::choose_base_strategy().ok();
+        // A user without a home, as containers have them, may still name each folder.
+        let own = |variable: &str, default: Option<PathBuf>| {
+            let named = std::env::var_os(variable).map(PathBuf::from);
+            let folder = named.filter(|folder| folder.is_absolute()).or(default);
+            let folder = folder.with_context(|| {
+                format!("no home folder is known for this user: set HOME, or {variable}")
+            });
+            Ok::<_, anyhow::Error>(folder?.join("leyden"))
+        };
+        let xdg = xdg.as_ref();
+        let state = |xdg: &etcetera::base_strategy::Xdg| {
+            let default = || xdg.home_dir().join(".local/state");
+            xdg.state_dir().unwrap_or_else(default)
+        };
         let folders = Folders {
-            data: own(xdg.data_dir()),
-            config: own(xdg.config_dir()),
-            state: own(xdg.state_dir().unwrap_or_else(|| home.join(".local/state"))),
-            cache: own(xdg.cache_dir()),
+            data: own("XDG_DATA_HOME", xdg.map(|xdg| xdg.data_dir()))?,
+            config: own("XDG_CONFIG_HOME", xdg.map(|xdg| xdg.config_dir()))?,
+            state: own("XDG_STATE_HOME", xdg.map(state))?,
+            cache: own("XDG_CACHE_HOME", xdg.map(|xdg| xdg.cache_dir()))?,
         };
         Ok(Self::resolve(options, folders, |name| {
             std::env::var_os(name)
