@@ -53,6 +53,8 @@ fn g1_each_works_environment_is_exactly_what_is_in_its_scope() {
         })
     );
     assert_eq!(outputs[2], &json!({ "EXTRA": "extra-value", "FOO": "bar" }));
+    let table = home.run(["audit", "list"]).succeeded().stdout;
+    assert!(table.contains("probe/none sha256:"), "{table}");
     // One record for each component and secret.
     let audit = home.run(["audit", "list", "--output", "json"]).succeeded();
     let records = lines(&audit);

@@ -142,7 +142,11 @@ fn about(record: &AuditRecord) -> String {
 /// The app's name, which is a label, and the start of its digest, which is its identity.
 fn app(record: &AuditRecord) -> String {
     const SHOWN: usize = "sha256:".len() + 12;
-    let name = record.app.clone().unwrap_or_default();
+    let mut name = record.app.clone().unwrap_or_default();
+    // The Flow is the app; a Work stands beside it.
+    if let Some(work) = record.component.as_deref().filter(|of| *of != "flow") {
+        name = format!("{name}/{work}");
+    }
     match record.app_digest.as_deref() {
         Some(digest) => format!("{name} {}", digest.get(..SHOWN).unwrap_or(digest)),
         // Of a grant: to whom.
