@@ -222,6 +222,26 @@ fn a_cached_work_answers_the_same_input_from_the_first_start() {
 }
 
 #[test]
+fn a_flow_that_lets_outputs_go_has_room_for_more_also_where_they_are_cached() {
+    let home = Home::new();
+    let app = App::scripted(&home, "cache = true\n");
+    // More than 1 GiB in all.
+    let one = |number: usize| {
+        json!([
+            { "start": { "work": "probe", "input": { "return-bytes": (60 << 20) + number } } },
+            "count",
+        ])
+    };
+    let script: Vec<_> = (0..19)
+        .flat_map(|number| one(number).as_array().unwrap().clone())
+        .collect();
+    let told = lines(&app.run(&home, &[], &Value::from(script)).succeeded());
+    for line in told {
+        assert_eq!(line["count"], json!({ "output": 1 }));
+    }
+}
+
+#[test]
 fn a_hundred_thousand_starts_and_large_inputs_do_what_one_expects() {
     let home = Home::new();
     let app = App::scripted(&home, "[works.echo]\ncomponent = \"work-echo.wasm\"\n");

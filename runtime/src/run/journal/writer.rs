@@ -399,3 +399,43 @@ impl Writer {
 pub(super) fn now() -> i64 {
     Timestamp::now().as_microsecond()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_journal_that_fails_holds_nobody_up_and_says_so_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts {
+            id: "1".parse().unwrap(),
+            folder: folder.path().to_owned(),
+            lock: tempfile::tempfile().unwrap(),
+            key: None,
+            places: Places::default(),
+            first: 1,
+            life: 1,
+        };
+        let journal = Journal::start(parts, |_| Err(rusqlite::Error::InvalidQuery)).unwrap();
+        let id = WorkId {
+            work: "work".into(),
+            number: 1,
+        };
+        let started = Started::new(Payload::default());
+        journal.queued(&id, None, &Bytes::new()).await;
+        let end = End {
+            id,
+            attempt: 1,
+            answer: Answer::Ran,
+            told: Ok(0),
+            started: started.clone(),
+            result: Ok(Payload::default()),
+        };
+        journal.ended(end).await;
+        assert!(started.output().await.is_ok());
+        assert!(journal.new_failure().is_some());
+        assert!(journal.new_failure().is_none());
+        journal.end(&Ok(Ending::Exited(0))).await;
+    }
+}
