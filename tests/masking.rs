@@ -19,6 +19,7 @@ fn g4_what_works_print_and_how_they_fail_is_shown_and_kept_without_secrets() {
         probe(json!({ "stderr": "a second long line b" })),
         probe(json!({ "error": format!("because of {SECRET}") })),
         probe(json!({ "return": format!("exact {SECRET}") })),
+        { "start": { "work": SECRET, "text": "" } },
         { "wait": "all" },
     ]);
     let options = ["--secret", "TOKEN=token", "--secret", "LINES=lines"];

@@ -264,14 +264,15 @@ impl Runner {
         if let Some(journal) = &self.journal {
             journal.refused(&id, input_size).await;
         }
-        let started = Started::new(Payload::default());
+        let failure = Failure::Refused(why);
+        // At once: there is no answer that the journal could be asked for.
+        let started = Started::ended(Err(failure.clone()));
         let job = Job {
             id,
             started: started.clone(),
             cached: None,
         };
-        let refused = Err(Failure::Refused(why));
-        self.finish(job, Answer::Ran, 0, Instant::now(), refused)
+        self.finish(job, Answer::Ran, 0, Instant::now(), Err(failure))
             .await;
         started
     }
@@ -563,8 +564,11 @@ impl Runner {
 
     /// A failure as people may see it.
     fn masked(&self, failure: &Failure) -> Failure {
+        let hide = |text: &str| self.app.mask.hide(text).into_owned();
         match failure {
-            Failure::Error(text) => Failure::Error(self.app.mask.hide(text).into_owned()),
+            Failure::Error(text) => Failure::Error(hide(text)),
+            // With the name that it was started by, which may be anything.
+            Failure::Refused(why) => Failure::Refused(hide(why)),
             other => other.clone(),
         }
     }
