@@ -1,6 +1,7 @@
 //! The door for embedders: binds apps to secrets and runs them.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,11 +159,15 @@ impl Host {
             Ok::<_, Error>(prepared.bind(environment(plan, values)?))
         };
         let flow = bind(flow, &plan.flow)?;
+        // Asked once: the answer is read out of files.
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let mut works = BTreeMap::new();
         for ((name, work), prepared) in plan.works.iter().zip(prepared) {
             let bound = BoundWork {
                 component: bind(prepared, &work.component)?,
-                parallel: work.parallel,
+                parallel: work.parallel.map_or(cores, |parallel| {
+                    usize::try_from(parallel.get()).unwrap_or(usize::MAX)
+                }),
                 retries: work.retries,
                 retry_on: work.retry_on,
                 cache: work.cache,

@@ -1,7 +1,6 @@
 //! A bound app: its components compiled, their environments filled, ready to run many times.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -36,7 +35,8 @@ pub(crate) struct BoundComponent {
 /// A Work, and how it is to be run.
 pub(crate) struct BoundWork {
     pub(crate) component: BoundComponent,
-    pub(crate) parallel: Option<NonZeroU32>,
+    /// How many may run at once.
+    pub(crate) parallel: usize,
     pub(crate) retries: u32,
     pub(crate) retry_on: RetryOn,
     pub(crate) cache: bool,
@@ -57,16 +57,6 @@ impl BoundComponent {
             egress: Arc::clone(&self.egress),
             limits: self.limits,
             works: None,
-        }
-    }
-}
-
-impl BoundWork {
-    /// How many may run at once: as many as the machine has cores, where its app does not say.
-    pub(super) fn parallel(&self) -> usize {
-        match self.parallel {
-            Some(parallel) => usize::try_from(parallel.get()).unwrap_or(usize::MAX),
-            None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
     }
 }

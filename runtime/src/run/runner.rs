@@ -335,7 +335,7 @@ impl Runner {
         let needs_worker = {
             let mut waiting = lock(&queue.waiting);
             waiting.jobs.push_back(job);
-            let needs_worker = waiting.workers < queue.work.parallel();
+            let needs_worker = waiting.workers < queue.work.parallel;
             waiting.workers += usize::from(needs_worker);
             needs_worker
         };
