@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -168,7 +169,11 @@ fn host(app: &App, paths: &Paths, store: Option<SecretStore>) -> anyhow::Result<
         Err(AppError::Uncovered { .. }) if unlock::is_there(&paths.store) => true,
         Err(error) => return Err(leyden::Error::from(error).into()),
     };
-    let mut builder = Host::builder().on_demand().works(MAX_WORKS);
+    let mut builder = match places(app) {
+        // One Flow: mapping its memory takes less than keeping some ready.
+        0 => Host::builder().on_demand(),
+        works => Host::builder().instances(1).works(works),
+    };
     for path in paths.protected() {
         builder = builder.protect(path);
     }
@@ -190,6 +195,17 @@ fn host(app: &App, paths: &Paths, store: Option<SecretStore>) -> anyhow::Result<
         builder = builder.secrets(store);
     }
     Ok(builder.build()?)
+}
+
+/// How many Works may run at once: as many of each kind as its manifest allows.
+fn places(app: &App) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let cores = u32::try_from(cores).unwrap_or(MAX_WORKS);
+    let works = app.manifest().works.values();
+    works
+        .map(|work| work.parallel.map_or(cores, NonZeroU32::get))
+        .fold(0, u32::saturating_add)
+        .min(MAX_WORKS)
 }
 
 /// One run of an app.
