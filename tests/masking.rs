@@ -10,6 +10,9 @@ const SECRET: &str = "correct horse battery";
 fn g4_what_works_print_and_how_they_fail_is_shown_and_kept_without_secrets() {
     let home = Home::new();
     home.create_secret("token", SECRET);
+    // Longer than what is kept of the name of a Work that there is not.
+    let long = "a long secret ".repeat(10);
+    home.create_secret("long", &long);
     home.create_secret("lines", "first long line\nshort\nsecond long line\n");
     let app = App::scripted(&home, "");
     let probe = |input| json!({ "start": { "work": "probe", "input": input } });
@@ -20,11 +23,20 @@ fn g4_what_works_print_and_how_they_fail_is_shown_and_kept_without_secrets() {
         probe(json!({ "error": format!("because of {SECRET}") })),
         probe(json!({ "return": format!("exact {SECRET}") })),
         { "start": { "work": SECRET, "text": "" } },
+        { "start": { "work": long, "text": "" } },
         { "wait": "all" },
     ]);
-    let options = ["--secret", "TOKEN=token", "--secret", "LINES=lines"];
+    let options = [
+        "--secret",
+        "TOKEN=token",
+        "--secret",
+        "LINES=lines",
+        "--secret",
+        "LONG=long",
+    ];
     let ran = app.run(&home, &options, &script).succeeded();
     assert!(!ran.stderr.contains(SECRET), "{ran:?}");
+    assert!(!ran.stderr.contains("a long secret"), "{ran:?}");
     let ran = ran.says(&[
         "probe#1: out *** end",
         "probe#2: err ****** end",

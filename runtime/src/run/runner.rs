@@ -27,6 +27,9 @@ const OUTPUT_ROOM: usize = 1 << 20;
 const CACHE_ROOM: usize = 256 << 10;
 /// How much of a name that the app has no Work for is kept, in characters.
 const MAX_UNKNOWN: usize = 64;
+/// How much of it is searched for secrets before that: more than the longest piece of one that is
+/// looked for, wherever in the part that is kept it begins.
+const MAX_SEARCHED: usize = 4096;
 /// The wait before the second attempt; it doubles with each one.
 const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
@@ -169,10 +172,12 @@ impl Runner {
 
     async fn start_work(self: &Arc<Self>, name: &str, input: Vec<u8>) -> Started {
         let Some(queue) = self.queues.get(name) else {
-            // Anything may stand there.
+            // Anything may stand there. Secrets are taken out first: one that was cut would not be
+            // found any more.
+            let start: String = name.chars().take(MAX_SEARCHED).collect();
+            let name = self.app.mask.hide(&start);
             let name: String = name.chars().take(MAX_UNKNOWN).collect();
             let why = self.unknown(&name);
-            let name = self.app.mask.hide(&name);
             return self.refused(Arc::from(&*name), input.len(), why).await;
         };
         let refused = |why| self.refused(Arc::clone(&queue.name), input.len(), why);
