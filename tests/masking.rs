@@ -22,6 +22,8 @@ fn g4_what_works_print_and_how_they_fail_is_shown_and_kept_without_secrets() {
         probe(json!({ "stderr": "a second long line b" })),
         probe(json!({ "error": format!("because of {SECRET}") })),
         probe(json!({ "return": format!("exact {SECRET}") })),
+        // The text is cut after 64 KiB: within the secret.
+        probe(json!({ "error": format!("{}{SECRET}", ".".repeat((64 << 10) - 12)) })),
         { "start": { "work": SECRET, "text": "" } },
         { "start": { "work": long, "text": "" } },
         { "wait": "all" },
@@ -37,6 +39,8 @@ fn g4_what_works_print_and_how_they_fail_is_shown_and_kept_without_secrets() {
     let ran = app.run(&home, &options, &script).succeeded();
     assert!(!ran.stderr.contains(SECRET), "{ran:?}");
     assert!(!ran.stderr.contains("a long secret"), "{ran:?}");
+    assert!(!ran.stderr.contains("correct horse"), "{ran:?}");
+    assert!(!ran.stderr.contains(".correct"), "{ran:?}");
     let ran = ran.says(&[
         "probe#1: out *** end",
         "probe#2: err ****** end",

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::app::{Digest, RetryOn, nearest};
-use crate::sandbox::{Failure, MAX_PAYLOAD, Payload, Started, Starting, Status, Works};
+use crate::sandbox::{Failure, MAX_ERROR, MAX_PAYLOAD, Payload, Started, Starting, Status, Works};
 
 use super::bound::{BoundApp, BoundWork};
 use super::event::{Answer, Event, Observer, WorkId};
@@ -571,7 +571,16 @@ impl Runner {
     fn masked(&self, failure: &Failure) -> Failure {
         let hide = |text: &str| self.app.mask.hide(text).into_owned();
         match failure {
-            Failure::Error(text) => Failure::Error(hide(text)),
+            Failure::Error(text) => {
+                let mut shown = hide(text);
+                if text.len() > MAX_ERROR {
+                    // It was cut, perhaps within a secret, whose beginning is then not found.
+                    let whole = shown.len().saturating_sub(MAX_SEARCHED);
+                    shown.truncate(shown.floor_char_boundary(whole));
+                    shown.push('…');
+                }
+                Failure::Error(shown)
+            }
             // With the name that it was started by, which may be anything.
             Failure::Refused(why) => Failure::Refused(hide(why)),
             other => other.clone(),

@@ -34,6 +34,7 @@ pub use files::{FilesError, Preopen};
 pub use instance::Setup;
 pub use limits::Limits;
 pub use mask::Mask;
+pub(crate) use program::MAX_ERROR;
 pub use program::{Program, Role, SandboxError, World};
 pub use started::{MAX_PAYLOAD, Payload, Started, Status};
 pub use streams::{Captured, Input, Output};

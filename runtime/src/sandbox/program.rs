@@ -59,7 +59,7 @@ pub enum SandboxError {
 }
 
 /// The longest error that a Work can return, in bytes; the rest is cut off.
-const MAX_ERROR: usize = 64 << 10;
+pub(crate) const MAX_ERROR: usize = 64 << 10;
 
 /// Compiled code of either kind.
 #[derive(Clone)]
