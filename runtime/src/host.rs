@@ -159,15 +159,18 @@ impl Host {
             Ok::<_, Error>(prepared.bind(environment(plan, values)?))
         };
         let flow = bind(flow, &plan.flow)?;
-        // Asked once: the answer is read out of files.
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        // Asked once, and only if somebody wants to know: the answer is read out of files.
+        let cores = std::cell::LazyCell::new(|| {
+            std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+        });
         let mut works = BTreeMap::new();
         for ((name, work), prepared) in plan.works.iter().zip(prepared) {
             let bound = BoundWork {
                 component: bind(prepared, &work.component)?,
-                parallel: work.parallel.map_or(cores, |parallel| {
-                    usize::try_from(parallel.get()).unwrap_or(usize::MAX)
-                }),
+                parallel: work.parallel.map_or_else(
+                    || *cores,
+                    |parallel| usize::try_from(parallel.get()).unwrap_or(usize::MAX),
+                ),
                 retries: work.retries,
                 retry_on: work.retry_on,
                 cache: work.cache,

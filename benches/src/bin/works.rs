@@ -68,10 +68,7 @@ fn main() -> Result<()> {
             );
         }
         let in_turn = count / 10;
-        let script = json!([{ "repeat": { "times": in_turn, "steps": [
-            { "start": { "work": "echo", "text": "x" } },
-            "count",
-        ] } }]);
+        let script = json!([{ "in-turn": { "work": "echo", "text": "x", "times": in_turn } }]);
         for (who, journal) in [("leyden", false), ("leyden, with its journal", true)] {
             let taken = side.run(&script.to_string(), journal)?;
             show("one after the other", who, each(taken, in_turn));

@@ -1,22 +1,20 @@
-//! The engine and its linkers: made once for each host, shared by all instances.
+//! The engine: made once for each host, shared by all instances.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wasmtime::component::{Component, Linker as ComponentLinker};
+use wasmtime::component::Component;
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, Linker as ModuleLinker, Module,
-    PoolingAllocationConfig,
+    Config, Enabled, Engine, InstanceAllocationStrategy, Module, PoolingAllocationConfig,
 };
-use wasmtime_wasi::{p0, p1, p2, p3};
 
 use crate::app::{ComponentSource, HostRule, Kind};
 
 use super::cache::Cache;
 use super::egress::Egress;
-use super::instance::State;
-use super::program::{Compiled, Program, Role, SandboxError, not_runnable};
+use super::http;
+use super::linkers::Linkers;
+use super::program::{Compiled, Program, Role, SandboxError, engine_failed, not_runnable};
 use super::ticker::Ticker;
-use super::{environment, http, lookup, secrets, works};
 
 /// How memory for instances is had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +44,7 @@ pub struct Sandbox(Arc<Shared>);
 
 struct Shared {
     engine: Engine,
-    components: ComponentLinker<State>,
-    modules: ModuleLinker<State>,
+    linkers: Linkers,
     ticker: Ticker,
     cache: Option<Cache>,
     tls: Mutex<Option<Arc<rustls::ClientConfig>>>,
@@ -60,11 +57,9 @@ impl Sandbox {
     ///
     /// Where the operating system refuses the address space, or on an unknown processor.
     pub fn new(allocation: Allocation, cache: Option<Cache>) -> Result<Self, SandboxError> {
-        let failed = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
-        let engine = Engine::new(&config(allocation)).map_err(failed)?;
+        let engine = Engine::new(&config(allocation)).map_err(engine_failed)?;
         Ok(Self(Arc::new(Shared {
-            components: components(&engine).map_err(failed)?,
-            modules: modules(&engine).map_err(failed)?,
+            linkers: Linkers::default(),
             ticker: Ticker::new(engine.clone()),
             engine,
             cache,
@@ -95,12 +90,8 @@ impl Sandbox {
         &self.0.engine
     }
 
-    pub(super) fn components(&self) -> &ComponentLinker<State> {
-        &self.0.components
-    }
-
-    pub(super) fn modules(&self) -> &ModuleLinker<State> {
-        &self.0.modules
+    pub(super) fn linkers(&self) -> &Linkers {
+        &self.0.linkers
     }
 
     pub(super) fn ticker(&self) -> &Ticker {
@@ -240,25 +231,4 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         // to the next.
         .pagemap_scan(Enabled::No);
     pool
-}
-
-fn components(engine: &Engine) -> wasmtime::Result<ComponentLinker<State>> {
-    let mut linker = ComponentLinker::new(engine);
-    p2::add_to_linker_async(&mut linker)?;
-    p3::add_to_linker(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
-    environment::shadow_in_components(&mut linker)?;
-    lookup::shadow(&mut linker)?;
-    secrets::link(&mut linker)?;
-    works::link(&mut linker)?;
-    Ok(linker)
-}
-
-fn modules(engine: &Engine) -> wasmtime::Result<ModuleLinker<State>> {
-    let mut linker = ModuleLinker::new(engine);
-    p1::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)?;
-    p0::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)?;
-    environment::shadow_in_modules(&mut linker)?;
-    Ok(linker)
 }

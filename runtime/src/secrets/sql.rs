@@ -21,6 +21,10 @@ const APPLICATION_ID: i64 = 0x4c45_5944;
 /// could damage a database that several processes write (<https://www.sqlite.org/wal.html>).
 const OLDEST_SQLITE: i32 = 3_051_003;
 
+/// The pages that the log grows by before it is copied into the database and begun anew. A command
+/// that opens the store alone reads the whole log first.
+const LOG_PAGES: u32 = 128;
+
 /// The log, in bytes, that is copied into the database when the store is opened: 4 MiB.
 const LONGEST_LOG: u64 = 4 * 1024 * 1024;
 
@@ -210,10 +214,11 @@ fn connect_any(
         connection.set_limit(limit, most).map_err(failed)?;
     }
     connection
-        .execute_batch(
+        .execute_batch(&format!(
             "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA cell_size_check = ON;
-             PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;",
-        )
+             PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;
+             PRAGMA wal_autocheckpoint = {LOG_PAGES};"
+        ))
         .map_err(failed)?;
     Ok(connection)
 }

@@ -199,11 +199,14 @@ fn host(app: &App, paths: &Paths, store: Option<SecretStore>) -> anyhow::Result<
 
 /// How many Works may run at once: as many of each kind as its manifest allows.
 fn places(app: &App) -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let cores = u32::try_from(cores).unwrap_or(MAX_WORKS);
+    // Read out of files, so only where somebody wants to know.
+    let cores = std::cell::LazyCell::new(|| {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        u32::try_from(cores).unwrap_or(MAX_WORKS)
+    });
     let works = app.manifest().works.values();
     works
-        .map(|work| work.parallel.map_or(cores, NonZeroU32::get))
+        .map(|work| work.parallel.map_or_else(|| *cores, NonZeroU32::get))
         .fold(0, u32::saturating_add)
         .min(MAX_WORKS)
 }
