@@ -136,13 +136,21 @@ impl Host {
     /// request that nobody covered, a folder that may not be shown, or a secret that may not be
     /// had. Then nothing was released.
     pub async fn bind(&self, app: &App) -> Result<Bound, Error> {
-        let host = self.clone();
+        let (host, app) = (self.clone(), app.clone());
         // Compiling, Argon2 and the database would block the executor.
-        let app = app.clone();
-        let bind = move || host.bind_plan(&app, &app.plan_granted(host.store.as_deref())?);
-        tokio::task::spawn_blocking(bind)
+        tokio::task::spawn_blocking(move || host.bind_here(&app))
             .await
             .map_err(|error| Error::Task(error.to_string()))?
+    }
+
+    /// As [`bind`](Self::bind), on this thread, which it may hold for seconds: for a program that
+    /// has nothing else to do meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn bind_here(&self, app: &App) -> Result<Bound, Error> {
+        self.bind_plan(app, &app.plan_granted(self.store.as_deref())?)
     }
 
     fn bind_plan(&self, app: &App, plan: &Plan) -> Result<Bound, Error> {

@@ -12,7 +12,7 @@ use super::actor::Actor;
 use super::backup::FileIdentity;
 use super::keys::{StoreId, StoreKeys};
 use super::snapshot::Snapshot;
-use super::sql::Tables;
+use super::sql::{self, Tables};
 use super::state::StateRecord;
 use super::{Argon2Cost, AuditEvent, AuditSink, Key, Opened, StoreError, StoreOptions};
 
@@ -93,6 +93,7 @@ impl SecretStore {
     ) -> Result<T, StoreError> {
         let failed = |error| Tables::error(&self.path, error);
         let mut connection = self.lock();
+        sql::shorten_log(&connection, &self.path, self.busy_timeout);
         let seen = self.state.read(&self.keys.state)?;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)

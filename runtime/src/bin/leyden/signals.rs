@@ -85,8 +85,13 @@ fn replace(listener: Listener) -> Listener {
     )
 }
 
-/// Starts the thread, once; the handlers stand when this returns.
-fn watch() -> io::Result<()> {
+/// From now on a signal ends the process, with the status of that signal. Starts the thread, once;
+/// the handlers stand when this returns.
+///
+/// # Errors
+///
+/// The operating system's, where no thread or handler can be had.
+pub(crate) fn watch() -> io::Result<()> {
     static STARTED: OnceLock<()> = OnceLock::new();
     if STARTED.get().is_some() {
         return Ok(());
