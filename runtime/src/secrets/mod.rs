@@ -78,6 +78,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use actor::Actor;
 pub use audit::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
 pub use delete::RECOVERY_WINDOW;
 pub use edit::VersionOptions;

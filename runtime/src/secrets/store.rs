@@ -59,6 +59,11 @@ impl SecretStore {
         StoreOptions::new().open_or_create(path, key_file)
     }
 
+    /// Who this process acts for.
+    pub(crate) fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
     /// Where the store is: its folder's canonical path, and the file's name.
     pub fn path(&self) -> &Path {
         &self.path

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 
 use crate::app::Digest;
-use crate::secrets::{SecretStore, StoreError};
+use crate::secrets::{Actor, SecretStore, StoreError};
 
 use super::database::Database;
 use super::id::RunId;
@@ -181,11 +181,14 @@ impl Runs {
             .as_ref()
             .map(|key| key.seal(INVOCATION, 0, beginning.invocation))
             .transpose()?;
+        // Asked once: the answer is read out of files.
+        let store = beginning.store;
+        let Actor { user, host } = store.map_or_else(Actor::current, |store| store.actor().clone());
         let begin = Begin {
             app: beginning.app.to_owned(),
             digest: beginning.digest.to_string(),
-            user: whoami::username().unwrap_or_default(),
-            host: whoami::hostname().unwrap_or_default(),
+            user,
+            host,
             started: started.as_microsecond(),
             key: sealed,
             invocation,
