@@ -84,11 +84,9 @@ fn verify(report: &Report, paths: &Paths) -> anyhow::Result<()> {
     match report.output {
         Format::Json => report::json(&verified),
         Format::Text => report::line(&format!(
-            "verified {}: {} secrets with {} versions, {} audit records{}",
+            "verified {}: {}{}",
             store.path().display(),
-            verified.secrets,
-            verified.versions,
-            verified.audit_records,
+            report::verified(&verified),
             match verified.pruned_records {
                 0 => String::new(),
                 pruned => format!(" after {pruned} that were pruned"),

@@ -48,7 +48,10 @@ pub(crate) fn run(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
     })?;
     match arguments.report.output {
         Format::Json => report::json(&json!({ "to": to, "granted": requests.len() })),
-        Format::Text => report::line(&format!("granted {} requests to {to}", requests.len())),
+        Format::Text => report::line(&format!(
+            "granted {} to {to}",
+            report::counted(requests.len() as u64, "request")
+        )),
     }
 }
 
@@ -67,7 +70,10 @@ fn revoke(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
     let revoked = unlock::open(paths)?.distrust(&to)?;
     match arguments.report.output {
         Format::Json => report::json(&json!({ "to": to, "revoked": revoked })),
-        Format::Text => report::line(&format!("revoked {revoked} grants to {to}")),
+        Format::Text => report::line(&format!(
+            "revoked {} to {to}",
+            report::counted(revoked as u64, "grant")
+        )),
     }
 }
 
