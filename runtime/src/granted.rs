@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::Error;
 use crate::app::{App, AppError, Plan, Request};
-use crate::secrets::{AppIdentity, Coverage, SecretStore};
+use crate::secrets::{AppIdentity, Coverage, Grantee, NewTrust, SecretStore};
 
 /// What the Flow is called in the audit log.
 pub(crate) const FLOW: &str = "flow";
@@ -41,6 +43,32 @@ impl App {
         };
         let coverage = store.coverage(&app, &requests)?;
         Ok(requests.into_iter().zip(coverage).collect())
+    }
+
+    /// Grants all that the app's manifest asks for, to its digest or its folder: all of it or
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where a component cannot be read, and those of [`SecretStore::trust`].
+    pub fn trust(
+        &self,
+        store: &SecretStore,
+        to: &Grantee,
+        expires: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let app = AppIdentity {
+            digest: self.digest()?,
+            folder: self.folder(),
+        };
+        Ok(store.trust(&NewTrust {
+            app,
+            to,
+            name: self.display_name(),
+            components: self.component_digests()?,
+            requests: &self.manifest().requests(),
+            expires,
+        })?)
     }
 
     /// The digest of each component: of the Flow as `flow`, of a Work by its name.
