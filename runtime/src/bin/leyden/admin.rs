@@ -3,19 +3,23 @@
 //! The page is a second face of the command line: it calls what the commands call, and holds no
 //! rule of its own. It never shows a secret's value.
 
+mod apps;
 mod assets;
 mod audit;
 mod form;
 mod grants;
 mod guard;
+mod keys;
 mod live;
 mod login;
 mod new_secret;
 mod page;
+mod runs;
 mod secret;
 mod secrets;
 mod server;
 mod session;
+mod timeline;
 mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,6 +54,7 @@ pub(crate) struct Admin {
     runs: Runs,
     changes: Changes,
     sessions: Mutex<Sessions>,
+    rotation: Mutex<Option<keys::Rotation>>,
     /// What this page may be called: the name in its links, and the loopback addresses.
     names: [String; 4],
     port: u16,
@@ -118,6 +123,7 @@ pub(crate) fn run(arguments: &cli::Admin, paths: &Paths) -> anyhow::Result<u8> {
             runs,
             changes,
             sessions: Mutex::default(),
+            rotation: Mutex::default(),
             names: names()?,
             port: listeners.port()?,
             link_printed: Mutex::default(),
@@ -155,7 +161,10 @@ fn pages(admin: Arc<Admin>) -> Router {
         )
         .route("/secrets/check", get(new_secret::check))
         .merge(secret::routes())
+        .merge(apps::routes())
+        .merge(runs::routes())
         .merge(audit::routes())
+        .merge(keys::routes())
         .route("/live", get(live::stream))
         .route("/logout", post(login::leave))
         .layer(from_fn_with_state(Arc::clone(&admin), guard::session));

@@ -187,7 +187,7 @@ async fn revoke(
 fn back(posted: &Posted, name: &str) -> String {
     match posted.text("from") {
         "" => format!("/secret/{name}"),
-        digest => format!("/app/{}", encoded(digest)),
+        digest => super::apps::address(digest, posted.text("path")),
     }
 }
 

@@ -22,13 +22,17 @@ pub(super) struct Of {
     of: String,
 }
 
-/// Tells of each change of the store (`?of=store`) or of runs until the session ends.
+/// Tells of each change of the store (`?of=store`), of runs (`?of=runs`) or of both until the session
+/// ends.
 pub(super) async fn stream(
     visit: Visit,
     Query(of): Query<Of>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let of_runs = of.of == "runs";
-    let count = move |counts: &Counts| if of_runs { counts.runs } else { counts.store };
+    let (store, runs) = (of.of != "runs", of.of != "store");
+    let count = move |counts: &Counts| {
+        let of = |wanted: bool, count: u64| if wanted { count } else { 0 };
+        of(store, counts.store) + of(runs, counts.runs)
+    };
     let changes = visit.admin.changes.follow();
     let seen = count(&changes.borrow());
     let events = stream::unfold(Some((visit, changes, seen)), move |state| async move {

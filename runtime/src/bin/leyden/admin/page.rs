@@ -41,6 +41,8 @@ pub(super) enum Live {
     Store,
     /// Any change of a run.
     Runs,
+    /// Either.
+    All,
     /// Nothing: it holds a form that somebody fills in.
     No,
 }
@@ -50,6 +52,7 @@ impl Live {
         match self {
             Self::Store => Some("store"),
             Self::Runs => Some("runs"),
+            Self::All => Some("all"),
             Self::No => None,
         }
     }

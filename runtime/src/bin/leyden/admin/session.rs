@@ -133,7 +133,7 @@ impl Sessions {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_link_is_good_once_and_for_a_time() {
         let (mut sessions, now) = (Sessions::default(), Instant::now());
-        let mut redeem = |sessions: &mut Sessions, token: &Token, at| {
+        let redeem = |sessions: &mut Sessions, token: &Token, at| {
             sessions.redeem(token.as_str(), at).unwrap().is_some()
         };
         let first = sessions.new_link(now).unwrap();
