@@ -11,6 +11,7 @@
 
 mod support;
 
+mod admin_attacks;
 mod at_rest;
 mod bindings;
 mod command;

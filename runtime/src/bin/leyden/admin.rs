@@ -46,7 +46,7 @@ use session::Sessions;
 use watch::Changes;
 
 /// For reading a form, and answering.
-const REQUEST_TIME: Duration = Duration::from_secs(60);
+const REQUEST_TIME: Duration = Duration::from_secs(30);
 
 /// What all pages share.
 pub(crate) struct Admin {
