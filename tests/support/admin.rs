@@ -79,12 +79,28 @@ impl Admin {
 
     /// The address of the link that was printed first.
     pub fn address(&self) -> String {
-        let (name, port, token) = self.link(1);
+        self.address_of(1)
+    }
+
+    /// The address of the link that was printed as so many-th.
+    pub fn address_of(&self, number: usize) -> String {
+        let (name, port, token) = self.link(number);
         format!("http://{name}:{port}/login?token={token}")
     }
 
     pub fn host(&self) -> String {
         format!("{}:{}", self.name, self.port)
+    }
+
+    /// Has another link printed, once that may be.
+    pub fn print_another(&self) {
+        let links = |admin: &Self| admin.printed().matches("/login?token=").count();
+        let (host, before) = (self.host(), links(self));
+        while links(self) == before {
+            let asked = request("POST /login/link", &[("Host", &host)], b"");
+            send(self.port, &asked).unwrap().ended_with(200);
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Asks without a session.

@@ -51,9 +51,26 @@ pub fn send(port: u16, request: &[u8]) -> Option<Answer> {
     let mut stream = connect(port);
     // Whoever refuses a request need not read it.
     let _ = stream.write_all(request);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    parse(&answer)
+    let (mut answer, mut buffer) = (Vec::new(), [0; 16 << 10]);
+    loop {
+        // Some servers keep a connection that they were asked to close.
+        let parsed = parse(&answer);
+        let length = parsed
+            .as_ref()
+            .and_then(|answer| answer.header("content-length"));
+        let length = length.and_then(|length| length.parse().ok());
+        if length.is_some_and(|length: usize| {
+            parsed
+                .as_ref()
+                .is_some_and(|answer| answer.body.len() >= length)
+        }) {
+            return parsed;
+        }
+        match stream.read(&mut buffer) {
+            Ok(count) if count > 0 => answer.extend_from_slice(&buffer[..count]),
+            _ => return parsed,
+        }
+    }
 }
 
 fn parse(answer: &[u8]) -> Option<Answer> {

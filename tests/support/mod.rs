@@ -2,6 +2,7 @@
 
 mod admin;
 mod app;
+pub mod browser;
 mod home;
 pub mod http;
 mod ran;

@@ -391,6 +391,9 @@ fn grants(visit: &Visit, of: &str, seen: &Seen) -> Markup {
         Found::Same(same) => same.path.display().to_string(),
         _ => String::new(),
     };
+    // Of hosts, what it asks for tells.
+    let granted = !seen.grants.is_empty()
+        || matches!(&seen.found, Found::Same(same) if same.asks.iter().any(|(_, found)| found.is_granted()));
     html! {
         section aria-labelledby="grants-title" {
             h2 id="grants-title" { "Standing grants to this version" }
@@ -409,9 +412,11 @@ fn grants(visit: &Visit, of: &str, seen: &Seen) -> Markup {
                         } } }
                     }
                 }
-                div.setting {
-                    p { "Taking all back ends every grant to this version, of secrets and of hosts. What runs keeps what it was lent." }
-                    (visit.button(&format!("/app/{}/distrust", encoded(of)), &[("path", &path)], "warn", "Take all back"))
+                @if granted {
+                    div.setting {
+                        p { "Taking all back ends every grant to this version, of secrets and of hosts. What runs keeps what it was lent." }
+                        (visit.button(&format!("/app/{}/distrust", encoded(of)), &[("path", &path)], "warn", "Take all back"))
+                    }
                 }
             }
         }

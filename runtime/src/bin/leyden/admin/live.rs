@@ -41,7 +41,7 @@ pub(super) async fn stream(
             let id = &visit.session().id;
             let ends = visit.admin.sessions().ends(id);
             let Some(ends) = ends.filter(|ends| *ends > std::time::Instant::now()) else {
-                let event = Event::default().event("ended").data("");
+                let event = Event::default().event("ended").data("-");
                 return Some((Ok(event), None));
             };
             tokio::select! {
@@ -52,7 +52,7 @@ pub(super) async fn stream(
             }
             tokio::time::sleep(TOGETHER).await;
             let seen = count(&changes.borrow_and_update());
-            let event = Event::default().event("changed").data("");
+            let event = Event::default().event("changed").data("-");
             return Some((Ok(event), Some((visit, changes, seen))));
         }
     });

@@ -151,7 +151,7 @@ fn facts(run: &RunInfo, works: &[WorkInfo]) -> Markup {
     let took = duration(micros(run.started, end(run, works)));
     html! {
         div id="facts" {
-            @if let Some(reason) = &run.reason { p.error { (reason) } }
+            @if let Some(reason) = run.reason.as_ref().filter(|_| run.status != Some(0)) { p.error { (reason) } }
             @if run.state == RunState::Interrupted {
                 div.callout { p { "Its process died; what was under way did not end." } }
             }
@@ -199,9 +199,11 @@ fn work_row(run: &RunInfo, work: &WorkInfo) -> Markup {
         (None, Some(_)) => ("good", "done"),
         (None, None) => ("note", "under way"),
     };
+    // The badge says so already.
+    let how = outcome(run, work);
     html! { tr {
         th scope="row" { (name) }
-        (cell("How", html! { span { (badge(kind, word)) " " (outcome(run, work)) } }))
+        (cell("How", html! { span { (badge(kind, word)) " " (how.strip_prefix("failed: ").unwrap_or(&how)) } }))
         (cell("Started", time(work.queued)))
         (cell("Input", html! { (work.input_size) " bytes" }))
         (cell("Output", html! { @if let Some(size) = work.output_size { (size) " bytes" } }))
