@@ -61,10 +61,10 @@ impl Admin {
         let started = Instant::now();
         loop {
             let printed = self.printed();
-            let links = printed
+            let mut links = printed
                 .lines()
                 .filter_map(|line| line.trim().strip_prefix("http://"));
-            if let Some(link) = links.skip(number - 1).next() {
+            if let Some(link) = links.nth(number - 1) {
                 let (host, rest) = link.split_once("/login?token=").unwrap();
                 let (name, port) = host.rsplit_once(':').unwrap();
                 return (name.to_owned(), port.parse().unwrap(), rest.to_owned());

@@ -65,6 +65,8 @@ impl Browser {
             "Emulation.setDeviceMetricsOverride",
             &json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false }),
         );
+        // A phone's take no room.
+        browser.cdp("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
         let scheme = if dark { "dark" } else { "light" };
         browser.cdp(
             "Emulation.setEmulatedMedia",

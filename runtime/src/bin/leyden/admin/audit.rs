@@ -163,7 +163,7 @@ pub(super) fn table<'r>(records: impl Iterator<Item = &'r AuditRecord>, of_all: 
                 tr {
                     th scope="row" { (record.sequence) }
                     (cell("Time", time(record.time)))
-                    (cell("Event", html! { (word(&record.event)) " " (outcome(record)) }))
+                    (cell("Event", html! { (word(&record.event)) @if record.outcome != AuditOutcome::Done { " " (outcome(record)) } }))
                     @if of_all { (cell("About", subject(record))) }
                     (cell("As", html! { @if let Some(env) = &record.env { code { (env) } } }))
                     (cell("App", app(record)))

@@ -82,7 +82,7 @@ pub(super) fn sentence(secret: &str, grant: &Grant) -> Markup {
         }
         strong { (secret) }
         @match &grant.env { Some(env) => { " as " code { (env) } }, None => " under any name" }
-        @match grant.expires { Some(at) => { " until " (time(at)) "." }, None => ", whenever it runs." }
+        ", whenever it runs." @if let Some(at) = grant.expires { " This ends " (time(at)) "." }
     }
 }
 

@@ -373,7 +373,7 @@ pub(super) fn empty(title: &str, content: Markup) -> Markup {
 
 /// A cell of a table, which names its column where the table is too narrow for columns.
 pub(super) fn cell(column: &str, content: Markup) -> Markup {
-    html! { td data-label=(column) { (content) } }
+    html! { td data-label=(column) { div { (content) } } }
 }
 
 /// A word that tells a state by its colour, too.

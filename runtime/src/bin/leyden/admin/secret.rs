@@ -117,7 +117,7 @@ fn deleted(visit: &Visit, secret: &SecretInfo) -> Markup {
     html! {
         div.callout {
             p { "It is deleted: no app can bind it, and its name stays taken."
-                @if let Some(until) = until { " It can be restored until " (time(until)) "." } }
+                @if let Some(until) = until { " The time to restore it ends " (time(until)) "." } }
             (visit.button(&path(&secret.name, "restore"), &[], "", "Restore"))
         }
     }

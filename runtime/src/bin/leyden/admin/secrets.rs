@@ -171,7 +171,7 @@ pub(super) fn state(secret: &SecretInfo) -> Markup {
     html! {
         @match (secret.state, expires) {
             (SecretState::Active, Some(at)) if at <= now => (badge("bad", "expired")),
-            (SecretState::Active, Some(at)) => { (badge("good", "active")) " " small { "until " (time(at)) } },
+            (SecretState::Active, Some(at)) => { (badge("good", "active")) " " small { "expires " (time(at)) } },
             (SecretState::Active, None) => (badge("good", "active")),
             _ => (badge("off", "deleted")),
         }
