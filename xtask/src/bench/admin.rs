@@ -50,11 +50,7 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
                 let mut taken = Vec::with_capacity(PAGES);
                 for page in 0..PAGES {
                     let start = Instant::now();
-                    server.page(
-                        &mut connection,
-                        &session,
-                        round * 31 + reader * PAGES + page,
-                    )?;
+                    server.page(&mut connection, session, round * 31 + reader * PAGES + page)?;
                     taken.push(start.elapsed().as_secs_f64() * 1e3);
                 }
                 Ok(taken)
