@@ -34,7 +34,7 @@ use axum::response::Redirect;
 use axum::routing::{get, post};
 use data_encoding::BASE32_NOPAD;
 use leyden::run::journal::Runs;
-use leyden::secrets::SecretStore;
+use leyden::secrets::{SecretQuery, SecretStore};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::cli;
@@ -129,6 +129,9 @@ pub(crate) fn run(arguments: &cli::Admin, paths: &Paths) -> anyhow::Result<u8> {
             link_printed: Mutex::default(),
             refused_log_ins: Mutex::default(),
         });
+        let names = Arc::clone(&admin);
+        // So that the first page need not wait for the names; what is wrong, that page tells.
+        tokio::task::spawn_blocking(move || drop(names.store.page(&SecretQuery::default())));
         admin.print_link()?;
         say("Ctrl-C ends it; leyden admin --help says how to reach it from another machine");
         anyhow::Ok(tokio::select! {
