@@ -136,13 +136,21 @@ impl Host {
     /// request that nobody covered, a folder that may not be shown, or a secret that may not be
     /// had. Then nothing was released.
     pub async fn bind(&self, app: &App) -> Result<Bound, Error> {
-        let host = self.clone();
+        let (host, app) = (self.clone(), app.clone());
         // Compiling, Argon2 and the database would block the executor.
-        let app = app.clone();
-        let bind = move || host.bind_plan(&app, &app.plan_granted(host.store.as_deref())?);
-        tokio::task::spawn_blocking(bind)
+        tokio::task::spawn_blocking(move || host.bind_here(&app))
             .await
             .map_err(|error| Error::Task(error.to_string()))?
+    }
+
+    /// As [`bind`](Self::bind), on this thread, which it may hold for seconds: for a program that
+    /// has nothing else to do meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn bind_here(&self, app: &App) -> Result<Bound, Error> {
+        self.bind_plan(app, &app.plan_granted(self.store.as_deref())?)
     }
 
     fn bind_plan(&self, app: &App, plan: &Plan) -> Result<Bound, Error> {
@@ -159,15 +167,18 @@ impl Host {
             Ok::<_, Error>(prepared.bind(environment(plan, values)?))
         };
         let flow = bind(flow, &plan.flow)?;
-        // Asked once: the answer is read out of files.
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        // Asked once, and only if somebody wants to know: the answer is read out of files.
+        let cores = std::cell::LazyCell::new(|| {
+            std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+        });
         let mut works = BTreeMap::new();
         for ((name, work), prepared) in plan.works.iter().zip(prepared) {
             let bound = BoundWork {
                 component: bind(prepared, &work.component)?,
-                parallel: work.parallel.map_or(cores, |parallel| {
-                    usize::try_from(parallel.get()).unwrap_or(usize::MAX)
-                }),
+                parallel: work.parallel.map_or_else(
+                    || *cores,
+                    |parallel| usize::try_from(parallel.get()).unwrap_or(usize::MAX),
+                ),
                 retries: work.retries,
                 retry_on: work.retry_on,
                 cache: work.cache,

@@ -225,7 +225,7 @@ impl Runner {
         }
         self.tell(&Event::Queued(id.clone()));
         if let Some(journal) = journal {
-            journal.queued(&id, known.as_ref(), &input).await;
+            journal.queued(&id, known.as_ref(), &input);
         }
         let cached = queue.work.cache.then(|| Digest::of(&input));
         let started = Started::new(Payload {
@@ -267,7 +267,7 @@ impl Runner {
         let id = WorkId { work, number };
         self.tell(&Event::Queued(id.clone()));
         if let Some(journal) = &self.journal {
-            journal.refused(&id, input_size).await;
+            journal.refused(&id, input_size);
         }
         let failure = Failure::Refused(why);
         // At once: there is no answer that the journal could be asked for.
@@ -404,7 +404,7 @@ impl Runner {
             let wait = backoff(attempt);
             let failure = self.masked(failure);
             if let Some(journal) = &self.journal {
-                journal.failed(&job.id, attempt, &failure).await;
+                journal.failed(&job.id, attempt, &failure);
             }
             self.tell(&Event::Retrying(job.id.clone(), attempt, failure, wait));
             let stopped = tokio::select! {
@@ -438,7 +438,7 @@ impl Runner {
     ) -> Result<Bytes, Failure> {
         self.tell(&Event::Started(job.id.clone(), attempt));
         if let Some(journal) = &self.journal {
-            journal.attempt(&job.id, attempt).await;
+            journal.attempt(&job.id, attempt);
         }
         let name = job.id.work.to_string();
         let mut setup = work.component.setup(vec![name], &self.app.mask);
@@ -562,7 +562,7 @@ impl Runner {
                     started,
                     result,
                 };
-                journal.ended(end).await;
+                journal.ended(end);
             }
         }
     }

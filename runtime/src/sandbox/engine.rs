@@ -1,22 +1,18 @@
-//! The engine and its linkers: made once for each host, shared by all instances.
+//! The engine: made once for each host, shared by all instances.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use wasmtime::component::{Component, Linker as ComponentLinker};
-use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, Linker as ModuleLinker, Module,
-    PoolingAllocationConfig,
-};
-use wasmtime_wasi::{p0, p1, p2, p3};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::app::{ComponentSource, HostRule, Kind};
 
 use super::cache::Cache;
 use super::egress::Egress;
-use super::instance::State;
-use super::program::{Compiled, Program, Role, SandboxError, not_runnable};
+use super::http;
+use super::linkers::Linkers;
+use super::program::{Compiled, Program, Role, SandboxError, engine_failed, not_runnable};
 use super::ticker::Ticker;
-use super::{environment, http, lookup, secrets, works};
+use super::trusted::Code;
 
 /// How memory for instances is had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +41,12 @@ const STACKS: u32 = 4;
 pub struct Sandbox(Arc<Shared>);
 
 struct Shared {
+    /// Runs what was compiled. It has no compiler: making one takes longer than mapping code that
+    /// is in the cache.
     engine: Engine,
-    components: ComponentLinker<State>,
-    modules: ModuleLinker<State>,
+    /// The same with a compiler, made when the first program is compiled.
+    compiler: OnceLock<Engine>,
+    linkers: Linkers,
     ticker: Ticker,
     cache: Option<Cache>,
     tls: Mutex<Option<Arc<rustls::ClientConfig>>>,
@@ -60,11 +59,15 @@ impl Sandbox {
     ///
     /// Where the operating system refuses the address space, or on an unknown processor.
     pub fn new(allocation: Allocation, cache: Option<Cache>) -> Result<Self, SandboxError> {
-        let failed = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
-        let engine = Engine::new(&config(allocation)).map_err(failed)?;
+        let mut config = config();
+        config.enable_compiler(false);
+        if let Allocation::Pool(instances) = allocation {
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
+        }
+        let engine = Engine::new(&config).map_err(engine_failed)?;
         Ok(Self(Arc::new(Shared {
-            components: components(&engine).map_err(failed)?,
-            modules: modules(&engine).map_err(failed)?,
+            compiler: OnceLock::new(),
+            linkers: Linkers::default(),
             ticker: Ticker::new(engine.clone()),
             engine,
             cache,
@@ -95,12 +98,8 @@ impl Sandbox {
         &self.0.engine
     }
 
-    pub(super) fn components(&self) -> &ComponentLinker<State> {
-        &self.0.components
-    }
-
-    pub(super) fn modules(&self) -> &ModuleLinker<State> {
-        &self.0.modules
+    pub(super) fn linkers(&self) -> &Linkers {
+        &self.0.linkers
     }
 
     pub(super) fn ticker(&self) -> &Ticker {
@@ -157,19 +156,24 @@ impl Sandbox {
             }
             kind => (kind, bytes),
         };
-        let compiled = match kind {
-            Kind::Component => {
-                Component::from_binary(self.engine(), bytes).map(Compiled::Component)
-            }
-            _ => Module::from_binary(self.engine(), bytes).map(Compiled::Module),
+        let compiler = self.compiler()?;
+        let code = match kind {
+            Kind::Component => Code::of_component(compiler, bytes),
+            _ => Code::of_module(compiler, bytes),
         }
         .map_err(not_runnable)?;
-        if let Some(cache) = &self.0.cache
-            && let Ok(code) = compiled.serialize()
-        {
-            let _ = cache.put(self.engine(), &source.digest()?, &code);
+        if let Some(cache) = &self.0.cache {
+            let _ = cache.put(&source.digest()?, &code);
         }
-        Ok(compiled)
+        Ok(code.load(self.engine()).map_err(engine_failed)?)
+    }
+
+    fn compiler(&self) -> Result<&Engine, SandboxError> {
+        if let Some(compiler) = self.0.compiler.get() {
+            return Ok(compiler);
+        }
+        let compiler = Engine::new(&config()).map_err(engine_failed)?;
+        Ok(self.0.compiler.get_or_init(|| compiler))
     }
 }
 
@@ -196,7 +200,8 @@ fn binary_kind(bytes: &[u8]) -> Kind {
     }
 }
 
-fn config(allocation: Allocation) -> Config {
+/// What compiled code depends on, and how stacks are had.
+fn config() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -204,9 +209,6 @@ fn config(allocation: Allocation) -> Config {
         .async_stack_size(STACK)
         // Stacks are reused in a pool: what a guest left there is wiped.
         .async_stack_zeroing(true);
-    if let Allocation::Pool(instances) = allocation {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
-    }
     config
 }
 
@@ -240,25 +242,4 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         // to the next.
         .pagemap_scan(Enabled::No);
     pool
-}
-
-fn components(engine: &Engine) -> wasmtime::Result<ComponentLinker<State>> {
-    let mut linker = ComponentLinker::new(engine);
-    p2::add_to_linker_async(&mut linker)?;
-    p3::add_to_linker(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
-    environment::shadow_in_components(&mut linker)?;
-    lookup::shadow(&mut linker)?;
-    secrets::link(&mut linker)?;
-    works::link(&mut linker)?;
-    Ok(linker)
-}
-
-fn modules(engine: &Engine) -> wasmtime::Result<ModuleLinker<State>> {
-    let mut linker = ModuleLinker::new(engine);
-    p1::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)?;
-    p0::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)?;
-    environment::shadow_in_modules(&mut linker)?;
-    Ok(linker)
 }

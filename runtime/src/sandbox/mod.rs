@@ -14,6 +14,7 @@ mod files;
 mod http;
 mod instance;
 mod limits;
+mod linkers;
 mod lookup;
 mod mask;
 mod program;

@@ -68,15 +68,6 @@ pub(super) enum Compiled {
     Module(Module),
 }
 
-impl Compiled {
-    pub(super) fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
-        match self {
-            Self::Component(component) => component.serialize(),
-            Self::Module(module) => module.serialize(),
-        }
-    }
-}
-
 /// Which version of WASI a program is written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum World {
@@ -245,7 +236,8 @@ fn link_module(sandbox: &Sandbox, module: &Module) -> Result<Pre, SandboxError> 
                 .into(),
         ));
     }
-    let pre = sandbox.modules().instantiate_pre(module);
+    let linker = sandbox.linkers().modules(sandbox.engine());
+    let pre = linker.map_err(engine_failed)?.instantiate_pre(module);
     Ok(Pre::Module(pre.map_err(not_runnable)?))
 }
 
@@ -255,7 +247,9 @@ fn link_component(
     role: Role,
 ) -> Result<Pre, SandboxError> {
     let pre: ComponentPre<State> = sandbox
-        .components()
+        .linkers()
+        .of(component)
+        .map_err(engine_failed)?
         .instantiate_pre(component)
         .map_err(not_runnable)?;
     let checked = |entry: Entry| match entry.is_typed_right(component, sandbox.engine()) {
@@ -297,6 +291,10 @@ fn link_component(
         }
         .into(),
     ))
+}
+
+pub(super) fn engine_failed(error: wasmtime::Error) -> SandboxError {
+    SandboxError::Engine(format!("{error:#}"))
 }
 
 /// An error of compiling or linking, whole but in one line.

@@ -79,6 +79,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use actor::Actor;
 pub use audit::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
 pub use catalogue::{SecretOrder, SecretPage, SecretQuery, Shown};
 pub use delete::RECOVERY_WINDOW;

@@ -21,7 +21,11 @@ const APPLICATION_ID: i64 = 0x4c45_5944;
 /// could damage a database that several processes write (<https://www.sqlite.org/wal.html>).
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// The log, in bytes, that is copied into the database when the store is opened: 4 MiB.
+/// The pages in the log beyond which whoever writes first copies them into the database and begins
+/// the log anew.
+const LONG_LOG: u64 = 64;
+
+/// The size in bytes beyond which it is cut off, too: 4 MiB.
 const LONGEST_LOG: u64 = 4 * 1024 * 1024;
 
 /// The longest row: a value of 1 MiB, or the head of a secret with the most versions, fits twice.
@@ -154,25 +158,27 @@ pub(super) fn connect(
     if !read_only && tables.pragma::<String>("journal_mode")? != "wal" {
         tables.set_journal("WAL")?;
     }
-    if !read_only {
-        shorten_log(&connection, &path, busy_timeout);
-    }
     Ok(connection)
 }
 
-/// Copies a log that has become long into the database, and cuts it off. Where that cannot be done
-/// now, because others use the store, a later command does it.
+/// Copies a log that has become long into the database, and begins it anew with what is written
+/// next. Where that cannot be done now, because others use the store, somebody else does it later.
 ///
-/// One-shot commands do not do so at their end, and each begins the log's index anew: without this
-/// it would grow with every one of them.
-fn shorten_log(connection: &Connection, path: &Path, busy_timeout: Duration) {
-    let log = std::fs::metadata(files::with_suffix(path, "-wal"));
-    if log.is_ok_and(|log| log.len() > LONGEST_LOG) {
-        let cut = |connection: &Connection| {
-            connection.busy_timeout(Duration::ZERO)?;
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
-        };
-        let _ = cut(connection);
+/// Each command that opens the store alone reads the whole log first, and does not shorten it at
+/// its end: without this it would grow with every one of them. It keeps its size, because a file
+/// that grows takes the disk longer than one that is written over.
+pub(super) fn shorten_log(connection: &Connection, path: &Path, busy_timeout: Duration) {
+    let pages = |how| {
+        let sql = format!("PRAGMA wal_checkpoint({how})");
+        connection.query_row(&sql, (), |row| row.get::<_, i64>(1))
+    };
+    // SQLite 3.51 and later: how long it is, and nothing else.
+    let is_long =
+        pages("NOOP").is_ok_and(|pages| u64::try_from(pages).is_ok_and(|of| of > LONG_LOG));
+    if is_long && connection.busy_timeout(Duration::ZERO).is_ok() {
+        let log = std::fs::metadata(files::with_suffix(path, "-wal"));
+        let is_too_long = log.is_ok_and(|log| log.len() > LONGEST_LOG);
+        let _ = pages(if is_too_long { "TRUNCATE" } else { "RESTART" });
         let _ = connection.busy_timeout(busy_timeout);
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! A store that is put back as a whole, with its log, is consistent in itself: what tells is that
 //! this machine has seen a later state. So the newest generation and audit link seen are kept
-//! outside, in the file `<store id>.state`:
+//! outside, in the file `<store id>.state`, in lines that are padded to 256 bytes:
 //!
 //! ```text
 //! leyden-state-1 <generation> <audit sequence> <audit MAC, hex> <MAC, hex>
 //! ```
 //!
-//! While the root key is being replaced, there are two such lines, under the old key and the new.
+//! There is room for two, of which the later one counts: a newer mark is written over the other
+//! one, so that a power cut leaves one that is whole, and the disk keeps it without a new file to
+//! wait for. While the root key is being replaced, one is under the old key and one under the new.
 //! The MAC is HMAC-SHA-256 over `frame("leyden/1/state", generation, sequence, audit MAC)`. It is
 //! read before a state of the store is looked at, and raised after a commit, under a lock: so it
 //! is never ahead of what its reader then sees, however many write. No record (a new machine) is
@@ -17,6 +19,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -28,6 +31,8 @@ use super::keys::{Hash, KeyBytes, StoreId, same};
 
 const MAGIC: &str = "leyden-state-1";
 const MAX_RECORD_BYTES: u64 = 1024;
+/// The length of a line with its newline; the file has two.
+const LINE: usize = 256;
 
 /// How far a store had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,29 +85,44 @@ impl StateRecord {
 
     /// What is remembered; `None` if this machine has not seen the store.
     pub(super) fn read(&self, key: &KeyBytes) -> Result<Option<Mark>, StoreError> {
+        match self.text()? {
+            Some(text) => self.parse(&text, key).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn parse(&self, text: &[u8], key: &KeyBytes) -> Result<Mark, StoreError> {
+        parse(text, key).ok_or_else(|| StoreError::StateRecord {
+            path: self.file.clone(),
+        })
+    }
+
+    fn text(&self) -> Result<Option<Vec<u8>>, StoreError> {
         let file = match files::open_private(&self.file, Owner::Us) {
             Ok(file) => file?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(files::io("open", &self.file)(error)),
         };
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(2 * LINE + 1);
         file.take(MAX_RECORD_BYTES)
             .read_to_end(&mut text)
             .map_err(files::io("read", &self.file))?;
-        match parse(&text, key) {
-            Some(mark) => Ok(Some(mark)),
-            None => Err(StoreError::StateRecord {
-                path: self.file.clone(),
-            }),
-        }
+        Ok(Some(text))
     }
 
     /// Remembers this mark, unless a later one is remembered already.
     pub(super) fn raise(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
         let locked = self.lock()?;
-        match self.read(key)? {
-            Some(seen) if seen.generation >= mark.generation => Ok(()),
-            _ => locked.write(key, mark),
+        let Some(text) = self.text()? else {
+            return locked.write(key, mark);
+        };
+        let seen = self.parse(&text, key)?;
+        if seen.generation >= mark.generation {
+            return Ok(());
+        }
+        match other_line(&text, &line(key, seen)) {
+            Some(at) => locked.write_over(at, &line(key, mark)),
+            None => locked.write(key, mark),
         }
     }
 
@@ -129,7 +149,8 @@ pub(super) struct Locked<'s> {
 impl Locked<'_> {
     /// Remembers this mark.
     pub(super) fn write(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
-        self.write_text(&line(key, mark))
+        let empty = format!("{:1$}\n", "", LINE - 1);
+        self.write_text(&(line(key, mark) + &empty))
     }
 
     /// Remembers both marks, each for who has its key.
@@ -139,6 +160,18 @@ impl Locked<'_> {
         (other_key, other): (&KeyBytes, Mark),
     ) -> Result<(), StoreError> {
         self.write_text(&(line(key, mark) + &line(other_key, other)))
+    }
+
+    /// Writes one line over another, which begins at `at`.
+    fn write_over(&self, at: u64, line: &str) -> Result<(), StoreError> {
+        let named = &self.record.file;
+        // It was checked when it was read, under the lock that is held.
+        let file = File::options().write(true).open(named);
+        file.and_then(|file| {
+            file.write_all_at(line.as_bytes(), at)?;
+            file.sync_data()
+        })
+        .map_err(files::io("write", named))
     }
 
     /// The new record is whole on disk before it takes the old one's name.
@@ -157,18 +190,32 @@ impl Locked<'_> {
 
 fn line(key: &KeyBytes, mark: Mark) -> String {
     let Mark { generation, link } = mark;
-    format!(
-        "{MAGIC} {generation} {} {} {}\n",
+    let line = format!(
+        "{MAGIC} {generation} {} {} {}",
         link.sequence,
         HEXLOWER.encode(&link.mac),
         HEXLOWER.encode(&mac(key, mark))
-    )
+    );
+    // No number is so long that it would not fit.
+    format!("{line:0$}\n", LINE - 1)
 }
 
-/// The mark that was written under this key.
+/// Where the line is that is not this one, in a record of two.
+fn other_line(text: &[u8], this: &str) -> Option<u64> {
+    let (first, second) = text.split_at_checked(LINE)?;
+    match (second.len() == LINE, first == this.as_bytes()) {
+        (false, _) => None,
+        (true, true) => u64::try_from(LINE).ok(),
+        (true, false) => Some(0),
+    }
+}
+
+/// The latest mark that was written under this key.
 fn parse(text: &[u8], key: &KeyBytes) -> Option<Mark> {
-    let text = std::str::from_utf8(text).ok()?.strip_suffix('\n')?;
-    text.split('\n').find_map(|line| parse_line(line, key))
+    let lines = text.strip_suffix(b"\n")?.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| parse_line(std::str::from_utf8(line).ok()?.trim_end_matches(' '), key))
+        .max_by_key(|mark| mark.generation)
 }
 
 fn parse_line(line: &str, key: &KeyBytes) -> Option<Mark> {
@@ -252,13 +299,39 @@ mod tests {
         let key = KeyBytes::zeroed();
         let good = line(&key, mark(5)).into_bytes();
         assert_eq!(parse(&good, &key), Some(mark(5)));
-        for at in 0..good.len() {
+        let written = good
+            .iter()
+            .position(|byte| byte.is_ascii_whitespace() && *byte == b'\n');
+        let text = String::from_utf8(good.clone()).unwrap().trim_end().len();
+        assert_eq!(written, Some(LINE - 1));
+        for at in 0..text {
             let mut bad = good.clone();
             if let Some(byte) = bad.get_mut(at) {
                 *byte ^= 1;
             }
             assert_eq!(parse(&bad, &key), None);
             assert_eq!(parse(good.get(..at).unwrap(), &key), None);
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_written_in_half_leaves_the_one_before() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (record, key) = (
+            StateRecord::new(folder.path(), &[1; 16]).unwrap(),
+            KeyBytes::zeroed(),
+        );
+        for generation in 1..=4 {
+            record.raise(&key, mark(generation)).unwrap();
+            let whole = std::fs::read(record.path()).unwrap();
+            assert_eq!(whole.len(), 2 * LINE);
+            for half in [0, LINE] {
+                let mut torn = whole.clone();
+                torn.get_mut(half + 20..half + LINE - 1).unwrap().fill(0xff);
+                let of_whole = generation == 1 && half == 0;
+                let left = parse(&torn, &key).map(|mark| mark.generation);
+                assert!(left.is_some() != of_whole, "{generation}: {left:?}");
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use super::backup::FileIdentity;
 use super::catalogue::Catalogue;
 use super::keys::{StoreId, StoreKeys};
 use super::snapshot::Snapshot;
-use super::sql::Tables;
+use super::sql::{self, Tables};
 use super::state::StateRecord;
 use super::{Argon2Cost, AuditEvent, AuditSink, Key, Opened, StoreError, StoreOptions};
 
@@ -62,6 +62,11 @@ impl SecretStore {
         StoreOptions::new().open_or_create(path, key_file)
     }
 
+    /// Who this process acts for.
+    pub(crate) fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
     /// Where the store is: its folder's canonical path, and the file's name.
     pub fn path(&self) -> &Path {
         &self.path
@@ -96,6 +101,7 @@ impl SecretStore {
     ) -> Result<T, StoreError> {
         let failed = |error| Tables::error(&self.path, error);
         let mut connection = self.lock();
+        sql::shorten_log(&connection, &self.path, self.busy_timeout);
         let seen = self.state.read(&self.keys.state)?;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)

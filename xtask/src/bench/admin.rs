@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::report::Row;
+use super::row::Row;
 use super::samples::Samples;
 use crate::home::Home;
 use crate::{repository, step};
@@ -76,6 +76,7 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
     })?;
     ensure!(written > 0, "nothing was written meanwhile");
     Ok(Row {
+        id: "the admin page's list".to_owned(),
         title: format!(
             "The admin page's list of {secrets} secrets, {READERS} readers at once while others write"
         ),
@@ -89,6 +90,7 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
             ),
         ],
         beside: Vec::new(),
+        goals: Vec::new(),
     })
 }
 

@@ -63,6 +63,22 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The part of the command line that runs apps: making the whole of it takes longer than a short
+/// app runs. Whatever this does not understand is read as the whole.
+#[derive(Parser)]
+struct RunAlone {
+    #[command(flatten)]
+    store: StoreOptions,
+    #[command(subcommand)]
+    command: RunAloneCommand,
+}
+
+#[derive(Subcommand)]
+enum RunAloneCommand {
+    #[command(subcommand)]
+    Run(RunCommand),
+}
+
 /// Which store, and what opens it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Store and key")]
@@ -263,6 +279,13 @@ pub(crate) fn parse() -> Result<Cli, Refused> {
 }
 
 pub(crate) fn parse_from(arguments: Vec<OsString>) -> Result<Cli, Refused> {
+    if arguments.get(1).is_some_and(|first| first == "run")
+        && let Ok(RunAlone { store, command }) = RunAlone::try_parse_from(&arguments)
+    {
+        let RunAloneCommand::Run(command) = command;
+        let command = Command::Run(command);
+        return Ok(Cli { store, command });
+    }
     Cli::try_parse_from(&arguments).map_err(|error| Refused {
         error: Box::new(error),
         arguments,

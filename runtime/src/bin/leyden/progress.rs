@@ -1,5 +1,8 @@
 //! A sign of life for what takes long, on standard error and only on a terminal.
 
+use std::io::IsTerminal as _;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -7,14 +10,26 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// What is shorter than this shows nothing.
 const LONG: Duration = Duration::from_secs(1);
 
-/// Awaits a future; shows what it is about if it takes long.
-pub(crate) async fn during<F: Future>(what: &'static str, future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    if let Ok(output) = tokio::time::timeout(LONG, &mut future).await {
-        return output;
+/// Does something; shows what it is about if it takes long.
+pub(crate) fn during<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
+    if !std::io::stderr().is_terminal() {
+        return work();
     }
-    let _shown = Shown::now(what);
-    future.await
+    let (done, watched) = mpsc::channel::<()>();
+    // Where there is no thread, nothing is shown.
+    let watch = thread::Builder::new().spawn(move || {
+        if watched.recv_timeout(LONG) == Err(RecvTimeoutError::Timeout) {
+            let _shown = Shown::now(what);
+            let _ = watched.recv();
+        }
+    });
+    let result = work();
+    drop(done);
+    if let Ok(watch) = watch {
+        // The line is gone when this returns.
+        let _ = watch.join();
+    }
+    result
 }
 
 /// A spinner that goes away when dropped.

@@ -62,6 +62,8 @@ pub(crate) fn app(
         None => (None, None),
     };
     let host = host(&app, &paths, store)?;
+    signals::watch().context("cannot wait for signals")?;
+    let bound = progress::during("compiling the app", || host.bind_here(&app))?;
     // From here on, signals are answered by stopping the guest.
     let signal = signals::first().context("cannot wait for signals")?;
     let mut runtime = match has_works {
@@ -77,7 +79,6 @@ pub(crate) fn app(
         .build()
         .context("cannot start the runtime")?;
     let run = Run {
-        app,
         guest_arguments,
         events: (arguments.output == Format::Json).then(|| Events::new(io::stdout())),
         watch: (has_works && arguments.output == Format::Text).then(Watch::new),
@@ -86,7 +87,7 @@ pub(crate) fn app(
         resumed: claim,
         stopper: Stopper::default(),
     };
-    let status = runtime.block_on(run.run(host, signal));
+    let status = runtime.block_on(run.run(host, bound, signal));
     // Waiting for a thread that reads standard input, or compiles, would hold the command.
     runtime.shutdown_background();
     status
@@ -199,18 +200,20 @@ fn host(app: &App, paths: &Paths, store: Option<SecretStore>) -> anyhow::Result<
 
 /// How many Works may run at once: as many of each kind as its manifest allows.
 fn places(app: &App) -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let cores = u32::try_from(cores).unwrap_or(MAX_WORKS);
+    // Read out of files, so only where somebody wants to know.
+    let cores = std::cell::LazyCell::new(|| {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        u32::try_from(cores).unwrap_or(MAX_WORKS)
+    });
     let works = app.manifest().works.values();
     works
-        .map(|work| work.parallel.map_or(cores, NonZeroU32::get))
+        .map(|work| work.parallel.map_or_else(|| *cores, NonZeroU32::get))
         .fold(0, u32::saturating_add)
         .min(MAX_WORKS)
 }
 
 /// One run of an app.
 struct Run {
-    app: App,
     guest_arguments: Vec<String>,
     /// Where its output becomes events.
     events: Option<Arc<Events<io::Stdout>>>,
@@ -224,17 +227,13 @@ struct Run {
 }
 
 impl Run {
-    /// Binds the app, forgets the keys, and runs it; the exit status.
+    /// Forgets the keys and runs the app; the exit status.
     async fn run(
         mut self,
         host: Host,
+        bound: Bound,
         mut signal: tokio::sync::oneshot::Receiver<u8>,
     ) -> anyhow::Result<u8> {
-        let bound = tokio::select! {
-            biased;
-            Ok(status) = &mut signal => return Ok(self.signalled(status)),
-            bound = progress::during("compiling the app", host.bind(&self.app)) => bound?,
-        };
         let journal = self.journal(&host, &bound)?;
         // Wipes the root key and the KEKs: no guest code has run so far.
         drop(host);

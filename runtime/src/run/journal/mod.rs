@@ -18,8 +18,10 @@
 //! A Work counts as ended once that is committed, and only then its Flow hears of it. Commits are
 //! shared by all that waits (`synchronous=NORMAL`: a killed process loses none of them).
 
+mod database;
 mod id;
 mod log;
+mod pending;
 mod places;
 mod read;
 mod runs;

@@ -4,21 +4,24 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 
 use crate::app::Digest;
-use crate::secrets::{SecretStore, StoreError};
+use crate::secrets::{Actor, SecretStore, StoreError};
 
+use super::database::Database;
 use super::id::RunId;
 use super::log;
 use super::places::Places;
 use super::read::{self, RunInfo, WorkInfo};
-use super::sql::{self, Begin};
+use super::sql::Begin;
 use super::writer::{Journal, Parts};
 
+const JOURNAL: &str = "journal.db";
 /// What the sealed description of a run is sealed as.
 const INVOCATION: &str = "invocation";
 /// Its time tells when old runs were last removed.
@@ -178,44 +181,30 @@ impl Runs {
             .as_ref()
             .map(|key| key.seal(INVOCATION, 0, beginning.invocation))
             .transpose()?;
+        // Asked once: the answer is read out of files.
+        let store = beginning.store;
+        let Actor { user, host } = store.map_or_else(Actor::current, |store| store.actor().clone());
         let begin = Begin {
             app: beginning.app.to_owned(),
             digest: beginning.digest.to_string(),
-            user: whoami::username().unwrap_or_default(),
-            host: whoami::hostname().unwrap_or_default(),
+            user,
+            host,
             started: started.as_microsecond(),
             key: sealed,
             invocation,
         };
-        let parts = Parts {
+        let failed = Arc::default();
+        let database = Database::begin(folder.join(JOURNAL), lock, Arc::clone(&failed), &begin);
+        self.prune_sometimes();
+        Ok(Journal::new(Parts {
             id,
-            folder: folder.clone(),
-            lock,
+            folder,
             key,
             places: Places::default(),
             first: 1,
-            life: 1,
-        };
-        let runs = self.clone();
-        let open = move |path: &Path| {
-            // SQLite gives the files beside it the same mode.
-            let made = File::options()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path);
-            let connection = match made {
-                Ok(_) => sql::create(path, &begin),
-                Err(error) => Err(rusqlite::Error::ToSqlConversionFailure(error.into())),
-            };
-            runs.prune_sometimes();
-            connection
-        };
-        let failed = |source| JournalError::Io {
-            path: folder,
-            source,
-        };
-        Journal::start(parts, open).map_err(failed)
+            database,
+            failed,
+        }))
     }
 
     /// Takes a run to go on with it: nobody else can, until this is dropped.
@@ -259,22 +248,20 @@ impl Runs {
             .ok_or_else(|| JournalError::NotSealed(id.clone()))?;
         let key = store.and_then(|store| store.open_run_key(id.as_str(), &sealed));
         let key = key.ok_or_else(|| JournalError::OtherStore(id.clone()))?;
-        let places = Places::resume(&folder.join("journal.db")).map_err(&damaged)?;
+        let file = folder.join(JOURNAL);
+        let places = Places::resume(&file).map_err(&damaged)?;
         let (places, first) = places.ok_or_else(|| unknown_format(id))?;
-        let parts = Parts {
+        let failed = Arc::default();
+        let database = Database::resume(file, lock, Arc::clone(&failed), again.life + 1);
+        Ok(Journal::new(Parts {
             id: id.clone(),
-            folder: folder.clone(),
-            lock,
+            folder,
             key: Some(key),
             places,
             first,
-            life: again.life + 1,
-        };
-        let failed = |source| JournalError::Io {
-            path: folder,
-            source,
-        };
-        Journal::start(parts, sql::resume).map_err(failed)
+            database,
+            failed,
+        }))
     }
 
     /// What the host kept to start a run again.

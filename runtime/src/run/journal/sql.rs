@@ -38,14 +38,19 @@ pub(super) struct Begin {
     pub(super) invocation: Option<Vec<u8>>,
 }
 
-/// Makes the database of a new run.
-pub(super) fn create(path: &Path, begin: &Begin) -> rusqlite::Result<Connection> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // One row, written when the run begins and once more when it ends: nothing is lost by a power
-    // cut that was there before, and no log is worth its making. With Works comes `write_ahead`.
+/// How a run ended.
+pub(super) struct RunEnd {
+    pub(super) at: i64,
+    pub(super) ending: &'static str,
+    pub(super) status: Option<i32>,
+    pub(super) reason: String,
+}
+
+/// Makes the database of a new run, in memory.
+pub(super) fn create(begin: &Begin) -> rusqlite::Result<Connection> {
+    let connection = prepared(Connection::open_in_memory()?)?;
     connection.execute_batch(&format!(
-        "PRAGMA synchronous=OFF; PRAGMA journal_mode=MEMORY; BEGIN;
-         PRAGMA application_id={APPLICATION}; PRAGMA user_version={FORMAT}; {TABLES}"
+        "PRAGMA application_id={APPLICATION}; PRAGMA user_version={FORMAT}; BEGIN; {TABLES}"
     ))?;
     connection.execute(
         "INSERT INTO run (id, app, digest, user, host, pid, life, started, key, invocation)
@@ -65,15 +70,21 @@ pub(super) fn create(path: &Path, begin: &Begin) -> rusqlite::Result<Connection>
     Ok(connection)
 }
 
-/// From here on a log is written first: whatever is killed when, all that was committed is there.
-pub(super) fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL")
+/// Opens the database of a run to write to it. From then on a log is written first: whatever is
+/// killed when, all that was committed is there.
+pub(super) fn open_logged(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // The log is copied into the database, for which the disk is waited for, each 16 MiB.
+    connection.execute_batch(
+        "PRAGMA synchronous=OFF; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
+         PRAGMA wal_autocheckpoint=4000",
+    )?;
+    Ok(connection)
 }
 
 /// Opens the database of a run to go on with it: a life more.
 pub(super) fn resume(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    write_ahead(&connection)?;
+    let connection = open_logged(path)?;
     connection.execute(
         "UPDATE run SET life = life + 1, pid = ?, ended = NULL, ending = NULL, status = NULL,
          reason = NULL",
@@ -93,7 +104,10 @@ pub(super) fn look(path: &Path) -> rusqlite::Result<Option<Connection>> {
 
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let connection = Connection::open_with_flags(path, flags)?;
+    prepared(Connection::open_with_flags(path, flags)?)
+}
+
+fn prepared(connection: Connection) -> rusqlite::Result<Connection> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(16);
     Ok(connection)
@@ -121,12 +135,18 @@ pub(super) struct EndedRow {
     pub(super) output_size: Option<usize>,
 }
 
-pub(super) fn queued(connection: &Connection, row: &QueuedRow) -> rusqlite::Result<()> {
+/// A Work's start, and its end where that is known already.
+pub(super) fn queued(
+    connection: &Connection,
+    row: &QueuedRow,
+    end: Option<&EndedRow>,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO work
-             (number, name, place, occurrence, queued, input, input_size)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+             (number, name, place, occurrence, queued, input, input_size,
+              ended, answer, failure, output, output_size)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             number(row.number),
@@ -136,30 +156,44 @@ pub(super) fn queued(connection: &Connection, row: &QueuedRow) -> rusqlite::Resu
             row.at,
             row.input,
             size(row.input_size),
+            end.map(|end| end.at),
+            end.map(|end| end.answer),
+            end.and_then(|end| json(end.failure.as_ref())),
+            end.and_then(|end| end.output.as_ref()),
+            end.and_then(|end| end.output_size.map(size)),
         ])?;
     Ok(())
 }
 
+/// Which attempt: the Work's number, the life of the run, the attempt's number.
+type Attempt = (u64, u32, u32);
+
+/// An attempt's start, and its end where that is known already.
 pub(super) fn attempt(
     connection: &Connection,
-    of: u64,
-    life: u32,
-    attempt: u32,
+    (of, life, attempt): Attempt,
     at: i64,
+    end: Option<&EndedRow>,
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO attempt (number, life, attempt, started) VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO attempt (number, life, attempt, started, ended, failure)
+             VALUES (?, ?, ?, ?, ?, ?)",
         )?
-        .execute(params![number(of), life, attempt, at])?;
+        .execute(params![
+            number(of),
+            life,
+            attempt,
+            at,
+            end.map(|end| end.at),
+            end.and_then(|end| json(end.failure.as_ref())),
+        ])?;
     Ok(())
 }
 
 pub(super) fn attempt_ended(
     connection: &Connection,
-    of: u64,
-    life: u32,
-    attempt: u32,
+    (of, life, attempt): Attempt,
     at: i64,
     failure: Option<&Failure>,
 ) -> rusqlite::Result<()> {
@@ -189,35 +223,27 @@ pub(super) fn ended(connection: &Connection, row: &EndedRow) -> rusqlite::Result
     Ok(())
 }
 
-pub(super) fn run_ended(
-    connection: &Connection,
-    at: i64,
-    ending: &str,
-    status: Option<i32>,
-    reason: &str,
-) -> rusqlite::Result<()> {
+pub(super) fn run_ended(connection: &Connection, end: &RunEnd) -> rusqlite::Result<()> {
     // What still waited, or was aborted, is stopped with its run.
     let stopped = json(Some(&Failure::Stopped));
     for (table, answer) in [("attempt", ""), ("work", ", answer = 'ran'")] {
         connection.execute(
             &format!("UPDATE {table} SET ended = ?, failure = ?{answer} WHERE ended IS NULL"),
-            params![at, stopped],
+            params![end.at, stopped],
         )?;
     }
-    run_ended_alone(connection, at, ending, status, reason)
+    run_ended_alone(connection, end, &end.reason)
 }
 
 /// The same, where it is not known what became of the Works.
 pub(super) fn run_ended_alone(
     connection: &Connection,
-    at: i64,
-    ending: &str,
-    status: Option<i32>,
+    end: &RunEnd,
     reason: &str,
 ) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE run SET ended = ?, ending = ?, status = ?, reason = ?",
-        params![at, ending, status, reason],
+        params![end.at, end.ending, end.status, reason],
     )?;
     Ok(())
 }

@@ -28,6 +28,8 @@ mod bindings {
 enum Step {
     /// Starts a Work; each gets a place, counted from 0.
     Start(Start),
+    /// Starts a Work and waits for its output, so many times.
+    InTurn(Start),
     /// Waits for these and prints a line for each, in the order of their places.
     Wait(Places),
     /// Waits for all that were not waited for, and prints a line for each as it ends.
@@ -119,6 +121,7 @@ impl Flow {
     fn step(&mut self, step: &Step) -> Result<(), Box<dyn Error>> {
         match step {
             Step::Start(start) => self.start(start)?,
+            Step::InTurn(start) => in_turn(start)?,
             Step::Wait(places) => {
                 for place in self.places(places) {
                     self.report(place)?;
@@ -240,6 +243,15 @@ impl Flow {
         }
         print(&json!({ "count": ends }))
     }
+}
+
+fn in_turn(start: &Start) -> Result<(), Box<dyn Error>> {
+    let input = start.text.clone().unwrap_or_default().into_bytes();
+    for _ in 0..start.times {
+        let output = works::start(&start.work, &input).output();
+        output.map_err(|failure| failed(failure).0)?;
+    }
+    Ok(())
 }
 
 fn print(line: &Value) -> Result<(), Box<dyn Error>> {
