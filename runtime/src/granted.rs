@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::Error;
 use crate::app::{
     App, AppError, Ask, Authority, Plan, Request, SecretBinding, Uncovered, WorkName,
 };
-use crate::secrets::{AppIdentity, Coverage, RefusalReason, ReleaseRequest, SecretStore, Wanted};
+use crate::secrets::{
+    AppIdentity, Coverage, Grantee, NewTrust, RefusalReason, ReleaseRequest, SecretStore, Wanted,
+};
 
 /// What the Flow is called in the audit log.
 pub(crate) const FLOW: &str = "flow";
@@ -134,6 +138,32 @@ impl App {
             wanted: &[],
         };
         Ok(store.record_refusal(&request, &denied)?)
+    }
+
+    /// Grants all that the app's manifest asks for, to its digest or its folder: all of it or
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where a component cannot be read, and those of [`SecretStore::trust`].
+    pub fn trust(
+        &self,
+        store: &SecretStore,
+        to: &Grantee,
+        expires: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let app = AppIdentity {
+            digest: self.digest()?,
+            folder: self.folder(),
+        };
+        Ok(store.trust(&NewTrust {
+            app,
+            to,
+            name: self.display_name(),
+            components: self.component_digests()?,
+            requests: &self.manifest().requests(),
+            expires,
+        })?)
     }
 
     /// The digest of each component: of the Flow as `flow`, of a Work by its name.

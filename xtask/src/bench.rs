@@ -3,6 +3,7 @@
 //! What counts are the ratios: a machine that is busy or slow is so for both sides.
 #![allow(clippy::print_stdout, reason = "its result is what it prints")]
 
+mod admin;
 mod baseline;
 mod instances;
 mod machine;
@@ -74,6 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for row in works::measure(&home, quick)? {
         report.add(row);
     }
+    report.add(admin::measure(&home, quick)?);
     if let Some(file) = &arguments.json {
         let text = serde_json::to_string_pretty(&report.to_json())?;
         fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;

@@ -55,17 +55,16 @@ fn create(new: &NewValue, paths: &Paths) -> anyhow::Result<()> {
         .then(|| unlock::open_or_make(paths))
         .transpose()?;
     if let Some(store) = &store {
-        match store.show(&name) {
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-            Ok(SecretInfo {
+        match store.find(&name)? {
+            None => {}
+            Some(SecretInfo {
                 name,
                 state: SecretState::Active,
                 ..
             }) => {
                 return Err(StoreError::Exists { name }.into());
             }
-            Ok(SecretInfo { name, .. }) => return Err(StoreError::Deleted { name }.into()),
+            Some(SecretInfo { name, .. }) => return Err(StoreError::Deleted { name }.into()),
         }
     }
     let value = value(new)?;
