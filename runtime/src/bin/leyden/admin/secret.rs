@@ -20,10 +20,10 @@ use super::page::{Live, Problem, Tab, Visit, badge, cell, command, digest, encod
 use super::secrets::state;
 use super::{Admin, audit, grants};
 
-/// Records of the audit log that are shown of it.
+/// Records of the audit log that are shown.
 const RECENT: usize = 12;
-/// Releases among which apps are looked for.
-const RELEASES: usize = 1000;
+/// Records among which apps are looked for.
+const RECORDS: usize = 1000;
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new()
@@ -45,20 +45,19 @@ pub(super) fn named(typed: &str) -> Result<SecretName, Problem> {
 /// All that is shown of a secret.
 struct Seen {
     secret: SecretInfo,
-    recent: Vec<AuditRecord>,
-    releases: Vec<AuditRecord>,
+    /// Oldest first.
+    records: Vec<AuditRecord>,
 }
 
 async fn show(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> {
     let name = named(&name)?;
     let seen = visit
         .store(move |store| {
-            let filter = || AuditFilter::default().secret(name.canonical());
-            let releases = filter().event(AuditEvent::Release).limit(RELEASES);
+            let filter = AuditFilter::default().secret(name.canonical());
+            let records = store.audit_list(&filter.limit(RECORDS))?;
             Ok(Seen {
                 secret: store.show(&name)?,
-                recent: store.audit_list(&filter().limit(RECENT))?,
-                releases: store.audit_list(&releases)?,
+                records,
             })
         })
         .await?;
@@ -80,10 +79,10 @@ async fn show(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem>
         (facts(secret))
         (versions(&visit, secret, is_active))
         @if is_active { (grants::section(&visit, secret)) }
-        (apps(&seen.releases))
+        (apps(&seen.records))
         section aria-labelledby="recent" {
             h2 id="recent" { "What happened" }
-            div id="recent-list" { (audit::table(seen.recent.iter().rev(), false)) }
+            div id="recent-list" { (audit::table(seen.records.iter().rev().take(RECENT), false)) }
             p { a href=(format!("/audit?secret={}", secret.name)) { "All of it in the audit log" } }
         }
         @if is_active {
@@ -193,9 +192,10 @@ fn expires(version: &VersionInfo) -> Markup {
 }
 
 /// The apps that it was released to, each with the last time.
-fn apps(releases: &[AuditRecord]) -> Markup {
+fn apps(records: &[AuditRecord]) -> Markup {
     let mut apps = BTreeMap::new();
-    for record in releases {
+    let is_release = |record: &&AuditRecord| record.event == AuditEvent::Release;
+    for record in records.iter().filter(is_release) {
         if let Some(of) = &record.app_digest {
             apps.insert(of, record);
         }

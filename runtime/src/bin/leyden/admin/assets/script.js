@@ -70,12 +70,10 @@ async function look() {
 
 if (main && main.dataset.live) {
   const events = new EventSource(`/live?of=${main.dataset.live}`);
-  let lost = false;
   events.addEventListener("changed", look);
   events.addEventListener("ended", () => { events.close(); location.reload(); });
-  events.onerror = () => { lost = true; };
-  // Something may have been missed.
-  events.onopen = () => { main.dataset.connected = "yes"; if (lost) { lost = false; look(); } };
+  // Something may have changed since the page was made, or while there was no connection.
+  events.onopen = () => { main.dataset.connected = "yes"; look(); };
 }
 
 for (const input of document.querySelectorAll("input[data-check]")) {
