@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Fewer and shorter measurements.
     #[arg(long)]
     quick: bool,
+    /// Measure the release build that is there, whatever has changed since.
+    #[arg(long)]
+    built: bool,
     /// Write all samples and what follows from them to this file, and a picture beside it (.svg).
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -45,15 +48,17 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let root = repository::root()?;
-    guests::build()?;
-    step::run(&mut repository::cargo([
-        "build",
-        "--release",
-        "--locked",
-        "--package=leyden",
-        "--package=leyden-bench",
-        "--bins",
-    ])?)?;
+    if !arguments.built {
+        guests::build()?;
+        step::run(&mut repository::cargo([
+            "build",
+            "--release",
+            "--locked",
+            "--package=leyden",
+            "--package=leyden-bench",
+            "--bins",
+        ])?)?;
+    }
     let wasmtime = wasmtime::find(&root)?;
     let wasmtime = wasmtime.as_ref();
 

@@ -208,7 +208,7 @@ impl<'a> Side<'a> {
     /// What many Works that sleep take of memory and of the processor.
     fn sleepers(&self) -> Result<()> {
         let script = json!([
-            { "start": { "work": "sleeper", "input": { "sleep": 6000 }, "times": SLEEPERS } },
+            { "start": { "work": "sleeper", "input": { "sleep": 10000 }, "times": SLEEPERS } },
             "count",
         ]);
         let before = resident()?;
@@ -218,7 +218,7 @@ impl<'a> Side<'a> {
         let each = (resident()? - before) / SLEEPERS as f64;
         println!("memory\tleyden\t{each}");
         let (start, used) = (Instant::now(), processor()?);
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(5));
         let share = (processor()? - used) / start.elapsed().as_secs_f64() * 100.0;
         println!("idle\tleyden\t{share}");
         self.runtime.block_on(running.outcome())?;
@@ -234,13 +234,12 @@ fn resident() -> Result<f64> {
     Ok(kib.context("no VmRSS")?.trim().parse()?)
 }
 
-/// The processor time that this process has used, in seconds (Linux, proc_pid_schedstat).
+/// The processor time that this process has used, in seconds, to a hundredth (proc_pid_stat(5)).
 fn processor() -> Result<f64> {
-    let mut nanoseconds = 0.0;
-    for task in fs::read_dir("/proc/self/task")? {
-        let text = fs::read_to_string(task?.path().join("schedstat"))?;
-        let used = text.split_whitespace().next().context("no time")?;
-        nanoseconds += used.parse::<f64>()?;
-    }
-    Ok(nanoseconds / 1e9)
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // Behind the name, which may hold anything: from the third field on.
+    let (_, fields) = stat.rsplit_once(')').context("no name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: Vec<f64> = ticks.map(str::parse).collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / 100.0)
 }
