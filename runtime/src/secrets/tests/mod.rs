@@ -8,6 +8,7 @@
 
 mod backup;
 mod bed;
+mod bits;
 mod confidential;
 mod files;
 mod first_use;
