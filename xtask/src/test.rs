@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::{guests, repository, sentinel, step};
+use crate::{browser, guests, repository, sentinel, step};
 
 pub(crate) fn run() -> Result<()> {
     let root = repository::root()?;
@@ -25,6 +25,7 @@ pub(crate) fn run() -> Result<()> {
         step::run(&mut repository::cargo(clippy.split(' '))?)
     })?;
     part("guests", guests::build)?;
+    part("browser", || browser::prepare(&root))?;
     part("Flows' unit tests", || {
         // Natively, with functions for Works.
         let test = "test --locked --package pipeline --package etl --target-dir";

@@ -9,6 +9,7 @@
 mod backup;
 mod bed;
 mod bits;
+mod catalogue;
 mod confidential;
 mod files;
 mod first_use;
