@@ -324,21 +324,21 @@ mod tests {
             let path = folder.path().join("journal.db");
             std::fs::write(&path, bytes).unwrap();
             let journal = Connection::open(&path).unwrap();
-            for (sql, numbers) in [
-                ("UPDATE run SET app = ?1, ending = ?1, reason = ?1, key = ?3, invocation = ?3", ""),
-                ("UPDATE work SET name = ?1, answer = ?1, failure = ?1, place = ?3, output = ?3", ""),
-                ("UPDATE attempt SET failure = ?1 WHERE ?3 IS NOT NULL", ""),
-                ("UPDATE run SET pid = ?1, life = ?2, started = ?1, ended = ?2, status = ?1", "n"),
-                ("UPDATE work SET number = ?1, queued = ?2, input_size = ?1, ended = ?2", "n"),
-                ("UPDATE work SET output_size = ?1, occurrence = ?2", "n"),
-                ("UPDATE attempt SET life = ?1, started = ?2, ended = ?1 WHERE attempt = 1", "n"),
+            for sql in [
+                "UPDATE run SET app = ?1, ending = ?1, reason = ?1, key = ?2, invocation = ?2",
+                "UPDATE work SET name = ?1, answer = ?1, failure = ?1, place = ?2, output = ?2",
+                "UPDATE attempt SET failure = ?1 WHERE ?2 IS NOT NULL",
             ] {
-                match numbers {
-                    "" => journal.execute(
-                        &sql.replace("?3", "?2"), (&text, &blob)),
-                    _ => journal.execute(sql, (number, other)),
-                }
-                .unwrap();
+                journal.execute(sql, (&text, &blob)).unwrap();
+                read_all(folder.path());
+            }
+            for sql in [
+                "UPDATE run SET pid = ?1, life = ?2, started = ?1, ended = ?2, status = ?1",
+                "UPDATE work SET number = ?1, queued = ?2, input_size = ?1, ended = ?2",
+                "UPDATE work SET output_size = ?1, occurrence = ?2",
+                "UPDATE attempt SET life = ?1, started = ?2, ended = ?1 WHERE attempt = 1",
+            ] {
+                journal.execute(sql, (number, other)).unwrap();
                 read_all(folder.path());
             }
         }
