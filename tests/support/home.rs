@@ -9,7 +9,7 @@ use super::{Ran, run};
 
 /// What the values of secrets in these tests begin with, and nothing else that is written.
 /// `cargo xtask test` searches all that the tests leave for it.
-pub const SENTINEL: &str = "some-value";
+const SENTINEL: &str = "some-value";
 
 /// A user's home with nothing in it.
 pub struct Home(TempDir);

@@ -9,7 +9,7 @@ mod ran;
 
 pub use admin::Admin;
 pub use app::{App, last_run, lines};
-pub use home::{Home, SENTINEL};
+pub use home::Home;
 pub use ran::{Ran, run, wait};
 
 use std::path::{Path, PathBuf};
