@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::{Home, guest, run};
 
-const VALUE: &str = "a-value-that-stands-nowhere";
+const VALUE: &str = "some-value-that-stands-nowhere";
 
 fn holds(bytes: &[u8], needle: &str) -> bool {
     bytes

@@ -1,7 +1,7 @@
 //! The forms of `--env`, `--secret`, `--dir` and `--allow-host`: what is read is shown alike.
 #![no_main]
 
-use leyden::app::{DirRule, EnvEntry, HostRule, Scoped, SecretBinding};
+use leyden_fuzz::app::{DirRule, EnvEntry, HostRule, Scoped, SecretBinding};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use leyden::app::parse_env_file;
+use leyden_fuzz::app::parse_env_file;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

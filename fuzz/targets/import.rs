@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use leyden::secrets::ImportFormat;
+use leyden_fuzz::secrets::ImportFormat;
 use libfuzzer_sys::fuzz_target;
 
 // The first byte chooses the format.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use leyden::app::Manifest;
+use leyden_fuzz::app::Manifest;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::{fs, process};
 
-use leyden::secrets::StoreOptions;
-use leyden::{Key, SecretValue};
+use leyden_fuzz::secrets::{Key, SecretValue, StoreOptions};
 use libfuzzer_sys::fuzz_target;
 
 struct Made {

@@ -7,18 +7,24 @@ use tempfile::TempDir;
 
 use super::{Ran, run};
 
+/// What the values of secrets in these tests begin with, and nothing else that is written.
+/// `cargo xtask test` searches all that the tests leave for it.
+const SENTINEL: &str = "some-value";
+
 /// A user's home with nothing in it.
 pub struct Home(TempDir);
 
 impl Home {
     pub fn new() -> Self {
-        Self(TempDir::new().unwrap())
+        let mut folder = TempDir::new().unwrap();
+        folder.disable_cleanup(super::are_files_kept());
+        Self(folder)
     }
 
     /// A home with the secret `my-secret`, whose value is `some-value`.
     pub fn with_my_secret() -> Self {
         let home = Self::new();
-        home.create_secret("my-secret", "some-value");
+        home.create_secret("my-secret", SENTINEL);
         home
     }
 
@@ -41,6 +47,7 @@ impl Home {
             .env_clear()
             .current_dir(self.path())
             .env("HOME", self.path())
+            .env("TMPDIR", self.path())
             .env("XDG_DATA_HOME", self.path().join("data"))
             .env("XDG_CONFIG_HOME", self.path().join("config"))
             .env("XDG_CACHE_HOME", self.path().join("cache"))

@@ -14,6 +14,11 @@ pub use ran::{Ran, run, wait};
 
 use std::path::{Path, PathBuf};
 
+/// Whether what the tests leave is kept, in the folder for temporary files, to be searched.
+fn are_files_kept() -> bool {
+    std::env::var_os("LEYDEN_KEEP_TEST_FILES").is_some()
+}
+
 /// A guest that `cargo xtask guests` built.
 pub fn guest(name: &str) -> PathBuf {
     let path = target().join("guests").join(format!("{name}.wasm"));

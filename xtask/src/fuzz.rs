@@ -1,15 +1,13 @@
 //! `cargo xtask fuzz`: each fuzz target for a bounded time, from the seeds in `fuzz/seeds`, by
-//! cargo-fuzz and a nightly compiler.
+//! libFuzzer and a nightly compiler.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::{repository, step};
-
-const VERSION: &str = "0.13.2";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -21,31 +19,39 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let root = repository::root()?;
-    let tools = cargo_fuzz(&root)?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let paths = std::iter::once(tools).chain(std::env::split_paths(&path));
-    let path = std::env::join_paths(paths).context("cannot add to PATH")?;
-    for target in targets(&root, arguments.target.as_deref())? {
-        let corpus = root.join("fuzz/corpus").join(&target);
+    let fuzz = repository::root()?.join("fuzz");
+    let mut build = Command::new("cargo");
+    build.args(["+nightly", "build", "--locked", "--bins"]);
+    // `cargo run` has told this program of the toolchain that it was built by.
+    for name in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTDOC"] {
+        build.env_remove(name);
+    }
+    step::run(build.current_dir(&fuzz))?;
+    let artifacts = fuzz.join("artifacts");
+    fs::create_dir_all(&artifacts).context("cannot make the folder for what is found")?;
+    for target in targets(&fuzz, arguments.target.as_deref())? {
+        let corpus = fuzz.join("corpus").join(&target);
         fs::create_dir_all(&corpus).context("cannot make the corpus")?;
-        let mut fuzz = Command::new("cargo");
-        fuzz.current_dir(&root).env("PATH", &path);
-        fuzz.args(["+nightly", "fuzz", "run", &target]).arg(&corpus);
-        let seeds = root.join("fuzz/seeds").join(&target);
+        let mut fuzzer = Command::new(fuzz.join("target/debug").join(&target));
+        fuzzer.current_dir(&fuzz).arg(corpus);
+        let seeds = fuzz.join("seeds").join(&target);
         if seeds.is_dir() {
-            fuzz.arg(seeds);
+            fuzzer.arg(seeds);
         }
-        let bound = format!("-max_total_time={}", arguments.seconds);
-        step::run(fuzz.args(["--", &bound, "-timeout=25"]))?;
+        fuzzer.arg(format!("-max_total_time={}", arguments.seconds));
+        fuzzer.arg(format!(
+            "-artifact_prefix={}/{target}-",
+            artifacts.display()
+        ));
+        step::run(fuzzer.args(["-timeout=25", "-print_final_stats=1"]))?;
     }
     Ok(())
 }
 
 /// The targets asked for, by the names of their files.
-fn targets(root: &Path, only: Option<&str>) -> Result<Vec<String>> {
+fn targets(fuzz: &Path, only: Option<&str>) -> Result<Vec<String>> {
     let mut targets = Vec::new();
-    for entry in fs::read_dir(root.join("fuzz/targets")).context("cannot read fuzz/targets")? {
+    for entry in fs::read_dir(fuzz.join("targets")).context("cannot read fuzz/targets")? {
         let path = entry?.path();
         let name = path.file_stem().and_then(|name| name.to_str());
         let name = name.context("a target's name is not UTF-8")?.to_owned();
@@ -59,20 +65,4 @@ fn targets(root: &Path, only: Option<&str>) -> Result<Vec<String>> {
         "there is no such target in fuzz/targets"
     );
     Ok(targets)
-}
-
-/// The folder of the tool: installed at its first use.
-fn cargo_fuzz(root: &Path) -> Result<PathBuf> {
-    let tools = root.join("target/tools");
-    let is_right = || {
-        let mut asked = Command::new(tools.join("bin/cargo-fuzz"));
-        step::output(asked.arg("--version").stderr(Stdio::null()))
-            .is_ok_and(|version| version == format!("cargo-fuzz {VERSION}"))
-    };
-    if !is_right() {
-        let package = format!("cargo-fuzz@{VERSION}");
-        let mut install = repository::cargo(["install", "--locked", &package, "--root"])?;
-        step::run(install.arg(&tools))?;
-    }
-    Ok(tools.join("bin"))
 }

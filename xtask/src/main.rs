@@ -10,6 +10,7 @@ mod fuzz;
 mod guests;
 mod home;
 mod repository;
+mod sentinel;
 mod step;
 mod test;
 
@@ -26,7 +27,7 @@ enum Command {
     Test,
     /// Check all dependencies: licences, duplicates, sources, and advisories where reachable.
     Audit,
-    /// Run each fuzz target for a bounded time; takes a nightly compiler and a long first build.
+    /// Run each fuzz target for a bounded time; takes a nightly compiler.
     Fuzz(fuzz::Arguments),
     /// Measure Leyden beside bare wasmtime; takes a release build first.
     Bench(bench::Arguments),

@@ -1,6 +1,10 @@
 //! One step of a task: an outside program, shown as it is run.
 
-use std::process::Command;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 
@@ -14,6 +18,33 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("{} failed: {status}", command.get_program().display());
     }
     Ok(())
+}
+
+/// The same, and notes all that the command prints in a file.
+pub(crate) fn run_noting(command: &mut Command, at: &Path) -> Result<()> {
+    let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let noting = File::create(at).map(|file| thread::spawn(move || note(reader, file)))?;
+    let ran = run(command);
+    // The command holds the pipe's other end until it is told to print elsewhere.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    match noting.join() {
+        Ok(noted) => noted.context("cannot note what was printed")?,
+        Err(_) => bail!("the thread that notes what was printed has panicked"),
+    }
+    ran
+}
+
+fn note(mut from: impl Read, mut file: File) -> io::Result<()> {
+    let mut bytes = [0; 8192];
+    loop {
+        let length = from.read(&mut bytes)?;
+        let Some(read) = bytes.get(..length).filter(|read| !read.is_empty()) else {
+            return Ok(());
+        };
+        io::stderr().write_all(read)?;
+        file.write_all(read)?;
+    }
 }
 
 /// What a command prints, without its last newline; an error where it fails. Not shown.

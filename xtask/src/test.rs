@@ -1,10 +1,14 @@
 //! `cargo xtask test`: all that must hold before a change is taken, in the order of its cost.
 //!
-//! The last lines are those of `cargo test`.
+//! The last lines are those of `cargo test`, and what the search of the tests' files found.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::{browser, guests, repository, step};
+use crate::{browser, guests, repository, sentinel, step};
 
 pub(crate) fn run() -> Result<()> {
     let root = repository::root()?;
@@ -29,10 +33,27 @@ pub(crate) fn run() -> Result<()> {
         guests.arg(root.join("target/guests/build"));
         step::run(guests.current_dir(root.join("tests/guests")))
     })?;
+    // What the tests make is kept there, with what their commands printed, and searched.
+    let left = root.join("target/test-files");
+    remove(&left)?;
+    fs::create_dir_all(&left).context("cannot make the folder for the tests' files")?;
     part("tests", || {
         let test = "test --workspace --locked --no-fail-fast";
-        step::run(&mut repository::cargo(test.split(' '))?)
-    })
+        let mut test = repository::cargo(test.split(' '))?;
+        test.env("TMPDIR", &left).env("LEYDEN_KEEP_TEST_FILES", "1");
+        step::run_noting(&mut test, &left.join("printed-by-cargo"))
+    })?;
+    part("sentinel", || sentinel::search(&left))?;
+    remove(&left)
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One part of the whole, named where it fails.

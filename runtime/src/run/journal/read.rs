@@ -250,3 +250,97 @@ fn count(number: i64) -> u64 {
 fn shown<S: serde::Serializer>(id: &RunId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(id.as_str())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A journal, as bytes, with a run and a Work that failed and was tried again.
+    fn journal(folder: &Path) -> Vec<u8> {
+        let connection = sql::create(&sql::Begin {
+            app: "app".into(),
+            digest: "sha256:00".into(),
+            user: "ada".into(),
+            host: "desk".into(),
+            started: 1,
+            key: Some(vec![7; 100]),
+            invocation: Some(vec![8; 100]),
+        })
+        .unwrap();
+        connection
+            .execute_batch(
+                r#"INSERT INTO work VALUES (1, 'train', zeroblob(32), 0, 2, x'00', 1,
+                     3, 'ran', '{"kind":"timed-out","detail":{"secs":1,"nanos":0}}', NULL, NULL);
+                   INSERT INTO attempt VALUES (1, 1, 1, 2, 3, '{"kind":"trap","detail":"t"}'),
+                     (1, 1, 2, 3, 4, NULL);"#,
+            )
+            .unwrap();
+        let file = folder.join("made.db");
+        let into = connection.execute("VACUUM INTO ?1", [file.to_str().unwrap()]);
+        into.unwrap();
+        std::fs::read(file).unwrap()
+    }
+
+    fn read_all(folder: &Path) -> (usize, usize) {
+        let id = RunId::new(Timestamp::now());
+        let runs = run(folder, &id).ok().flatten().into_iter().count();
+        let works = works(folder).map_or(0, |works| works.len());
+        let _ = again(folder);
+        (runs, works)
+    }
+
+    proptest! {
+        /// Whatever somebody has made of the file: it is read, or refused, without a panic.
+        #[test]
+        fn a_damaged_journal_is_read_or_refused(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 0..12),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut bytes = journal(folder.path());
+            std::fs::write(folder.path().join("journal.db"), &bytes).unwrap();
+            prop_assert_eq!(read_all(folder.path()), (1, 1));
+            for (at, change) in &changes {
+                let at = at.index(bytes.len());
+                bytes[at] ^= change;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            std::fs::write(folder.path().join("journal.db"), &bytes).unwrap();
+            read_all(folder.path());
+        }
+
+        /// The same for what stands in the cells.
+        #[test]
+        fn journal_rows_of_any_content_are_read_or_refused(
+            text in ".{0,40}", number in any::<i64>(), other in any::<i64>(), blob: Vec<u8>,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let bytes = journal(folder.path());
+            let path = folder.path().join("journal.db");
+            std::fs::write(&path, bytes).unwrap();
+            let journal = Connection::open(&path).unwrap();
+            for sql in [
+                "UPDATE run SET app = ?1, ending = ?1, reason = ?1, key = ?2, invocation = ?2",
+                "UPDATE work SET name = ?1, answer = ?1, failure = ?1, place = ?2, output = ?2",
+                "UPDATE attempt SET failure = ?1 WHERE ?2 IS NOT NULL",
+            ] {
+                journal.execute(sql, (&text, &blob)).unwrap();
+                read_all(folder.path());
+            }
+            for sql in [
+                "UPDATE run SET pid = ?1, life = ?2, started = ?1, ended = ?2, status = ?1",
+                "UPDATE work SET number = ?1, queued = ?2, input_size = ?1, ended = ?2",
+                "UPDATE work SET output_size = ?1, occurrence = ?2",
+                "UPDATE attempt SET life = ?1, started = ?2, ended = ?1 WHERE attempt = 1",
+            ] {
+                journal.execute(sql, (number, other)).unwrap();
+                read_all(folder.path());
+            }
+        }
+    }
+}

@@ -16,9 +16,10 @@ pub(super) struct Bed {
 
 impl Bed {
     pub(super) fn new() -> Self {
-        Self {
-            folder: TempDir::new().unwrap(),
-        }
+        let mut folder = TempDir::new().unwrap();
+        // `cargo xtask test` searches what the tests leave.
+        folder.disable_cleanup(std::env::var_os("LEYDEN_KEEP_TEST_FILES").is_some());
+        Self { folder }
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -108,8 +109,17 @@ pub(super) fn name(name: &str) -> SecretName {
     name.parse().unwrap()
 }
 
+/// What each of these tests' values begins with; `cargo xtask test` searches for it.
+const SENTINEL: &str = "some-value";
+
 pub(super) fn value(text: &str) -> SecretValue {
-    SecretValue::new(text.into()).unwrap()
+    SecretValue::new(format!("{SENTINEL}{text}").into_bytes()).unwrap()
+}
+
+/// What such a value was made of.
+pub(super) fn text(value: &SecretValue) -> &[u8] {
+    let bytes = value.expose();
+    bytes.strip_prefix(SENTINEL.as_bytes()).unwrap_or(bytes)
 }
 
 pub(super) fn passphrase(text: &str) -> Key {
@@ -143,5 +153,5 @@ pub(super) fn release(store: &SecretStore, wanted: &[Wanted]) -> Result<Vec<Rele
 /// The newest value of a secret, or of one version of it.
 pub(super) fn get(store: &SecretStore, secret: &str, version: Option<u32>) -> Option<Vec<u8>> {
     let released = release(store, &[wanted(secret, version)]).ok()?;
-    Some(released[0].value.expose().to_vec())
+    Some(text(&released[0].value).to_vec())
 }

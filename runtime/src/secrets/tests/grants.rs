@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
-use super::bed::{Bed, name, value, wanted};
+use super::bed::{Bed, name, text, value, wanted};
 use crate::app::{Ask, Authority, Digest, EnvName, HostRule, Request, SecretBinding};
 use crate::secrets::*;
 
@@ -53,7 +53,7 @@ fn bound(
     });
     match released {
         Ok(released) => {
-            assert_eq!(released[0].value.expose(), b"token");
+            assert_eq!(text(&released[0].value), b"token");
             Ok(())
         }
         Err(StoreError::Refused { refusals }) => Err(refusals[0].reason.code()),

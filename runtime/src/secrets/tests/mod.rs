@@ -8,6 +8,7 @@
 
 mod backup;
 mod bed;
+mod bits;
 mod catalogue;
 mod confidential;
 mod files;

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::bed::{Bed, get, name, release, value, wanted};
+use super::bed::{Bed, get, name, release, text, value, wanted};
 use crate::app::Encoding;
 use crate::secrets::*;
 
@@ -34,7 +34,7 @@ fn values_come_in_the_order_they_were_wanted() {
         .map(|one| {
             (
                 one.version.get(),
-                std::str::from_utf8(one.value.expose()).unwrap(),
+                std::str::from_utf8(text(&one.value)).unwrap(),
             )
         })
         .collect();

@@ -3,7 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use super::bed::{Bed, name, passphrase, release, value, wanted};
+use super::bed::{Bed, name, passphrase, release, text, value, wanted};
 use crate::secrets::*;
 
 /// The tables, with how many columns of each are its key.
@@ -118,7 +118,7 @@ impl Sample {
             for (secret, expected) in [("alpha", "second"), ("gamma", "first")] {
                 if let Ok(released) = release(&store, &[wanted(secret, None)]) {
                     assert_eq!(
-                        released[0].value.expose(),
+                        text(&released[0].value),
                         expected.as_bytes(),
                         "{table:?}: {what}"
                     );
@@ -368,9 +368,7 @@ fn g6_a_secret_put_under_another_name_is_noticed() {
     ));
     assert!(matches!(store.verify(), Err(StoreError::Tampered { .. })));
     assert_eq!(
-        release(&store, &[wanted("cheap", None)]).unwrap()[0]
-            .value
-            .expose(),
+        text(&release(&store, &[wanted("cheap", None)]).unwrap()[0].value),
         b"attacker's"
     );
 }
@@ -426,42 +424,4 @@ fn g6_triggers_views_and_other_tables_are_refused() {
             "{sql}"
         );
     }
-}
-
-/// Bytes between two that are flipped; `LEYDEN_EVERY_BIT` flips each bit of each.
-const STRIDE: usize = 13;
-
-#[test]
-fn g6_a_flipped_bit_anywhere_in_the_file_is_noticed_or_changes_nothing_that_is_read() {
-    let sample = Sample::new();
-    let look = || {
-        sample
-            .bed
-            .options()
-            .read_only(true)
-            .open(sample.bed.path(), sample.bed.key())
-    };
-    let expected = look().unwrap().list().unwrap();
-    let every_bit = std::env::var_os("LEYDEN_EVERY_BIT").is_some();
-    let (stride, bits) = if every_bit { (1, 8) } else { (STRIDE, 1) };
-    let mut noticed = 0;
-    for at in (0..sample.bytes.len()).step_by(stride) {
-        for bit in 0..bits {
-            let mut bytes = sample.bytes.clone();
-            bytes[at] ^= 1 << ((at + bit) % 8);
-            sample.bed.put_back(&bytes);
-            let Ok(store) = look() else {
-                noticed += 1;
-                continue;
-            };
-            match store.verify() {
-                Ok(verified) => {
-                    assert_eq!((verified.secrets, verified.versions), (5, 7), "byte {at}");
-                    assert_eq!(store.list().unwrap(), expected, "byte {at}");
-                }
-                Err(_) => noticed += 1,
-            }
-        }
-    }
-    assert!(noticed > 100, "{noticed}");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::bed::{Bed, get, name, release, value, wanted};
+use super::bed::{Bed, get, name, release, text, value, wanted};
 use crate::secrets::*;
 
 fn hours(hours: i64) -> Timestamp {
@@ -178,8 +178,8 @@ fn a_value_is_revealed_once_the_log_says_so() {
     store.create_secret(&token, value("1")).unwrap();
     store.set_secret(&token, value("2")).unwrap();
     let first = std::num::NonZeroU32::new(1);
-    assert_eq!(store.reveal(&token, None).unwrap().expose(), b"2");
-    assert_eq!(store.reveal(&token, first).unwrap().expose(), b"1");
+    assert_eq!(text(&store.reveal(&token, None).unwrap()), b"2");
+    assert_eq!(text(&store.reveal(&token, first).unwrap()), b"1");
     let revealed = |(event, version)| (event == AuditEvent::Reveal).then_some(version);
     let log: Vec<_> = events(&store).into_iter().filter_map(revealed).collect();
     assert_eq!(log, [Some(2), Some(1)]);

@@ -1,0 +1,139 @@
+//! Every single bit of a small store flipped: noticed, or without effect on what is read.
+
+use std::fs::File;
+use std::num::NonZeroU32;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::bed::{Bed, name, passphrase, text, value};
+use crate::secrets::release::open_value;
+use crate::secrets::*;
+
+/// What somebody with the key reads of the store, each part alone: one may be damaged and another
+/// still be read.
+#[derive(Debug)]
+struct Seen {
+    verified: Option<(u64, u64, u64)>,
+    secrets: Option<Vec<SecretInfo>>,
+    slots: Vec<sql::SlotRow>,
+    log: Option<String>,
+    values: Vec<Option<Vec<u8>>>,
+}
+
+/// The secrets, and how many versions each has.
+const SECRETS: [(&str, u32); 2] = [("alpha", 2), ("gone", 1)];
+
+/// `None` where the store is refused as a whole.
+fn look(bed: &Bed, path: &Path, key: &Key) -> Option<Seen> {
+    let store = bed.options().read_only(true).open(path, key).ok()?;
+    let seen = store.read(|snapshot| {
+        let verified = inspect::verify_all(snapshot).ok();
+        let heads = snapshot.heads().ok();
+        let there = heads.map(|heads| heads.into_iter().map(|(_, head)| head.info()).collect());
+        let (key, all) = (&snapshot.keys.audit, AuditFilter::default());
+        let log = chain::list(&snapshot.tables, key, snapshot.last_link(), &all).ok();
+        let values = SECRETS.iter().flat_map(|(secret, versions)| {
+            let found = snapshot.find(&name(secret)).ok();
+            let (place, head) = found.and_then(|(place, head)| Some((place, head?))).unzip();
+            (1..=*versions).map(move |number| {
+                let head = head.as_ref().filter(|head| head.deleted.is_none())?;
+                let value = open_value(snapshot, &place?, head, NonZeroU32::new(number)?);
+                Some(text(&value.ok()??).to_vec())
+            })
+        });
+        Ok(Seen {
+            verified: verified.map(|it| (it.secrets, it.versions, it.audit_records)),
+            secrets: there,
+            slots: snapshot.slots.clone(),
+            log: log.map(|log| format!("{log:?}")),
+            values: values.collect(),
+        })
+    });
+    seen.ok()
+}
+
+impl Seen {
+    /// Whether the damage was noticed. Whatever is read must be what was written; where the store
+    /// verifies, all of it must be.
+    fn noticed(&self, written: &Self, at: usize) -> bool {
+        fn same<T: PartialEq + std::fmt::Debug>(read: &Option<T>, written: &Option<T>, at: usize) {
+            if read.is_some() {
+                assert_eq!(read, written, "bit {at}");
+            }
+        }
+        same(&self.verified, &written.verified, at);
+        same(&self.secrets, &written.secrets, at);
+        assert_eq!(self.slots, written.slots, "bit {at}");
+        same(&self.log, &written.log, at);
+        for (read, written) in self.values.iter().zip(&written.values) {
+            same(read, written, at);
+        }
+        if self.verified.is_some() {
+            assert_eq!(format!("{self:?}"), format!("{written:?}"), "bit {at}");
+        }
+        self.verified.is_none()
+    }
+}
+
+/// A store with every kind of row, in the smallest pages that SQLite has, so that what lies between
+/// the rows, and costs time, is little.
+fn small() -> (Bed, Vec<u8>) {
+    let bed = Bed::new();
+    let store = bed.make();
+    store.add_slot("spare", &passphrase("correct")).unwrap();
+    store.create_secret(&name("alpha"), value("first")).unwrap();
+    store.set_secret(&name("alpha"), value("second")).unwrap();
+    store.create_secret(&name("gone"), value("third")).unwrap();
+    store.delete(&name("gone")).unwrap();
+    drop(store);
+    bed.attacker()
+        .execute_batch(
+            "PRAGMA journal_mode = DELETE; PRAGMA page_size = 512; VACUUM;
+             PRAGMA journal_mode = WAL;",
+        )
+        .unwrap();
+    let bytes = bed.bytes();
+    (bed, bytes)
+}
+
+#[test]
+fn g6_every_single_flipped_bit_is_noticed_or_changes_nothing_that_is_read() {
+    let (bed, bytes) = small();
+    let key = bed.key();
+    let written = look(&bed, &bed.path(), &key).unwrap();
+    assert_eq!(written.verified, Some((2, 3, 7)));
+    let values = [Some("first"), Some("second"), None];
+    let values = values.map(|value| value.map(|value| value.as_bytes().to_vec()));
+    assert_eq!(written.values, values);
+
+    let bits = bytes.len() * 8;
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let noticed: usize = std::thread::scope(|scope| {
+        let flip_from = |first: usize| {
+            let (bed, bytes, key, written) = (&bed, &bytes, &key, &written);
+            // Each thread has a copy of its own; what is remembered of the store is for all.
+            let folder = tempfile::tempdir_in(bed.folder.path()).unwrap();
+            let path = folder.path().join("store.db");
+            std::fs::copy(bed.path(), &path).unwrap();
+            scope.spawn(move || {
+                let folder = folder;
+                let file = File::options().write(true).open(&path).unwrap();
+                let put = |byte: u8, at| file.write_all_at(&[byte], at as u64).unwrap();
+                let mut noticed = 0;
+                for bit in (first..bits).step_by(threads) {
+                    let at = bit / 8;
+                    put(bytes[at] ^ 1 << (bit % 8), at);
+                    let seen = look(bed, &path, key);
+                    noticed += usize::from(seen.is_none_or(|seen| seen.noticed(written, bit)));
+                    put(bytes[at], at);
+                }
+                drop(folder);
+                noticed
+            })
+        };
+        let flipping: Vec<_> = (0..threads).map(flip_from).collect();
+        flipping.into_iter().map(|it| it.join().unwrap()).sum()
+    });
+    // What is not noticed lies between the rows, or is SQLite's own and unread.
+    assert!(noticed > bits / 3, "{noticed} of {bits}");
+}
