@@ -47,6 +47,9 @@ fn child() {
         let mask = u32::from_str_radix(argument, 8).unwrap();
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
     }
+    if kind == "restore" {
+        return restore(&folder, &path, &key, argument.parse().unwrap());
+    }
     if kind == "full" {
         return fill(&folder, &path, &key, argument);
     }
@@ -132,6 +135,19 @@ fn rotate(store: &SecretStore, mut transactions: u32) {
         transactions -= 1;
     });
     println!("\nrotated {}", rotated.unwrap().rewrapped);
+}
+
+/// Restores the backup and dies right after so many steps.
+fn restore(folder: &Path, path: &Path, key: &Path, mut steps: u32) {
+    let (key, backup) = (Key::from_file(key).unwrap(), folder.join("backup.db"));
+    let restored = options(folder).restore_by_steps(&backup, path, &key, || {
+        if steps == 0 {
+            let me = rustix::process::getpid();
+            rustix::process::kill_process(me, rustix::process::Signal::KILL).unwrap();
+        }
+        steps -= 1;
+    });
+    println!("\nrestored {}", restored.unwrap().versions);
 }
 
 /// Rotates the root key again and again.
