@@ -14,6 +14,7 @@
 //! While a backup is put in the store's place there is a third line, `leyden-restore-1 …` with
 //! `leyden/1/restore` in its MAC: the store is then right in either state, whenever the restoring
 //! process is killed, until whoever opens it next says in which.
+//!
 //! The MAC is HMAC-SHA-256 over `frame("leyden/1/state", generation, sequence, audit MAC)`. It is
 //! read before a state of the store is looked at, and raised after a commit, under a lock: so it
 //! is never ahead of what its reader then sees, however many write. No record (a new machine) is

@@ -56,6 +56,7 @@ fn child() {
     let opened = options(&folder).open_or_create(path, key).unwrap();
     println!("\nmade {} {}", opened.made_store, opened.made_key);
     match kind {
+        "locked" => return locked(opened.store),
         "rotate" => return rotate(&opened.store, argument.parse().unwrap()),
         "root" => return rotate_roots(opened.store, &folder),
         "rekey" => loop {
@@ -123,6 +124,18 @@ fn fill(folder: &Path, path: &Path, key: &Path, limit: &str) {
             Err(error) => println!("\nrefused {error}"),
         }
     }
+}
+
+/// Says how much memory is locked with a store open, and without.
+fn locked(store: SecretStore) {
+    let locked = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
+        println!("\nlocked {}", line.unwrap().trim().trim_end_matches(" kB"));
+    };
+    locked();
+    drop(store);
+    locked();
 }
 
 /// Rotates the KEK and dies right after so many transactions.
@@ -236,4 +249,18 @@ fn files_and_folders_are_the_users_alone_whatever_the_umask() {
             assert!(there, "{suffix}");
         }
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_keys_of_an_open_store_are_locked_in_memory() {
+    let bed = Bed::new();
+    let mut child = start("locked x", bed.folder.path());
+    let locked: Vec<u64> = lines(&mut child, "locked ")
+        .iter()
+        .map(|kib| kib.parse().unwrap())
+        .collect();
+    assert!(child.wait().unwrap().success());
+    // The root key and the six that are derived from it have a page of 4 KiB each.
+    assert_eq!(locked, [7 * 4, 0]);
 }
