@@ -266,3 +266,56 @@ fn a_value_is_printed_to_a_pipe_only_when_that_is_said_and_never_unrecorded() {
     let log = home.run(["audit", "list"]).succeeded();
     assert_eq!(log.stdout.matches("reveal").count(), 2, "{log:#?}");
 }
+
+#[test]
+fn a_refused_request_is_in_the_audit_log_and_says_what_would_help() {
+    let home = Home::with_my_secret();
+    let report = app(&home, "report", MANIFEST);
+    refused(&home, &report).says(&["--secret A=my-secret"]);
+    let list = ["audit", "list", "--outcome", "denied", "--output", "json"];
+    let log = home.run(list).succeeded();
+    assert!(
+        log.stdout.contains("\"reason\":\"not-granted\""),
+        "{log:#?}"
+    );
+    assert!(log.stdout.contains("\"secret\":\"my-secret\""), "{log:#?}");
+
+    leyden(&home, "trust APP --yes", &report).succeeded();
+    home.run(["secret", "delete", "my-secret", "--yes"])
+        .succeeded();
+    refused(&home, &report).says(&["it was deleted", "leyden secret restore my-secret"]);
+    home.run(["secret", "restore", "my-secret"]).succeeded();
+    runs(&home, &report);
+
+    leyden(&home, "trust APP --revoke --yes", &report).succeeded();
+    home.run(["secret", "restrict", "my-secret"]).succeeded();
+    let by_digest = format!(
+        "leyden secret grant my-secret --app {} --env A",
+        report.canonicalize().unwrap().display()
+    );
+    refused(&home, &report).says(&["it is restricted", &by_digest]);
+    // What could never work is not granted.
+    let folder = format!("secret grant my-secret --folder {}", report.display());
+    for (words, says) in [
+        ("trust APP --folder --yes", "is restricted"),
+        (&*folder, "is restricted"),
+        (
+            "secret grant my-secret --app APP --expires 0s",
+            "not in the future",
+        ),
+    ] {
+        leyden(&home, words, &report).ended_with(2).says(&[says]);
+    }
+    leyden(&home, "trust APP --yes", &report).succeeded();
+    runs(&home, &report);
+
+    let missing = MANIFEST.replace("my-secret", "my-secrets");
+    let report = app(&home, "missing", &missing);
+    refused(&home, &report).says(&[
+        "there is no such secret; there is `my-secret`",
+        "leyden secret create my-secrets",
+    ]);
+    let log = home.run(list).succeeded();
+    assert!(log.stdout.contains("\"reason\":\"not-found\""), "{log:#?}");
+    assert!(!log.stdout.contains("my-secrets"), "{log:#?}");
+}

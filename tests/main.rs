@@ -11,6 +11,8 @@
 
 mod support;
 
+mod admin_attacks;
+mod admin_browser;
 mod at_rest;
 mod bindings;
 mod command;

@@ -2,16 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::Error;
-use crate::app::{App, AppError, Plan, Request};
-use crate::secrets::{AppIdentity, Coverage, SecretStore};
+use crate::app::{
+    App, AppError, Ask, Authority, Plan, Request, SecretBinding, Uncovered, WorkName,
+};
+use crate::secrets::{
+    AppIdentity, Coverage, Grantee, NewTrust, RefusalReason, ReleaseRequest, SecretStore, Wanted,
+};
 
 /// What the Flow is called in the audit log.
 pub(crate) const FLOW: &str = "flow";
 
 impl App {
     /// Who sees what, where requests of the manifest count as covered, too, that this store grants
-    /// the app's digest or folder. The store is asked for nothing where the operator covers all.
+    /// the app's digest or folder. The store is asked for nothing where the operator covers all; of
+    /// what it does not grant, its audit log says that it was asked for.
     ///
     /// # Errors
     ///
@@ -20,9 +27,15 @@ impl App {
         match (self.plan(), store) {
             (Err(AppError::Uncovered { .. }), Some(store)) => {
                 let coverage = self.coverage(store)?;
-                let granted = coverage.into_iter().filter(|(_, found)| found.is_granted());
-                let granted: BTreeSet<Request> = granted.map(|(request, _)| request).collect();
-                Ok(self.plan_with(|request| granted.contains(request))?)
+                let granted = coverage.iter().filter(|(_, found)| found.is_granted());
+                let granted: BTreeSet<&Request> = granted.map(|(request, _)| request).collect();
+                let mut plan = self.plan_with(|request| granted.contains(request));
+                if let Err(AppError::Uncovered { app, requests, .. }) = &mut plan {
+                    self.explain(requests, &coverage);
+                    // The refusal stands, whether or not that can be written.
+                    let _ = self.record_refusal(store, app, requests, &coverage);
+                }
+                Ok(plan?)
             }
             (plan, _) => Ok(plan?),
         }
@@ -43,6 +56,116 @@ impl App {
         Ok(requests.into_iter().zip(coverage).collect())
     }
 
+    /// Says of requests why the store does not grant them, and what would help.
+    fn explain(&self, requests: &mut [Uncovered], coverage: &[(Request, Coverage)]) {
+        let path = self.folder().map(|folder| folder.display().to_string());
+        let path = path.unwrap_or_else(|| "APP".into());
+        for request in requests {
+            let Ask::Secret(SecretBinding { env, secret }) = &request.ask else {
+                continue;
+            };
+            let name = &secret.name;
+            let (why, command) = match found(coverage, &request.ask, request.by.first()) {
+                Some(Coverage::Expired(at)) => {
+                    let at = at.strftime("%Y-%m-%dT%H:%M:%SZ");
+                    request.why = Some(format!("its grant expired at {at}"));
+                    continue;
+                }
+                Some(Coverage::Restricted) => (
+                    "it is restricted to apps that it is granted to by their digest".to_owned(),
+                    format!("leyden secret grant {name} --app {path} --env {env}"),
+                ),
+                Some(Coverage::Deleted) => (
+                    "it was deleted".to_owned(),
+                    format!("leyden secret restore {name}"),
+                ),
+                Some(Coverage::NoSecret { suggestion }) => (
+                    match suggestion {
+                        Some(nearest) => format!("there is no such secret; there is `{nearest}`"),
+                        None => "there is no such secret".to_owned(),
+                    },
+                    format!("leyden secret create {name}"),
+                ),
+                _ => continue,
+            };
+            request.why = Some(why);
+            request.options = vec![command];
+        }
+    }
+
+    /// Writes to the audit log which secrets were asked for in vain.
+    fn record_refusal(
+        &self,
+        store: &SecretStore,
+        name: &str,
+        requests: &[Uncovered],
+        coverage: &[(Request, Coverage)],
+    ) -> Result<(), Error> {
+        let app_digest = self.digest()?;
+        let mut denied = Vec::new();
+        for request in requests {
+            let Ask::Secret(SecretBinding { env, secret }) = &request.ask else {
+                continue;
+            };
+            for by in &request.by {
+                let reason = match found(coverage, &request.ask, Some(by)) {
+                    Some(Coverage::Expired(at)) => RefusalReason::GrantExpired { at: *at },
+                    Some(Coverage::Restricted) => RefusalReason::Restricted { app: app_digest },
+                    Some(Coverage::Deleted) => RefusalReason::Deleted,
+                    Some(Coverage::NoSecret { suggestion }) => RefusalReason::NotFound {
+                        suggestion: suggestion.clone(),
+                    },
+                    _ => RefusalReason::NotGranted,
+                };
+                let component = self.components().find(|(work, _)| *work == by.as_ref());
+                let Some((work, source)) = component else {
+                    continue;
+                };
+                let wanted = Wanted {
+                    component: work.map_or_else(|| FLOW.to_owned(), ToString::to_string),
+                    component_digest: source.digest()?,
+                    env: env.clone(),
+                    secret: secret.clone(),
+                    by: Authority::Grant,
+                };
+                denied.push((wanted, reason));
+            }
+        }
+        let request = ReleaseRequest {
+            app_name: name,
+            app_digest,
+            app_folder: self.folder(),
+            wanted: &[],
+        };
+        Ok(store.record_refusal(&request, &denied)?)
+    }
+
+    /// Grants all that the app's manifest asks for, to its digest or its folder: all of it or
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where a component cannot be read, and those of [`SecretStore::trust`].
+    pub fn trust(
+        &self,
+        store: &SecretStore,
+        to: &Grantee,
+        expires: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let app = AppIdentity {
+            digest: self.digest()?,
+            folder: self.folder(),
+        };
+        Ok(store.trust(&NewTrust {
+            app,
+            to,
+            name: self.display_name(),
+            components: self.component_digests()?,
+            requests: &self.manifest().requests(),
+            expires,
+        })?)
+    }
+
     /// The digest of each component: of the Flow as `flow`, of a Work by its name.
     ///
     /// # Errors
@@ -56,4 +179,16 @@ impl App {
         };
         components.map(digest).collect()
     }
+}
+
+/// Whether what a component asks for is granted.
+fn found<'c>(
+    coverage: &'c [(Request, Coverage)],
+    ask: &Ask,
+    by: Option<&Option<WorkName>>,
+) -> Option<&'c Coverage> {
+    let same = |request: &Request| request.ask == *ask && Some(&request.work) == by;
+    coverage
+        .iter()
+        .find_map(|(request, coverage)| same(request).then_some(coverage))
 }

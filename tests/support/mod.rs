@@ -1,9 +1,13 @@
 //! What the tests share: a home folder of its own for each, guests, and running the command.
 
+mod admin;
 mod app;
+pub mod browser;
 mod home;
+pub mod http;
 mod ran;
 
+pub use admin::Admin;
 pub use app::{App, last_run, lines};
 pub use home::Home;
 pub use ran::{Ran, run, wait};

@@ -1,8 +1,10 @@
 //! What is done to this repository by program: `cargo xtask COMMAND`.
 #![allow(clippy::print_stderr, reason = "tells the developer what it does")]
 
+mod apt;
 mod audit;
 mod bench;
+mod browser;
 mod demo;
 mod fuzz;
 mod guests;

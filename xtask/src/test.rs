@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::{guests, repository, step};
+use crate::{browser, guests, repository, step};
 
 pub(crate) fn run() -> Result<()> {
     let root = repository::root()?;
@@ -21,6 +21,7 @@ pub(crate) fn run() -> Result<()> {
         step::run(&mut repository::cargo(clippy.split(' '))?)
     })?;
     part("guests", guests::build)?;
+    part("browser", || browser::prepare(&root))?;
     part("Flows' unit tests", || {
         // Natively, with functions for Works.
         let test = "test --locked --package pipeline --package etl --target-dir";

@@ -1,4 +1,4 @@
-//! `works GUESTS FOLDER ROUNDS COUNT`: Works started by a Flow, and the same instances with the bare
+//! `works GUESTS FOLDER ROUNDS COUNT...`: Works started by a Flow, and the same instances with the bare
 //! wasmtime crate, in turn in this process. `GUESTS` is where the guests are, `FOLDER` for this to
 //! write in.
 //!
@@ -27,12 +27,16 @@ const SLEEPERS: usize = 1000;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [guests, folder, rounds, count] = arguments.as_slice() else {
-        wasmtime::bail!("GUESTS FOLDER ROUNDS COUNT are expected");
+    let [guests, folder, rounds, counts @ ..] = arguments.as_slice() else {
+        wasmtime::bail!("GUESTS FOLDER ROUNDS COUNT... are expected");
     };
     let (guests, folder) = (Path::new(guests), Path::new(folder));
     let rounds: usize = rounds.parse()?;
-    let count: usize = count.parse()?;
+    let counts: Vec<usize> = counts
+        .iter()
+        .map(|count| count.parse())
+        .collect::<Result<_, _>>()?;
+    let first = counts.first().context("a COUNT is expected")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -51,7 +55,8 @@ fn main() -> Result<()> {
             }
         };
         let each = |taken: Duration, count: usize| taken.as_secs_f64() * 1e6 / count as f64;
-        for (what, count) in [("1", 1), ("100", 100), (&*count.to_string(), count)] {
+        for count in [1, 100].into_iter().chain(counts.iter().copied()) {
+            let what = count.to_string();
             let script = json!([
                 { "start": { "work": "echo", "text": "x", "times": count } },
                 "count",
@@ -67,7 +72,7 @@ fn main() -> Result<()> {
                 each(taken, count),
             );
         }
-        let in_turn = count / 10;
+        let in_turn = first / 10;
         let script = json!([{ "in-turn": { "work": "echo", "text": "x", "times": in_turn } }]);
         for (who, journal) in [("leyden", false), ("leyden, with its journal", true)] {
             let taken = side.run(&script.to_string(), journal)?;
@@ -80,7 +85,29 @@ fn main() -> Result<()> {
             each(taken, in_turn),
         );
     }
-    side.sleepers()
+    side.sleepers()?;
+    bare_sleepers(&runtime, guests)
+}
+
+/// What as many take of memory with the bare crate.
+fn bare_sleepers(runtime: &Runtime, guests: &Path) -> Result<()> {
+    let sleeper = guests.join("work-probe.wasm");
+    let work = Work::new(&Component::from_file(&engine(Some(POOL))?, sleeper)?)?;
+    let before = resident()?;
+    let sleeping: Vec<_> = (0..SLEEPERS)
+        .map(|_| {
+            let work = work.clone();
+            runtime.spawn(async move { work.run(br#"{"sleep":4000}"#).await })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(2));
+    let each = (resident()? - before) / SLEEPERS as f64;
+    println!("memory\tbare wasmtime crate\t{each}");
+    for one in sleeping {
+        let slept = runtime.block_on(one).context("a task failed")??;
+        ensure!(slept.is_ok(), "{slept:?}");
+    }
+    Ok(())
 }
 
 /// Calls a Work `count` times, by so many tasks.
@@ -181,7 +208,7 @@ impl<'a> Side<'a> {
     /// What many Works that sleep take of memory and of the processor.
     fn sleepers(&self) -> Result<()> {
         let script = json!([
-            { "start": { "work": "sleeper", "input": { "sleep": 6000 }, "times": SLEEPERS } },
+            { "start": { "work": "sleeper", "input": { "sleep": 10000 }, "times": SLEEPERS } },
             "count",
         ]);
         let before = resident()?;
@@ -191,7 +218,7 @@ impl<'a> Side<'a> {
         let each = (resident()? - before) / SLEEPERS as f64;
         println!("memory\tleyden\t{each}");
         let (start, used) = (Instant::now(), processor()?);
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(5));
         let share = (processor()? - used) / start.elapsed().as_secs_f64() * 100.0;
         println!("idle\tleyden\t{share}");
         self.runtime.block_on(running.outcome())?;
@@ -207,13 +234,12 @@ fn resident() -> Result<f64> {
     Ok(kib.context("no VmRSS")?.trim().parse()?)
 }
 
-/// The processor time that this process has used, in seconds (Linux, proc_pid_schedstat).
+/// The processor time that this process has used, in seconds, to a hundredth (proc_pid_stat(5)).
 fn processor() -> Result<f64> {
-    let mut nanoseconds = 0.0;
-    for task in fs::read_dir("/proc/self/task")? {
-        let text = fs::read_to_string(task?.path().join("schedstat"))?;
-        let used = text.split_whitespace().next().context("no time")?;
-        nanoseconds += used.parse::<f64>()?;
-    }
-    Ok(nanoseconds / 1e9)
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // Behind the name, which may hold anything: from the third field on.
+    let (_, fields) = stat.rsplit_once(')').context("no name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: Vec<f64> = ticks.map(str::parse).collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / 100.0)
 }

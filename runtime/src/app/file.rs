@@ -20,9 +20,13 @@ pub(super) fn open_regular(path: &Path) -> Result<(File, Metadata), OpenError> {
     Ok((file, metadata))
 }
 
+/// How much room is made before anything was read, in bytes, where so much may come.
+const ROOM: u64 = 64 << 20;
+
 /// Reads to the end, or says `None` if there are more than `limit` bytes.
 pub(super) fn read_bounded(reader: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
+    // Not grown by and by where it is a component of megabytes.
+    let mut bytes = Vec::with_capacity(usize::try_from(limit.min(ROOM)).unwrap_or_default() + 1);
     reader
         .take(limit.saturating_add(1))
         .read_to_end(&mut bytes)?;

@@ -33,7 +33,9 @@ pub struct Uncovered {
     pub ask: Ask,
     /// Who asks and may not have it: Works, and the Flow as none.
     pub by: Vec<Option<WorkName>>,
-    /// The command-line options that would allow it, all of them needed.
+    /// Why the store does not grant it, where that says more.
+    pub why: Option<String>,
+    /// What would allow it, all of it needed: options, or a command to be given first.
     pub options: Vec<String>,
 }
 
@@ -87,7 +89,12 @@ impl Uncovered {
             .map(|(ask, by)| {
                 let all_of_them = askers.get(&ask) == Some(&by.len());
                 let options = options(&ask, &by, all_of_them);
-                Self { ask, by, options }
+                Self {
+                    ask,
+                    by,
+                    why: None,
+                    options,
+                }
             })
             .collect()
     }
@@ -142,7 +149,11 @@ impl fmt::Display for Uncovered {
             .map(|work| shown_component(work.as_ref()))
             .collect();
         let (by, options) = (by.join(", "), self.options.join(" "));
-        write!(f, "{}, for {by}; to allow it: {options}", self.ask)
+        write!(f, "{}, for {by}; ", self.ask)?;
+        if let Some(why) = &self.why {
+            write!(f, "{why}; ")?;
+        }
+        write!(f, "to allow it: {options}")
     }
 }
 

@@ -1,4 +1,7 @@
-//! Runs the Works of one run: queues, places, attempts, retries, and answers that are there already.
+//! Runs the Works of one run: queues, places, attempts, retries.
+
+mod cached;
+mod refused;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,11 +28,6 @@ const INPUT_ROOM: usize = 256 << 10;
 const WAITING_ROOM: usize = 256 << 10;
 const OUTPUT_ROOM: usize = 1 << 20;
 const CACHE_ROOM: usize = 256 << 10;
-/// How much of a name that the app has no Work for is kept, in characters.
-const MAX_UNKNOWN: usize = 64;
-/// How much of it is searched for secrets before that: more than the longest piece of one that is
-/// looked for, wherever in the part that is kept it begins.
-const MAX_SEARCHED: usize = 4096;
 /// The wait before the second attempt; it doubles with each one.
 const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
@@ -172,13 +170,7 @@ impl Runner {
 
     async fn start_work(self: &Arc<Self>, name: &str, input: Vec<u8>) -> Started {
         let Some(queue) = self.queues.get(name) else {
-            // Anything may stand there. Secrets are taken out first: one that was cut would not be
-            // found any more.
-            let start: String = name.chars().take(MAX_SEARCHED).collect();
-            let name = self.app.mask.hide(&start);
-            let name: String = name.chars().take(MAX_UNKNOWN).collect();
-            let why = self.unknown(&name);
-            return self.refused(Arc::from(&*name), input.len(), why).await;
+            return self.refused_unknown(name, input.len()).await;
         };
         let refused = |why| self.refused(Arc::clone(&queue.name), input.len(), why);
         if *self.closing.borrow() {
@@ -261,39 +253,6 @@ impl Runner {
         Arc::clone(&self.inputs).acquire_many_owned(kib).await.ok()
     }
 
-    /// A Work that is not run at all, which is told and written as other ends are.
-    async fn refused(&self, work: Arc<str>, input_size: usize, why: String) -> Started {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let id = WorkId { work, number };
-        self.tell(&Event::Queued(id.clone()));
-        if let Some(journal) = &self.journal {
-            journal.refused(&id, input_size);
-        }
-        let failure = Failure::Refused(why);
-        // At once: there is no answer that the journal could be asked for.
-        let started = Started::ended(Err(failure.clone()));
-        let job = Job {
-            id,
-            started: started.clone(),
-            cached: None,
-        };
-        self.finish(job, Answer::Ran, 0, Instant::now(), Err(failure))
-            .await;
-        started
-    }
-
-    fn unknown(&self, name: &str) -> String {
-        let names = || self.queues.keys().map(|name| &**name);
-        match nearest(name, names()) {
-            Some(nearest) => format!("the app has no Work `{name}`; did you mean `{nearest}`?"),
-            None if self.queues.is_empty() => format!("the app has no Work `{name}`, and no other"),
-            None => {
-                let names: Vec<_> = names().take(20).collect();
-                format!("the app has no Work `{name}`; it has: {}", names.join(", "))
-            }
-        }
-    }
-
     /// A Work that ended in an earlier life of this run, and as it ended then.
     fn answered(&self, id: WorkId, result: Result<Bytes, Failure>) -> Started {
         self.tell(&Event::Queued(id.clone()));
@@ -309,31 +268,6 @@ impl Runner {
             Ok(bytes) => self.output(bytes),
             Err(failure) => Err(failure),
         })
-    }
-
-    /// Waits for another start with the same input, whose answer then serves; where that does not
-    /// end well, this one runs, and others wait for it.
-    async fn take_cached(self: Arc<Self>, queue: &Arc<Queue>, digest: Digest, job: Job) {
-        while let Some(other) = queue.claim(digest, &job.started) {
-            tokio::select! {
-                () = other.wait() => {}
-                () = job.started.stop_asked() => {}
-                () = self.closed() => {}
-            }
-            let given_up = *self.closing.borrow() || job.started.status() == Status::Stopped;
-            let result = match other.output_now() {
-                _ if given_up => Err(Failure::Stopped),
-                Some(Ok(_)) if job.started.take().is_none() => Err(Failure::Stopped),
-                Some(Ok(bytes)) => self.output(bytes),
-                _ => continue,
-            };
-            let answer = match result {
-                Ok(_) => Answer::Cached,
-                Err(_) => Answer::Ran,
-            };
-            return self.finish(job, answer, 0, Instant::now(), result).await;
-        }
-        self.enqueue(queue, job);
     }
 
     fn enqueue(self: &Arc<Self>, queue: &Arc<Queue>, job: Job) {
@@ -468,40 +402,6 @@ impl Runner {
         }
     }
 
-    /// Keeps an answer for the same input again, apart from what the Flow holds of it. Where there
-    /// is no room for it, the next start with that input runs.
-    fn keep(
-        &self,
-        queue: &Queue,
-        digest: Digest,
-        started: &Started,
-        result: &Result<Bytes, Failure>,
-    ) {
-        let room = |bytes: &Bytes| {
-            let kib = kib(bytes.len());
-            Arc::clone(&self.cache).try_acquire_many_owned(kib).ok()
-        };
-        let kept = match result {
-            Ok(bytes) => room(bytes).map(|room| (bytes.clone(), room)),
-            // What has failed is no answer; who waits for it sees that itself.
-            Err(_) => return,
-        };
-        let mut waiting = lock(&queue.waiting);
-        if !waiting.cache.get(&digest).is_some_and(|of| of.is(started)) {
-            return;
-        }
-        match kept {
-            Some((bytes, room)) => {
-                let room = Some(room);
-                let kept = Started::ended(Ok(Payload { bytes, room }));
-                waiting.cache.insert(digest, kept);
-            }
-            None => {
-                waiting.cache.remove(&digest);
-            }
-        }
-    }
-
     /// An output with the room that it takes, or the failure of having none.
     fn output(&self, bytes: Bytes) -> Result<Payload, Failure> {
         match Arc::clone(&self.outputs).try_acquire_many_owned(kib(bytes.len())) {
@@ -566,26 +466,6 @@ impl Runner {
             }
         }
     }
-
-    /// A failure as people may see it.
-    fn masked(&self, failure: &Failure) -> Failure {
-        let hide = |text: &str| self.app.mask.hide(text).into_owned();
-        match failure {
-            Failure::Error(text) => {
-                let mut shown = hide(text);
-                if text.len() > MAX_ERROR {
-                    // It was cut, perhaps within a secret, whose beginning is then not found.
-                    let whole = shown.len().saturating_sub(MAX_SEARCHED);
-                    shown.truncate(shown.floor_char_boundary(whole));
-                    shown.push('…');
-                }
-                Failure::Error(shown)
-            }
-            // With the name that it was started by, which may be anything.
-            Failure::Refused(why) => Failure::Refused(hide(why)),
-            other => other.clone(),
-        }
-    }
 }
 
 impl Works for Arc<Runner> {
@@ -595,21 +475,6 @@ impl Works for Arc<Runner> {
 
     fn start<'a>(&'a self, work: &'a str, input: Vec<u8>) -> Starting<'a> {
         Box::pin(self.start_work(work, input))
-    }
-}
-
-impl Queue {
-    /// Makes a start the one whose answer serves for its input; `None` if it is, or the other one
-    /// that does already.
-    fn claim(&self, digest: Digest, started: &Started) -> Option<Started> {
-        let mut waiting = lock(&self.waiting);
-        if let Some(other) = waiting.cache.get(&digest)
-            && !matches!(other.status(), Status::Failed | Status::Stopped)
-        {
-            return Some(other.clone());
-        }
-        waiting.cache.insert(digest, started.clone());
-        None
     }
 }
 

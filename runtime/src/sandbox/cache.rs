@@ -1,6 +1,7 @@
 //! Compiled components, kept on disk so that a second start compiles nothing.
 //!
-//! Code is found by the SHA-256 of the component and a hash of the engine's version and settings.
+//! Code is found by the SHA-256 of the component and the version of this crate. That it is for this
+//! engine and processor is checked when it is mapped; what is not is compiled anew.
 //! In front stands an index by device, inode, size and times of the component's file, for runs
 //! that need not know what exactly they run because no secret is bound.
 //!
@@ -22,7 +23,7 @@ use wasmtime::Engine;
 use crate::app::{Digest, FileId};
 
 use super::program::{Compiled, SandboxError};
-use super::trusted;
+use super::trusted::{self, Code};
 
 /// Size of all compiled code beyond which the code used longest ago is removed: 2 GiB.
 const MAX_SIZE: u64 = 2 << 30;
@@ -99,7 +100,7 @@ impl Cache {
     }
 
     pub(super) fn get(&self, engine: &Engine, digest: &Digest) -> Option<Compiled> {
-        let file = self.open_file(&code_name(engine, digest))?;
+        let file = self.open_file(&code_name(digest))?;
         let compiled = trusted::map_compiled(engine, &file)?;
         // When it was last used decides what is removed first; a failure costs only that.
         let _ = file.set_modified(std::time::SystemTime::now());
@@ -107,8 +108,8 @@ impl Cache {
     }
 
     /// Keeps compiled code. Whoever loses a race with another process has written the same.
-    pub(super) fn put(&self, engine: &Engine, digest: &Digest, code: &[u8]) -> io::Result<()> {
-        self.write(&code_name(engine, digest), code)?;
+    pub(super) fn put(&self, digest: &Digest, code: &Code) -> io::Result<()> {
+        self.write(&code_name(digest), code.bytes())?;
         self.prune();
         Ok(())
     }
@@ -203,13 +204,11 @@ fn is_ours(owner: u32, mode: u32) -> bool {
     owner == rustix::process::geteuid().as_raw() && mode & 0o077 == 0
 }
 
-fn code_name(engine: &Engine, digest: &Digest) -> String {
-    let mut hasher = DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
+fn code_name(digest: &Digest) -> String {
+    let (version, processor) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
     format!(
-        "{}-{:016x}.{CODE}",
-        HEXLOWER.encode(digest.as_bytes()),
-        hasher.finish()
+        "{}-{version}-{processor}.{CODE}",
+        HEXLOWER.encode(digest.as_bytes())
     )
 }
 

@@ -1,11 +1,8 @@
 //! The engine: made once for each host, shared by all instances.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use wasmtime::component::Component;
-use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, Module, PoolingAllocationConfig,
-};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::app::{ComponentSource, HostRule, Kind};
 
@@ -15,6 +12,7 @@ use super::http;
 use super::linkers::Linkers;
 use super::program::{Compiled, Program, Role, SandboxError, engine_failed, not_runnable};
 use super::ticker::Ticker;
+use super::trusted::Code;
 
 /// How memory for instances is had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +41,11 @@ const STACKS: u32 = 4;
 pub struct Sandbox(Arc<Shared>);
 
 struct Shared {
+    /// Runs what was compiled. It has no compiler: making one takes longer than mapping code that
+    /// is in the cache.
     engine: Engine,
+    /// The same with a compiler, made when the first program is compiled.
+    compiler: OnceLock<Engine>,
     linkers: Linkers,
     ticker: Ticker,
     cache: Option<Cache>,
@@ -57,8 +59,14 @@ impl Sandbox {
     ///
     /// Where the operating system refuses the address space, or on an unknown processor.
     pub fn new(allocation: Allocation, cache: Option<Cache>) -> Result<Self, SandboxError> {
-        let engine = Engine::new(&config(allocation)).map_err(engine_failed)?;
+        let mut config = config();
+        config.enable_compiler(false);
+        if let Allocation::Pool(instances) = allocation {
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
+        }
+        let engine = Engine::new(&config).map_err(engine_failed)?;
         Ok(Self(Arc::new(Shared {
+            compiler: OnceLock::new(),
             linkers: Linkers::default(),
             ticker: Ticker::new(engine.clone()),
             engine,
@@ -148,19 +156,24 @@ impl Sandbox {
             }
             kind => (kind, bytes),
         };
-        let compiled = match kind {
-            Kind::Component => {
-                Component::from_binary(self.engine(), bytes).map(Compiled::Component)
-            }
-            _ => Module::from_binary(self.engine(), bytes).map(Compiled::Module),
+        let compiler = self.compiler()?;
+        let code = match kind {
+            Kind::Component => Code::of_component(compiler, bytes),
+            _ => Code::of_module(compiler, bytes),
         }
         .map_err(not_runnable)?;
-        if let Some(cache) = &self.0.cache
-            && let Ok(code) = compiled.serialize()
-        {
-            let _ = cache.put(self.engine(), &source.digest()?, &code);
+        if let Some(cache) = &self.0.cache {
+            let _ = cache.put(&source.digest()?, &code);
         }
-        Ok(compiled)
+        Ok(code.load(self.engine()).map_err(engine_failed)?)
+    }
+
+    fn compiler(&self) -> Result<&Engine, SandboxError> {
+        if let Some(compiler) = self.0.compiler.get() {
+            return Ok(compiler);
+        }
+        let compiler = Engine::new(&config()).map_err(engine_failed)?;
+        Ok(self.0.compiler.get_or_init(|| compiler))
     }
 }
 
@@ -187,7 +200,8 @@ fn binary_kind(bytes: &[u8]) -> Kind {
     }
 }
 
-fn config(allocation: Allocation) -> Config {
+/// What compiled code depends on, and how stacks are had.
+fn config() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -195,9 +209,6 @@ fn config(allocation: Allocation) -> Config {
         .async_stack_size(STACK)
         // Stacks are reused in a pool: what a guest left there is wiped.
         .async_stack_zeroing(true);
-    if let Allocation::Pool(instances) = allocation {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
-    }
     config
 }
 

@@ -68,15 +68,6 @@ pub(super) enum Compiled {
     Module(Module),
 }
 
-impl Compiled {
-    pub(super) fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
-        match self {
-            Self::Component(component) => component.serialize(),
-            Self::Module(module) => module.serialize(),
-        }
-    }
-}
-
 /// Which version of WASI a program is written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum World {

@@ -1,4 +1,4 @@
-//! The one module with unsafe code: mapping compiled code, waiting on a descriptor, and wiping what
+//! The one module with unsafe code: loading compiled code, waiting on a descriptor, and wiping what
 //! a trap leaves of the processor's registers.
 #![allow(unsafe_code)]
 
@@ -12,6 +12,40 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
 
 use super::program::Compiled;
+
+/// Code as the compiler gave it, which nobody had a hand in since.
+pub(super) struct Code(Vec<u8>);
+
+impl Code {
+    pub(super) fn of_component(compiler: &Engine, component: &[u8]) -> wasmtime::Result<Self> {
+        compiler.precompile_component(component).map(Self)
+    }
+
+    pub(super) fn of_module(compiler: &Engine, module: &[u8]) -> wasmtime::Result<Self> {
+        compiler.precompile_module(module).map(Self)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Makes it ready to be run.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine has other settings than the one that compiled it, or there is no memory.
+    pub(super) fn load(&self, engine: &Engine) -> wasmtime::Result<Compiled> {
+        match Engine::detect_precompiled(&self.0) {
+            // SAFETY: it runs as native code. It is the compiler's own: there is no other way to
+            // make a `Code`.
+            Some(Precompiled::Component) => {
+                unsafe { Component::deserialize(engine, &self.0) }.map(Compiled::Component)
+            }
+            // SAFETY: as above.
+            _ => unsafe { Module::deserialize(engine, &self.0) }.map(Compiled::Module),
+        }
+    }
+}
 
 /// Maps code that an earlier run compiled. `None` where the file is not such code, or of another
 /// version or other settings of the engine.

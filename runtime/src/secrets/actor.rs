@@ -9,14 +9,14 @@ const MAX_TEXT: usize = 256;
 
 /// The process's user and machine.
 #[derive(Debug, Clone)]
-pub(super) struct Actor {
-    user: String,
-    host: String,
+pub(crate) struct Actor {
+    pub(crate) user: String,
+    pub(crate) host: String,
 }
 
 impl Actor {
     /// This process's.
-    pub(super) fn current() -> Self {
+    pub(crate) fn current() -> Self {
         let uid = rustix::process::geteuid().as_raw();
         Self {
             user: clip(&whoami::username().unwrap_or_else(|_| format!("uid-{uid}"))),

@@ -96,6 +96,8 @@ pub enum AuditEvent {
     SecretDeleted,
     /// A deleted secret was restored.
     SecretRestored,
+    /// From when on a version is not released any more was changed.
+    ExpirySet,
     /// A secret was destroyed.
     SecretDestroyed,
     /// A version was destroyed, because no more than a number of them are kept.
@@ -157,6 +159,8 @@ pub struct AuditFilter {
     pub since: Option<Timestamp>,
     /// Before then.
     pub until: Option<Timestamp>,
+    /// With a lower number than this: the next page, where the one before ended there.
+    pub before: Option<u64>,
     /// The newest so many of them.
     pub limit: Option<usize>,
 }
@@ -192,6 +196,12 @@ impl AuditFilter {
         self
     }
 
+    /// With a lower number than this.
+    pub fn before(mut self, sequence: u64) -> Self {
+        self.before = Some(sequence);
+        self
+    }
+
     /// Before then.
     pub fn until(mut self, until: Timestamp) -> Self {
         self.until = Some(until);
@@ -223,6 +233,7 @@ impl AuditFilter {
         let outcome = outcome.is_none_or(|outcome| *outcome == record.outcome);
         let time = self.since.is_none_or(|since| since <= record.time)
             && self.until.is_none_or(|until| record.time < until);
-        secret && app && event && outcome && time
+        let before = self.before.is_none_or(|before| record.sequence < before);
+        secret && app && event && outcome && time && before
     }
 }

@@ -155,6 +155,17 @@ pub(super) fn verify(
     from: Link,
     to: Link,
 ) -> Result<(), StoreError> {
+    walk(tables, key, from, to, |_| {})
+}
+
+/// As [`verify`], and hands each row over; none of them counts until all are verified.
+pub(super) fn walk(
+    tables: &Tables<'_>,
+    key: &KeyBytes,
+    from: Link,
+    to: Link,
+    mut each: impl FnMut(&AuditRow),
+) -> Result<(), StoreError> {
     let mut at = from;
     tables.audit_after(from.sequence, |row| {
         let sequence = at.sequence + 1;
@@ -167,6 +178,7 @@ pub(super) fn verify(
         if !same(&row.mac, &link_mac(key, &at.mac, sequence, &row.body)) {
             return Err(broken(tables, sequence, "it is not what was written"));
         }
+        each(&row);
         at = Link {
             sequence,
             mac: row.mac,

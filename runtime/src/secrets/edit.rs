@@ -83,6 +83,42 @@ impl SecretStore {
     }
 }
 
+impl SecretStore {
+    /// Sets from when on a version is not released any more, or, with nothing, that it does not
+    /// expire: the newest version if none is named. A moment that has passed ends it now. What apps
+    /// were lent before stays lent.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Deleted`], [`StoreError::NoSuchVersion`].
+    pub fn expire(
+        &self,
+        name: &SecretName,
+        version: Option<NonZeroU32>,
+        expires: Option<Timestamp>,
+    ) -> Result<NonZeroU32, StoreError> {
+        self.write(|snapshot| {
+            let (place, mut head) = existing(snapshot, name)?;
+            let newest = head.versions.last().map(|newest| newest.version);
+            // One without versions is destroyed, and not found.
+            let wanted = version.or(newest).unwrap_or(NonZeroU32::MIN);
+            let available = head.numbers();
+            let found = head.versions.iter_mut().find(|one| one.version == wanted);
+            let Some(found) = found else {
+                return Err(StoreError::NoSuchVersion {
+                    name: head.name,
+                    version: wanted,
+                    available,
+                });
+            };
+            found.expires = expires;
+            head.updated = now();
+            snapshot.put_head(&place, &head)?;
+            record(snapshot, AuditEvent::ExpirySet, &head, Some(wanted))?;
+            Ok(wanted)
+        })
+    }
+}
+
 /// Creates a secret, in the caller's transaction.
 pub(super) fn create(
     snapshot: &mut Snapshot<'_>,

@@ -209,6 +209,15 @@ pub enum StoreError {
         /// To whom.
         to: Grantee,
     },
+    /// The secret is restricted, and was to be granted to a folder.
+    #[error(
+        "the secret `{name}` is restricted: a grant to a folder does not bind it, only one to an app; \
+         leyden secret grant {name} --app APP"
+    )]
+    RestrictedToApps {
+        /// The name as first typed.
+        name: String,
+    },
     /// The secret has as many grants as it may have.
     #[error("the secret `{name}` has {limit} grants, which is the most; revoke some")]
     TooManyGrants {

@@ -80,7 +80,8 @@ impl SecretStore {
     /// Grants a secret. A grant of it to the same grantee under the same name is replaced.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Deleted`], [`StoreError::TooManyGrants`];
+    /// [`StoreError::NotFound`], [`StoreError::Deleted`], [`StoreError::TooManyGrants`],
+    /// [`StoreError::RestrictedToApps`];
     /// [`StoreError::Permission`] if it is to a folder in which others can put files.
     pub fn grant(&self, name: &SecretName, new: &NewGrant) -> Result<(), StoreError> {
         check_grantee(&new.to)?;
@@ -142,6 +143,9 @@ pub(super) fn add(
     new: &NewGrant,
 ) -> Result<(), StoreError> {
     let (place, mut head) = existing(snapshot, name)?;
+    if head.restricted && matches!(new.to, Grantee::Folder(_)) {
+        return Err(StoreError::RestrictedToApps { name: head.name });
+    }
     let env = new.env.as_ref().map(ToString::to_string);
     head.grants
         .retain(|grant| grant.to != new.to || grant.env != env);

@@ -114,6 +114,20 @@ impl Default for Argon2Cost {
     }
 }
 
+/// What may be told about one KEK.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct KekInfo {
+    /// Its number.
+    pub version: u32,
+    /// When it was made.
+    pub created: Timestamp,
+    /// How many versions of secrets are under it.
+    pub uses: u64,
+    /// Whether new versions get it. Where there are others, a rotation has not ended.
+    pub current: bool,
+}
+
 /// What a full verification went through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

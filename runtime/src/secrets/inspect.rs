@@ -1,11 +1,16 @@
 //! Looking at the store: secrets, versions, audit log, and verifying all of it.
 
+use jiff::Timestamp;
+
 use crate::app::SecretName;
 
 use super::chain::{self, Link};
 use super::head::{self, Head};
 use super::snapshot::Snapshot;
-use super::{AuditFilter, AuditRecord, SecretInfo, SecretStore, StoreError, Verified, VersionInfo};
+use super::sql::KekRow;
+use super::{
+    AuditFilter, AuditRecord, KekInfo, SecretInfo, SecretStore, StoreError, Verified, VersionInfo,
+};
 
 impl SecretStore {
     /// All secrets, by name; deleted ones too, until they are destroyed.
@@ -18,6 +23,14 @@ impl SecretStore {
             let there = heads.filter(|head| !head.is_destroyed());
             Ok(there.map(Head::info).collect())
         })
+    }
+
+    /// One secret, if it is there; also if it was deleted. No other name is looked for.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`].
+    pub fn find(&self, name: &SecretName) -> Result<Option<SecretInfo>, StoreError> {
+        self.read(|snapshot| Ok(snapshot.find(name)?.1.map(Head::info)))
     }
 
     /// One secret; also if it was deleted.
@@ -37,6 +50,25 @@ impl SecretStore {
     /// As [`show`](Self::show).
     pub fn versions(&self, name: &SecretName) -> Result<Vec<VersionInfo>, StoreError> {
         Ok(self.show(name)?.versions)
+    }
+
+    /// The KEKs, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`].
+    pub fn keks(&self) -> Result<Vec<KekInfo>, StoreError> {
+        self.read(|snapshot| {
+            let newest = snapshot.newest_kek_version();
+            let info = |kek: &KekRow| {
+                Ok(KekInfo {
+                    version: kek.version,
+                    created: Timestamp::from_microsecond(kek.created).unwrap_or_default(),
+                    uses: snapshot.tables.versions_under(kek.version)?,
+                    current: kek.version == newest,
+                })
+            };
+            snapshot.keks.iter().map(info).collect()
+        })
     }
 
     /// The audit records that the filter wants, oldest first, each verified.

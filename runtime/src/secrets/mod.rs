@@ -41,6 +41,7 @@
 mod actor;
 mod audit;
 mod backup;
+mod catalogue;
 mod chain;
 mod create;
 mod delete;
@@ -78,7 +79,9 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use actor::Actor;
 pub use audit::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
+pub use catalogue::{SecretOrder, SecretPage, SecretQuery, Shown};
 pub use delete::RECOVERY_WINDOW;
 pub use edit::VersionOptions;
 pub use error::{KeyFileProblem, Refusal, RefusalReason, StoreError};
@@ -86,7 +89,9 @@ pub(crate) use files::make_folder;
 pub use grant::{Grant, NewGrant};
 pub use grantee::{AppIdentity, Grantee, NoGrantee};
 pub use import::{ImportError, ImportFormat, Imported, named};
-pub use info::{Argon2Cost, SecretInfo, SecretState, SlotInfo, SlotKind, Verified, VersionInfo};
+pub use info::{
+    Argon2Cost, KekInfo, SecretInfo, SecretState, SlotInfo, SlotKind, Verified, VersionInfo,
+};
 pub use key::Key;
 pub use options::{Opened, StoreOptions};
 pub use release::{ReleaseRequest, Released, Wanted};

@@ -240,6 +240,7 @@ impl StoreOptions {
             argon2: self.argon2,
             sink: self.audit_sink.clone(),
             actor: Actor::current(),
+            catalogue: Mutex::default(),
         };
         match self.read_only {
             true => store.read(|_| Ok(()))?,

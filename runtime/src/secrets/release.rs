@@ -80,15 +80,7 @@ impl SecretStore {
                 }
             }
             for (wanted, reason) in &refusals {
-                let mut record = request.record(snapshot, wanted);
-                record.outcome = AuditOutcome::Denied;
-                record.version = wanted.secret.version.map(NonZeroU32::get);
-                record.reason = Some(reason.code().to_owned());
-                if matches!(reason, RefusalReason::NotFound { .. }) {
-                    // It may be a value, typed in the place of a name.
-                    record.secret = None;
-                }
-                snapshot.record(record)?;
+                request.record_denied(snapshot, wanted, reason)?;
             }
             if !refusals.is_empty() {
                 return Ok(Vec::new());
@@ -116,7 +108,42 @@ impl SecretStore {
     }
 }
 
+impl SecretStore {
+    /// Writes to the audit log what was wanted, and refused before it came to a release.
+    pub(crate) fn record_refusal(
+        &self,
+        request: &ReleaseRequest<'_>,
+        denied: &[(Wanted, RefusalReason)],
+    ) -> Result<(), StoreError> {
+        if denied.is_empty() {
+            return Ok(());
+        }
+        self.write(|snapshot| {
+            denied
+                .iter()
+                .try_for_each(|(wanted, reason)| request.record_denied(snapshot, wanted, reason))
+        })
+    }
+}
+
 impl ReleaseRequest<'_> {
+    fn record_denied(
+        &self,
+        snapshot: &mut Snapshot<'_>,
+        wanted: &Wanted,
+        reason: &RefusalReason,
+    ) -> Result<(), StoreError> {
+        let mut record = self.record(snapshot, wanted);
+        record.outcome = AuditOutcome::Denied;
+        record.version = wanted.secret.version.map(NonZeroU32::get);
+        record.reason = Some(reason.code().to_owned());
+        if matches!(reason, RefusalReason::NotFound { .. }) {
+            // It may be a value, typed in the place of a name.
+            record.secret = None;
+        }
+        snapshot.record(record)
+    }
+
     fn record(&self, snapshot: &Snapshot<'_>, wanted: &Wanted) -> AuditRecord {
         let mut record = snapshot.actor.record(AuditEvent::Release);
         record.app = Some(clip(self.app_name));

@@ -9,6 +9,8 @@
 //! both keys, and after it for the new one alone, all under its lock. So whoever is killed leaves a
 //! record that fits the store, and an older copy under the old root key is refused.
 
+use std::sync::Mutex;
+
 use rusqlite::TransactionBehavior;
 
 use super::head::{self, Body};
@@ -96,6 +98,8 @@ impl SecretStore {
         let noted = record.write(&keys.state, after);
         drop((record, connection));
         self.keys = keys;
+        // It ends in a link of the log as it was.
+        self.catalogue = Mutex::default();
         noted.map_err(|error| self.not_noted(error))?;
         Ok(plan)
     }

@@ -450,8 +450,8 @@ impl Tables<'_> {
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
         self.connection
-            .query_row(sql, params, read)
-            .optional()
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row(params, read).optional())
             .map_err(self.failed())
     }
 
@@ -578,6 +578,12 @@ impl Tables<'_> {
 
     pub(super) fn version_count(&self) -> Result<u64, StoreError> {
         self.count("SELECT count(*) FROM version")
+    }
+
+    /// How many versions are under this KEK.
+    pub(super) fn versions_under(&self, kek: u32) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM version WHERE kek = ?1";
+        Ok(self.one(sql, [kek], |row| number(row, 0))?.unwrap_or(0))
     }
 
     /// How many versions are not under this KEK.

@@ -119,7 +119,7 @@ impl StateRecord {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(files::io("open", &self.file)(error)),
         };
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(2 * LINE + 1);
         file.take(MAX_RECORD_BYTES)
             .read_to_end(&mut text)
             .map_err(files::io("read", &self.file))?;

@@ -10,6 +10,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::actor::Actor;
 use super::backup::FileIdentity;
+use super::catalogue::Catalogue;
 use super::keys::{StoreId, StoreKeys};
 use super::snapshot::Snapshot;
 use super::sql::{self, Tables};
@@ -37,6 +38,8 @@ pub struct SecretStore {
     /// The second place for audit records.
     pub(super) sink: Option<AuditSink>,
     pub(super) actor: Actor,
+    /// The names, once somebody has asked for a page of them.
+    pub(super) catalogue: Mutex<Option<Catalogue>>,
 }
 
 impl SecretStore {
@@ -57,6 +60,11 @@ impl SecretStore {
         key_file: impl AsRef<Path>,
     ) -> Result<Opened, StoreError> {
         StoreOptions::new().open_or_create(path, key_file)
+    }
+
+    /// Who this process acts for.
+    pub(crate) fn actor(&self) -> &Actor {
+        &self.actor
     }
 
     /// Where the store is: its folder's canonical path, and the file's name.

@@ -59,7 +59,10 @@ impl std::fmt::Display for Machine {
             kernel,
             ..
         } = self;
-        writeln!(f, "{processor}, {cores} cores, Linux {kernel}; load before the start: {load}")?;
+        writeln!(
+            f,
+            "{processor}, {cores} cores, Linux {kernel}; load before the start: {load}"
+        )?;
         writeln!(f, "{}", self.versions.join("; "))?;
         match self.sync.summary() {
             Some(sync) => write!(

@@ -1,6 +1,5 @@
-//! A warm one-shot run of a Rust component: process start to process end.
-//!
-//! Each gives the guest the same three entries of environment, and all code is compiled before.
+//! Whole commands, process start to process end: Leyden's beside the `wasmtime` command's and the
+//! least that one on the wasmtime crate must do.
 
 use std::fs;
 use std::io::Write;
@@ -9,78 +8,236 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use wait4::Wait4 as _;
 
-use super::report::Row;
+use super::row::{Bound, Goal, Row};
 use super::samples::Samples;
 use super::wasmtime::Wasmtime;
 use crate::home::Home;
 use crate::repository;
 
 /// Rounds before the ones that count: caches are filled, and all must print the same.
-const WARM_UP: usize = 3;
+const WARM_UP: usize = 2;
 
-/// One way to run the guest.
+/// What every guest gets: two entries are secrets where there are any.
+const PLAIN: [&str; 3] = [
+    "FOO=bar",
+    "MY_APP_SECRET=some-value",
+    "OTHER_SECRET=other-value",
+];
+const SECRETS: [&str; 6] = [
+    "--env",
+    "FOO=bar",
+    "--secret",
+    "MY_APP_SECRET=my-secret",
+    "--secret",
+    "OTHER_SECRET=other-secret",
+];
+
+/// One way to do the work.
 struct Subject {
     name: String,
     command: Command,
-    samples: Samples,
+    /// Removed before each run.
+    forget: Option<PathBuf>,
+    milliseconds: Samples,
+    peak_mebibytes: Samples,
 }
 
-/// Makes the store that both rows use, and measures.
-pub(crate) fn measure(home: &Home, wasmtime: Option<Wasmtime>, quick: bool) -> Result<Row> {
-    let rounds = if quick { 15 } else { 100 };
-    let built = repository::built("release")?;
-    let leyden = built.join("leyden");
+/// Makes the store that all rows use, and measures.
+pub(crate) fn measure(home: &Home, wasmtime: Option<&Wasmtime>, quick: bool) -> Result<Vec<Row>> {
+    let leyden = repository::built("release")?.join("leyden");
     create_secret(home, &leyden, "my-secret", "some-value")?;
     create_secret(home, &leyden, "other-secret", "other-value")?;
+    let rounds = |most| if quick { most / 5 } else { most };
 
-    let plain = [
-        "FOO=bar",
-        "MY_APP_SECRET=some-value",
-        "OTHER_SECRET=other-value",
-    ];
-    let environment = plain.iter().flat_map(|entry| ["--env", *entry]);
+    let mut rows = rust(home, &leyden, wasmtime, rounds(100))?;
+    let Some(wasmtime) = wasmtime else {
+        return Ok(rows);
+    };
+    rows.push(first(home, &leyden, wasmtime, rounds(25))?);
+    rows.push(python(home, &leyden, wasmtime, rounds(25))?);
+    rows.push(version(home, &leyden, wasmtime, rounds(100))?);
+    rows.push(size(&leyden, wasmtime)?);
+    Ok(rows)
+}
 
-    let mut without = home.command(&leyden);
-    without
-        .args(["run", "app", "hello.wasm"])
-        .args(environment.clone());
-    let mut with = home.command(&leyden);
-    with.args(["run", "app", "hello.wasm", "--env", "FOO=bar"])
-        .args([
-            "--secret",
-            "MY_APP_SECRET=my-secret",
-            "--secret",
-            "OTHER_SECRET=other-secret",
-        ]);
+fn goal(own: &'static str, other: &'static str, most: f64) -> Goal {
+    Goal {
+        own,
+        other,
+        bound: Bound::AtMost(most),
+    }
+}
+
+/// A Rust component, compiled before: time and peak memory.
+fn rust(
+    home: &Home,
+    leyden: &Path,
+    wasmtime: Option<&Wasmtime>,
+    rounds: usize,
+) -> Result<Vec<Row>> {
+    let mut without = run_app(home, leyden, "hello.wasm", &plain());
     // The first run compiles, so that there is code for the bare program to map.
-    let printed = output(&mut without)?;
-
-    let mut bare = home.command(built.join("bare-run"));
-    bare.arg(compiled(home)?).args(plain);
-
+    output(&mut without)?;
+    let mut bare = home.command(repository::built("release")?.join("bare-run"));
+    bare.arg(compiled(home)?).args(PLAIN);
     let mut subjects = vec![
         Subject::new("leyden, no secret", without),
-        Subject::new("leyden, two secrets", with),
+        Subject::new(
+            "leyden, two secrets",
+            run_app(home, leyden, "hello.wasm", &SECRETS),
+        ),
         Subject::new("bare wasmtime crate", bare),
     ];
     if let Some(wasmtime) = wasmtime {
-        let mut command = home.command(&wasmtime.path);
-        command.arg("run").args(environment).arg("hello.wasm");
+        let command = wasmtime_run(home, wasmtime, "hello.wasm");
         subjects.push(Subject::new(&wasmtime.version, command));
     }
+    compare(&mut subjects, rounds)?;
+    let memory = |subject: &Subject| (subject.name.clone(), subject.peak_mebibytes.clone());
+    let (own, beside) = subjects
+        .iter()
+        .map(memory)
+        .partition(|(name, _)| name.starts_with("leyden"));
+    Ok(vec![
+        times(
+            "one-shot",
+            "A warm run of examples/hello, the whole command",
+            vec![
+                goal("leyden, no secret", "wasmtime", 0.8),
+                goal("leyden, two secrets", "wasmtime", 1.0),
+            ],
+            subjects,
+        ),
+        Row {
+            id: "one-shot memory".into(),
+            title: "Peak memory of that run".into(),
+            unit: "MiB; less is better",
+            digits: 1,
+            leyden: own,
+            beside,
+            goals: vec![goal("leyden", "wasmtime", 1.0)],
+        },
+    ])
+}
 
+/// A Rust component that nobody compiled before.
+fn first(home: &Home, leyden: &Path, wasmtime: &Wasmtime, rounds: usize) -> Result<Row> {
+    let mut own = Subject::new(
+        "leyden, no secret",
+        run_app(home, leyden, "hello.wasm", &plain()),
+    );
+    own.forget = Some(home.path().join(".cache/leyden"));
+    let command = wasmtime_run(home, wasmtime, "hello.wasm");
+    let mut other = Subject::new(&wasmtime.version, command);
+    other.forget = Some(home.path().join(".cache/wasmtime"));
+    let mut subjects = vec![own, other];
+    compare(&mut subjects, rounds)?;
+    Ok(times(
+        "first run",
+        "The first run of examples/hello, which compiles",
+        vec![goal("leyden", "wasmtime", 1.05)],
+        subjects,
+    ))
+}
+
+/// A component of 18 MB, compiled before.
+fn python(home: &Home, leyden: &Path, wasmtime: &Wasmtime, rounds: usize) -> Result<Row> {
+    let mut subjects = vec![
+        Subject::new(
+            "leyden, no secret",
+            run_app(home, leyden, "seed-python.wasm", &plain()),
+        ),
+        Subject::new(
+            "leyden, two secrets",
+            run_app(home, leyden, "seed-python.wasm", &SECRETS),
+        ),
+        Subject::new(
+            &wasmtime.version,
+            wasmtime_run(home, wasmtime, "seed-python.wasm"),
+        ),
+    ];
+    compare(&mut subjects, rounds)?;
+    Ok(times(
+        "python",
+        "A warm run of examples/seed-python, 18 MB",
+        vec![goal("leyden", "wasmtime", 0.5)],
+        subjects,
+    ))
+}
+
+fn version(home: &Home, leyden: &Path, wasmtime: &Wasmtime, rounds: usize) -> Result<Row> {
+    let ask = |program: &Path| {
+        let mut command = home.command(program);
+        command.arg("--version");
+        command
+    };
+    let mut subjects = vec![
+        Subject::new("leyden", ask(leyden)),
+        Subject::new(&wasmtime.version, ask(&wasmtime.path)),
+    ];
+    turns(&mut subjects, rounds)?;
+    Ok(times(
+        "version",
+        "`--version`",
+        vec![goal("leyden", "wasmtime", 1.0)],
+        subjects,
+    ))
+}
+
+fn size(leyden: &Path, wasmtime: &Wasmtime) -> Result<Row> {
+    let mebibytes = |file: &Path| -> Result<Samples> {
+        Ok(Samples(vec![
+            fs::metadata(file)?.len() as f64 / f64::from(1 << 20),
+        ]))
+    };
+    Ok(Row {
+        id: "size".into(),
+        title: "Size of the command".into(),
+        unit: "MiB; less is better",
+        digits: 1,
+        leyden: vec![("leyden".into(), mebibytes(leyden)?)],
+        beside: vec![(wasmtime.version.clone(), mebibytes(&wasmtime.path)?)],
+        goals: vec![goal("leyden", "wasmtime", 1.0)],
+    })
+}
+
+fn plain() -> Vec<&'static str> {
+    PLAIN.iter().flat_map(|entry| ["--env", *entry]).collect()
+}
+
+fn run_app(home: &Home, leyden: &Path, guest: &str, arguments: &[&str]) -> Command {
+    let mut command = home.command(leyden);
+    command.args(["run", "app", guest]).args(arguments);
+    command
+}
+
+fn wasmtime_run(home: &Home, wasmtime: &Wasmtime, guest: &str) -> Command {
+    let mut command = home.command(&wasmtime.path);
+    command
+        .args(["run", "-C", "cache=y"])
+        .args(plain())
+        .arg(guest);
+    command
+}
+
+/// Runs all in turn; all must print the same.
+fn compare(subjects: &mut [Subject], rounds: usize) -> Result<()> {
+    let mut printed = None;
     for _ in 0..WARM_UP {
-        for subject in &mut subjects {
-            ensure!(
-                output(&mut subject.command)? == printed,
-                "{} does not print the same",
-                subject.name
-            );
+        for subject in &mut *subjects {
+            let now = output(&mut subject.command)?;
+            let before = printed.get_or_insert_with(|| now.clone());
+            ensure!(now == *before, "{} does not print the same", subject.name);
         }
     }
+    turns(subjects, rounds)
+}
+
+fn turns(subjects: &mut [Subject], rounds: usize) -> Result<()> {
     for _ in 0..rounds {
-        for subject in &mut subjects {
+        for subject in &mut *subjects {
             subject.run()?;
         }
         // Each comes after each other one in turn.
@@ -88,17 +245,23 @@ pub(crate) fn measure(home: &Home, wasmtime: Option<Wasmtime>, quick: bool) -> R
     }
     let turned = rounds % subjects.len();
     subjects.rotate_right(turned);
+    Ok(())
+}
+
+fn times(id: &str, title: &str, goals: Vec<Goal>, subjects: Vec<Subject>) -> Row {
     let (leyden, beside) = subjects
         .into_iter()
-        .map(|subject| (subject.name, subject.samples))
+        .map(|subject| (subject.name, subject.milliseconds))
         .partition(|(name, _)| name.starts_with("leyden"));
-    Ok(Row {
-        title: format!("A warm one-shot run of examples/hello, {rounds} times each"),
+    Row {
+        id: id.into(),
+        title: title.into(),
         unit: "milliseconds; less is better",
         digits: 2,
         leyden,
         beside,
-    })
+        goals,
+    }
 }
 
 impl Subject {
@@ -107,16 +270,25 @@ impl Subject {
         Self {
             name: name.into(),
             command,
-            samples: Samples::default(),
+            forget: None,
+            milliseconds: Samples::default(),
+            peak_mebibytes: Samples::default(),
         }
     }
 
     fn run(&mut self) -> Result<()> {
+        if let Some(forget) = &self.forget {
+            fs::remove_dir_all(forget)
+                .with_context(|| format!("cannot remove {}", forget.display()))?;
+        }
         let start = Instant::now();
-        let status = self.command.status().context("cannot start")?;
+        let child = self.command.spawn().context("cannot start")?;
+        let used = child.wait4()?;
         let taken = start.elapsed();
-        ensure!(status.success(), "{}: {status}", self.name);
-        self.samples.0.push(taken.as_secs_f64() * 1e3);
+        ensure!(used.status.success(), "{}: {}", self.name, used.status);
+        self.milliseconds.0.push(taken.as_secs_f64() * 1e3);
+        let peak = used.rusage.maxrss as f64 / f64::from(1 << 20);
+        self.peak_mebibytes.0.push(peak);
         Ok(())
     }
 }

@@ -43,21 +43,21 @@ fn lines(row: &Row) -> Vec<Line> {
     ratios.into_iter().filter_map(line).collect()
 }
 
-fn draw_lines(
-    lines: &[Line],
-    file: &Path,
-    height: u32,
-) -> Result<(), Box<dyn std::error::Error>> {
+fn draw_lines(lines: &[Line], file: &Path, height: u32) -> Result<(), Box<dyn std::error::Error>> {
     let area = SVGBackend::new(file, (WIDTH, height)).into_drawing_area();
     area.fill(&WHITE)?;
     let small = ("sans-serif", 13).into_font();
     let title = "Leyden beside others: ratio of medians (thick: middle half; bar: goal)";
     area.draw(&Text::new(title, (16, 14), ("sans-serif", 18).into_font()))?;
 
-    let all = lines.iter().flat_map(|line| [line.of.first_quartile, line.of.third_quartile]);
+    let all = lines
+        .iter()
+        .flat_map(|line| [line.of.first_quartile, line.of.third_quartile]);
     let (low, high) = all
         .filter(|ratio| *ratio > 0.0)
-        .fold((0.5_f64, 2.0_f64), |(low, high), ratio| (low.min(ratio), high.max(ratio)));
+        .fold((0.5_f64, 2.0_f64), |(low, high), ratio| {
+            (low.min(ratio), high.max(ratio))
+        });
     let (low, high) = (low.log10().floor(), high.log10().ceil());
     let width = f64::from(WIDTH as i32 - LEFT - RIGHT);
     let x = |ratio: f64| {
@@ -67,24 +67,40 @@ fn draw_lines(
     let bottom = height as i32 - 10;
     for power in low as i32..=high as i32 {
         let ratio = 10_f64.powi(power);
-        let colour = if power == 0 { BLACK.mix(0.6) } else { BLACK.mix(0.15) };
+        let colour = if power == 0 {
+            BLACK.mix(0.6)
+        } else {
+            BLACK.mix(0.15)
+        };
         area.draw(&PathElement::new(
             vec![(x(ratio), TOP - 12), (x(ratio), bottom)],
             colour,
         ))?;
-        area.draw(&Text::new(format!("{ratio}"), (x(ratio) - 8, TOP - 28), small.clone()))?;
+        area.draw(&Text::new(
+            format!("{ratio}"),
+            (x(ratio) - 8, TOP - 28),
+            small.clone(),
+        ))?;
     }
     for (line, y) in lines.iter().zip((TOP..).step_by(LINE as usize)) {
         area.draw(&Text::new(line.name.clone(), (16, y), small.clone()))?;
         let met = line.goal.is_none_or(|goal| goal.is_met(line.of.median));
-        let colour = if met { RGBColor(20, 110, 80) } else { RGBColor(190, 50, 30) };
+        let colour = if met {
+            RGBColor(20, 110, 80)
+        } else {
+            RGBColor(190, 50, 30)
+        };
         let middle = y + 7;
         let from_to = vec![
             (x(line.of.first_quartile), middle),
             (x(line.of.third_quartile), middle),
         ];
         area.draw(&PathElement::new(from_to, colour.stroke_width(5)))?;
-        area.draw(&Circle::new((x(line.of.median), middle), 5, colour.filled()))?;
+        area.draw(&Circle::new(
+            (x(line.of.median), middle),
+            5,
+            colour.filled(),
+        ))?;
         if let Some(goal) = line.goal {
             let at = x(goal.number());
             area.draw(&PathElement::new(

@@ -76,7 +76,11 @@ pub(crate) struct Ratio {
 impl Ratio {
     /// By which the baseline knows it: without the other's version.
     pub(crate) fn key(&self, row: &Row) -> String {
-        let other: Vec<&str> = self.other.split(' ').filter(|word| !is_version(word)).collect();
+        let other: Vec<&str> = self
+            .other
+            .split(' ')
+            .filter(|word| !is_version(word))
+            .collect();
         format!("{}: {} : {}", row.id, self.own, other.join(" "))
     }
 }
@@ -91,9 +95,10 @@ impl Row {
         let mut ratios = Vec::new();
         for (own, samples) in &self.leyden {
             for (other, others) in &self.beside {
-                let goal = self.goals.iter().find(|goal| {
-                    own.starts_with(goal.own) && other.starts_with(goal.other)
-                });
+                let goal = self
+                    .goals
+                    .iter()
+                    .find(|goal| own.starts_with(goal.own) && other.starts_with(goal.other));
                 ratios.push(Ratio {
                     own: own.clone(),
                     other: other.clone(),
@@ -120,9 +125,8 @@ impl Row {
         let subjects: Vec<Value> = subjects.map(|(name, of)| entry(name, of)).collect();
         let ratio = |ratio: &Ratio| {
             let name = format!("{} : {}", ratio.own, ratio.other);
-            let mut entry = entry(&name, &ratio.samples);
-            entry["goal"] = json!(ratio.goal.map(|goal| goal.to_string()));
-            entry
+            let goal = ratio.goal.map(|goal| goal.to_string());
+            json!({ "goal": goal, "ratio": entry(&name, &ratio.samples) })
         };
         let ratios: Vec<Value> = self.ratios().iter().map(ratio).collect();
         json!({

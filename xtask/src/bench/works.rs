@@ -1,12 +1,12 @@
 //! Works that a Flow starts, beside bare wasmtime and beside what people had before.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::report::Row;
+use super::row::{Bound, Goal, Row};
 use super::samples::Samples;
 use crate::home::Home;
 use crate::{repository, step};
@@ -22,75 +22,123 @@ const LIGHTNING: &str = "Lightning Apps, as measured before";
 /// Samples by what was measured, and of whom.
 type Measured = BTreeMap<String, BTreeMap<String, Samples>>;
 
+/// Beside bare wasmtime: without and with the journal. Beside Lightning: a hundredth.
+const GOALS: [Goal; 3] = [
+    goal("leyden, with its journal", "bare", 3.0),
+    goal("leyden", "bare", 1.5),
+    goal("leyden", "Lightning", 0.01),
+];
+
+const fn goal(own: &'static str, other: &'static str, most: f64) -> Goal {
+    Goal {
+        own,
+        other,
+        bound: Bound::AtMost(most),
+    }
+}
+
 pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
     let mut rows = vec![first(home, quick)?];
-    let (rounds, count) = if quick {
-        ("3", "2000")
+    let (rounds, count) = if quick { ("3", 2000) } else { ("7", 10_000) };
+    let counts = if quick {
+        vec![count]
     } else {
-        ("10", "10000")
+        vec![count, 100_000]
     };
     let guests = repository::root()?.join("target/guests");
     let folder = home.path().join("works");
     std::fs::create_dir_all(&folder)?;
     let mut program = home.command(repository::built("release")?.join("works"));
-    program.arg(guests).arg(folder).args([rounds, count]);
+    program.arg(guests).arg(folder).arg(rounds);
+    program.args(counts.iter().map(usize::to_string));
     let mut measured = parse(&step::output(&mut program)?)?;
 
-    for (what, title) in [
+    let mut compared = vec![
         (
             "start 1".to_owned(),
-            "A run of a Flow that starts 1 Work".to_owned(),
+            "A whole run of a Flow that starts 1 Work".to_owned(),
         ),
         (
             "start 100".to_owned(),
             "A Work, of 100 that a Flow starts at once".to_owned(),
         ),
-        (
-            format!("start {count}"),
-            format!("A Work, of {count} that a Flow starts at once"),
-        ),
-        (
-            "one after the other".to_owned(),
-            "A Work, each started when the one before has ended".to_owned(),
-        ),
-    ] {
+    ];
+    for count in counts {
+        let title = format!("A Work, of {count} that a Flow starts at once");
+        compared.push((format!("start {count}"), title));
+    }
+    compared.push((
+        "one after the other".to_owned(),
+        "A further Work, started when the one before has ended".to_owned(),
+    ));
+    for (what, title) in compared {
         let mut by_whom = measured.remove(&what).unwrap_or_default();
         let bare = by_whom.remove("bare wasmtime crate").unwrap_or_default();
+        let lightning = constant(LIGHTNING_NEXT * 1e3, &by_whom);
+        let mut beside = vec![("bare wasmtime crate".into(), bare), lightning];
+        if what == "one after the other"
+            && let Some(python) = python_jobs(quick)
+        {
+            beside.push(("a Python process for each job".into(), python));
+        }
         rows.push(Row {
+            // A run has its Flow besides.
+            goals: if what == "start 1" {
+                vec![]
+            } else {
+                GOALS.to_vec()
+            },
+            id: what,
             title,
             unit: "microseconds; less is better",
             digits: 1,
-            beside: vec![
-                ("bare wasmtime crate".into(), bare),
-                constant(LIGHTNING_NEXT * 1e3, &by_whom),
-            ],
+            beside,
             leyden: by_whom.into_iter().collect(),
         });
     }
-    for (what, title, unit, before) in [
-        (
-            "memory",
-            "Memory of a Work that runs, of 1,000",
-            "KiB; less is better",
-            LIGHTNING_MEMORY,
-        ),
-        (
-            "idle",
-            "A Flow that waits for 1,000 Works that sleep",
-            "percent of a core; less is better",
-            LIGHTNING_IDLE,
-        ),
-    ] {
-        let by_whom = measured.remove(what).unwrap_or_default();
-        rows.push(Row {
-            title: title.into(),
-            unit,
-            digits: 2,
-            beside: vec![constant(before, &by_whom)],
-            leyden: by_whom.into_iter().collect(),
-        });
-    }
+    let mut memory = measured.remove("memory").unwrap_or_default();
+    let bare = memory.remove("bare wasmtime crate").unwrap_or_default();
+    rows.push(Row {
+        id: "memory of a Work".into(),
+        title: "Memory of a Work that runs, of 1,000".into(),
+        unit: "KiB; less is better",
+        digits: 1,
+        beside: vec![
+            ("bare wasmtime crate".into(), bare),
+            constant(LIGHTNING_MEMORY, &memory),
+        ],
+        leyden: memory.into_iter().collect(),
+        goals: vec![
+            goal("leyden", "bare", 1.1),
+            goal("leyden", "Lightning", 0.01),
+        ],
+    });
+    let idle = measured.remove("idle").unwrap_or_default();
+    rows.push(Row {
+        id: "idle Flow".into(),
+        title: "A Flow that waits for 1,000 Works that sleep".into(),
+        unit: "percent of a core; less is better",
+        digits: 2,
+        beside: vec![constant(LIGHTNING_IDLE, &idle)],
+        leyden: idle.into_iter().collect(),
+        goals: vec![goal("leyden", "Lightning", 0.01)],
+    });
     Ok(rows)
+}
+
+/// What a job takes, in microseconds, that is a process of Python's; told where there is no Python.
+fn python_jobs(quick: bool) -> Option<Samples> {
+    let mut samples = Samples::default();
+    for _ in 0..if quick { 3 } else { 7 } {
+        let start = Instant::now();
+        let job = Command::new("python3").args(["-c", "print('x')"]).output();
+        if !job.is_ok_and(|output| output.status.success()) {
+            eprintln!("There is no `python3`: a process for each job is left out.");
+            return None;
+        }
+        samples.0.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    Some(samples)
 }
 
 /// A number that was measured elsewhere, as often as there are samples beside it.
@@ -133,7 +181,9 @@ fn first(home: &Home, quick: bool) -> Result<Row> {
     }
     let by_whom = BTreeMap::from([("leyden, the whole command".to_owned(), samples)]);
     Ok(Row {
-        title: format!("From the command to the end of its first Work, {rounds} times"),
+        id: "first Work".into(),
+        goals: vec![goal("leyden", "Lightning", 0.01)],
+        title: "From the command to the end of its first Work".into(),
         unit: "milliseconds; less is better",
         digits: 2,
         beside: vec![constant(LIGHTNING_FIRST, &by_whom)],

@@ -7,8 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
-use super::toolchain::apt_install;
-use crate::step;
+use crate::{apt, step};
 
 const VERSION: &str = "0.25.1";
 
@@ -54,7 +53,7 @@ fn install(environment: &Path) -> Result<()> {
     };
     if let Err(error) = make("python3") {
         eprintln!("{error:#}: trying Debian's Python");
-        apt_install(&["python3-venv"]).context("Python 3 with its venv module is needed")?;
+        apt::install(&["python3-venv"]).context("Python 3 with its venv module is needed")?;
         make("/usr/bin/python3")?;
     }
     step::run(

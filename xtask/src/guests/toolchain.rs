@@ -5,11 +5,11 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::step;
+use crate::{apt, step};
 
 /// Debian's compiler, its source (to build the standard library from), linker and C library.
 const PACKAGES: [&str; 5] = [
@@ -39,14 +39,14 @@ impl Toolchain {
         if has_targets(targets)? {
             return Ok(Self::Own);
         }
-        if !has_packages() {
+        if !apt::has(&PACKAGES) {
             let mut rustup = Command::new("rustup");
             rustup.args(["target", "add"]).args(targets);
             match step::run(&mut rustup) {
                 Ok(()) => return Ok(Self::Own),
                 Err(error) => eprintln!("{error:#}: trying Debian's packages"),
             }
-            apt_install(&PACKAGES).with_context(|| {
+            apt::install(&PACKAGES).with_context(|| {
                 format!(
                     "no compiler for {0}: run `rustup target add {0}`",
                     targets.join(" ")
@@ -147,36 +147,4 @@ fn component_linker(work: &Path) -> Result<PathBuf> {
         )?;
     }
     Ok(built)
-}
-
-fn has_packages() -> bool {
-    PACKAGES.iter().all(|package| {
-        let mut dpkg = Command::new("dpkg-query");
-        dpkg.args(["--show", "--showformat=${db:Status-Status}", package]);
-        step::output(dpkg.stderr(Stdio::null())).is_ok_and(|status| status == "installed")
-    })
-}
-
-/// Installs Debian packages; where that fails, once more after reading the package lists.
-pub(super) fn apt_install(packages: &[&str]) -> Result<()> {
-    if !Path::new("/etc/debian_version").exists() || !rustix::process::geteuid().is_root() {
-        bail!(
-            "`apt-get install {}` would help, but takes Debian and root",
-            packages.join(" ")
-        );
-    }
-    let apt_get = |arguments: &[&str]| {
-        let mut apt_get = Command::new("apt-get");
-        step::run(
-            apt_get
-                .env("DEBIAN_FRONTEND", "noninteractive")
-                .args(arguments),
-        )
-    };
-    let install = [&["install", "--yes", "--no-install-recommends"], packages].concat();
-    if apt_get(&install).is_ok() {
-        return Ok(());
-    }
-    apt_get(&["update"])?;
-    apt_get(&install)
 }

@@ -43,15 +43,7 @@ pub(crate) fn run(command: AuditCommand, paths: &Paths) -> anyhow::Result<()> {
 fn list(filter: &AuditFilter, report: &Report, paths: &Paths) -> anyhow::Result<()> {
     let records = unlock::open(paths)?.audit_list(filter)?;
     if report.output == Format::Json {
-        // A line each: a log is long, and read by tools that take it line by line.
-        let lines = records.iter().map(serde_json::to_string);
-        let lines = lines.collect::<Result<Vec<_>, _>>()?;
-        return report::print(
-            lines
-                .iter()
-                .map(|line| format!("{line}\n"))
-                .collect::<String>(),
-        );
+        return report::print(json_lines(&records)?);
     }
     if records.is_empty() {
         return report::line("there is no such record");
@@ -84,11 +76,9 @@ fn verify(report: &Report, paths: &Paths) -> anyhow::Result<()> {
     match report.output {
         Format::Json => report::json(&verified),
         Format::Text => report::line(&format!(
-            "verified {}: {} secrets with {} versions, {} audit records{}",
+            "verified {}: {}{}",
             store.path().display(),
-            verified.secrets,
-            verified.versions,
-            verified.audit_records,
+            report::verified(&verified),
             match verified.pruned_records {
                 0 => String::new(),
                 pruned => format!(" after {pruned} that were pruned"),
@@ -111,8 +101,18 @@ fn prune(before: Timestamp, yes: bool, report: &Report, paths: &Paths) -> anyhow
     }
 }
 
+/// A line each: a log is long, and read by tools that take it line by line.
+pub(crate) fn json_lines(records: &[AuditRecord]) -> serde_json::Result<String> {
+    let mut lines = String::new();
+    for record in records {
+        lines.push_str(&serde_json::to_string(record)?);
+        lines.push('\n');
+    }
+    Ok(lines)
+}
+
 /// An enumeration's word, as JSON has it.
-fn word(value: &impl Serialize) -> String {
+pub(crate) fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => "other".into(),
@@ -127,7 +127,7 @@ fn outcome(record: &AuditRecord) -> String {
 }
 
 /// The secret and its version, or the key slot, KEK, host or last record that it is about.
-fn about(record: &AuditRecord) -> String {
+pub(crate) fn about(record: &AuditRecord) -> String {
     let kek = record.kek.map(|kek| format!("key {kek}"));
     let up_to = record.up_to.map(|last| format!("up to {last}"));
     let others = [&record.slot, &record.host_rule, &kek, &up_to];

@@ -3,6 +3,8 @@
 //! Options that can hold a value which is nobody's business are kept as typed and read later: clap
 //! shows what it refuses.
 
+#[cfg(feature = "admin")]
+mod admin;
 mod app;
 mod audit;
 mod key;
@@ -10,10 +12,16 @@ mod runs;
 mod secret;
 mod store;
 
+#[cfg(feature = "admin")]
+pub(crate) use admin::Admin;
 pub(crate) use app::{Inspect, Trust};
 pub(crate) use audit::AuditCommand;
+#[cfg(feature = "admin")]
+pub(crate) use audit::moment;
 pub(crate) use key::{KeyCommand, NewKey, Rotate};
 pub(crate) use runs::RunsCommand;
+#[cfg(feature = "admin")]
+pub(crate) use secret::expiry;
 pub(crate) use secret::{Delete, Grant, Import, ImportAs, NewValue, Revoke, SecretCommand, To};
 pub(crate) use store::StoreCommand;
 
@@ -53,6 +61,22 @@ pub(crate) struct Cli {
     pub(crate) store: StoreOptions,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The part of the command line that runs apps: making the whole of it takes longer than a short
+/// app runs. Whatever this does not understand is read as the whole.
+#[derive(Parser)]
+struct RunAlone {
+    #[command(flatten)]
+    store: StoreOptions,
+    #[command(subcommand)]
+    command: RunAloneCommand,
+}
+
+#[derive(Subcommand)]
+enum RunAloneCommand {
+    #[command(subcommand)]
+    Run(RunCommand),
 }
 
 /// Which store, and what opens it.
@@ -125,6 +149,13 @@ pub(crate) enum Command {
     /// Back up, restore and upgrade the store as a whole
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Serve the store's page to a browser on this machine
+    ///
+    /// Secrets are made, bound, granted and watched there, and never shown. It is served on the
+    /// loopback address alone, and opened by the link that this prints.
+    #[cfg(feature = "admin")]
+    #[command(after_long_help = admin::ADMIN)]
+    Admin(Admin),
     /// Look over the store, key, permissions, cache and platform
     ///
     /// Says for each what is wrong and what to do, and changes nothing. The exit status is 1 if
@@ -248,6 +279,13 @@ pub(crate) fn parse() -> Result<Cli, Refused> {
 }
 
 pub(crate) fn parse_from(arguments: Vec<OsString>) -> Result<Cli, Refused> {
+    if arguments.get(1).is_some_and(|first| first == "run")
+        && let Ok(RunAlone { store, command }) = RunAlone::try_parse_from(&arguments)
+    {
+        let RunAloneCommand::Run(command) = command;
+        let command = Command::Run(command);
+        return Ok(Cli { store, command });
+    }
     Cli::try_parse_from(&arguments).map_err(|error| Refused {
         error: Box::new(error),
         arguments,

@@ -311,10 +311,7 @@ fn store(paths: &Paths) -> Check {
     match unlock::look(paths).and_then(|store| Ok(store.verify()?)) {
         Ok(verified) => Check::ok(
             "store",
-            format!(
-                "{path} opens and is whole: {} secrets with {} versions, {} audit records",
-                verified.secrets, verified.versions, verified.audit_records
-            ),
+            format!("{path} opens and is whole: {}", report::verified(&verified)),
         ),
         Err(error) if matches!(error.downcast_ref(), Some(Failure::Denied(_))) => {
             let remedy = "look again with a key, to have the store verified";

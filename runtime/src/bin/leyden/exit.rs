@@ -135,6 +135,7 @@ fn of_store(error: &StoreError) -> u8 {
         | StoreError::TooLarge { .. }
         | StoreError::TooManyVersions { .. }
         | StoreError::TooManyGrants { .. }
+        | StoreError::RestrictedToApps { .. }
         | StoreError::NotDeleted { .. }
         | StoreError::NoGrant { .. }
         | StoreError::NoSuchVersion { .. }

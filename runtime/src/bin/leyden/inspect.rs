@@ -214,7 +214,8 @@ fn sorted(app: &App) -> impl Iterator<Item = (String, &app::ComponentSource)> {
         .into_iter()
 }
 
-fn told(found: &Coverage) -> String {
+/// Whether it is granted, in words.
+pub(crate) fn told(found: &Coverage) -> String {
     let until = |at: &Option<jiff::Timestamp>| match at {
         Some(at) => format!(" until {}", time(*at)),
         None => String::new(),

@@ -45,7 +45,7 @@ fn list(report: &Report, paths: &Paths) -> anyhow::Result<()> {
     )
 }
 
-fn kind(slot: &SlotInfo) -> String {
+pub(crate) fn kind(slot: &SlotInfo) -> String {
     match slot.kind {
         SlotKind::KeyFile => "key file".into(),
         SlotKind::Recovery => "recovery code".into(),

@@ -1,5 +1,7 @@
 //! The `leyden` command: runs apps, keeps their secrets, tells what was released to whom.
 
+#[cfg(feature = "admin")]
+mod admin;
 mod audit;
 mod cli;
 mod completions;
@@ -53,6 +55,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Key(command) => key::run(command, &paths()?)?,
         Command::Audit(command) => audit::run(command, &paths()?)?,
         Command::Store(command) => store::run(command, &paths()?)?,
+        #[cfg(feature = "admin")]
+        Command::Admin(arguments) => return admin::run(&arguments, &paths()?),
         Command::Doctor(arguments) => return doctor::run(&arguments, &paths()?),
         Command::Completions { shell } => completions::print(shell)?,
         Command::Man { command } => man::print(&command)?,

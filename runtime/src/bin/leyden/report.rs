@@ -1,5 +1,6 @@
 //! What is printed for people and for programs: tables, JSON, and text made safe for a terminal.
 
+use leyden::secrets::Verified;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -105,6 +106,22 @@ fn turns_or_hides(character: char) -> bool {
     matches!(
         character,
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
+}
+
+/// A number of things, as people say it.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
+/// What was verified.
+pub(crate) fn verified(verified: &Verified) -> String {
+    format!(
+        "{} with {}, {}",
+        counted(verified.secrets, "secret"),
+        counted(verified.versions, "version"),
+        counted(verified.audit_records, "audit record")
     )
 }
 

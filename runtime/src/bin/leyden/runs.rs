@@ -110,21 +110,31 @@ fn show(runs: &Runs, id: &RunId, all: bool, report: &Report) -> anyhow::Result<(
 }
 
 fn logs(runs: &Runs, id: &RunId, work: Option<&str>) -> anyhow::Result<()> {
-    let log = runs.log(id)?;
+    print(log_of(&runs.log(id)?, work))
+}
+
+/// The lines of a log that are of a Work, of one start of it (`train#12`), or of all.
+pub(crate) fn log_of(log: &str, work: Option<&str>) -> String {
     let is_wanted = |line: &&str| {
         let of = line.split(' ').nth(1).unwrap_or_default();
         work.is_none_or(|work| of == work || of.split('#').next() == Some(work))
     };
-    let lines: String = log
-        .lines()
+    log.lines()
         .filter(is_wanted)
         .flat_map(|line| [printable(line), "\n".to_owned()])
-        .collect();
-    print(lines)
+        .collect()
 }
 
-/// Stops a run by the signal that its own terminal would send.
 fn stop(run: &RunInfo) -> anyhow::Result<()> {
+    report::line(&ask_to_stop(run)?)
+}
+
+/// Stops a run by the signal that its own terminal would send; what then is to be said.
+///
+/// # Errors
+///
+/// Where it is not under way, or not in a process of this program.
+pub(crate) fn ask_to_stop(run: &RunInfo) -> anyhow::Result<String> {
     if run.state != RunState::Running {
         return Err(usage(format!(
             "the run {} is not under way: {}",
@@ -142,7 +152,7 @@ fn stop(run: &RunInfo) -> anyhow::Result<()> {
     );
     rustix::process::kill_process(pid, Signal::TERM)
         .with_context(|| format!("the process {} cannot be stopped", run.pid))?;
-    report::line(&format!(
+    Ok(format!(
         "asked the run {} to stop (process {})",
         run.id, run.pid
     ))
@@ -221,7 +231,16 @@ impl Invocation {
         })?)
     }
 
-    fn from_bytes(bytes: &[u8]) -> anyhow::Result<Self> {
+    /// Where the app is that was run, as far as this version of Leyden knows the options.
+    #[cfg(feature = "admin")]
+    pub(crate) fn app(self) -> Option<PathBuf> {
+        match cli::parse_from(self.arguments).ok()?.command {
+            Command::Run(RunCommand::App(arguments)) => Some(self.folder.join(arguments.app)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> anyhow::Result<Self> {
         let kept: Kept = serde_json::from_slice(bytes)?;
         let text = |text: &String| Ok(OsString::from_vec(BASE64.decode(text.as_bytes())?));
         Ok(Self {

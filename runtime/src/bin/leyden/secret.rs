@@ -23,7 +23,7 @@ use crate::cli::{NewValue, Report, SecretCommand};
 use crate::exit::{say, usage};
 use crate::paths::Paths;
 use crate::prompt::{self, NoTerminal};
-use crate::report::{self, Format, cell, time};
+use crate::report::{self, Format, cell, counted, time};
 use crate::unlock;
 
 pub(crate) fn run(command: SecretCommand, paths: &Paths) -> anyhow::Result<()> {
@@ -55,17 +55,16 @@ fn create(new: &NewValue, paths: &Paths) -> anyhow::Result<()> {
         .then(|| unlock::open_or_make(paths))
         .transpose()?;
     if let Some(store) = &store {
-        match store.show(&name) {
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-            Ok(SecretInfo {
+        match store.find(&name)? {
+            None => {}
+            Some(SecretInfo {
                 name,
                 state: SecretState::Active,
                 ..
             }) => {
                 return Err(StoreError::Exists { name }.into());
             }
-            Ok(SecretInfo { name, .. }) => return Err(StoreError::Deleted { name }.into()),
+            Some(SecretInfo { name, .. }) => return Err(StoreError::Deleted { name }.into()),
         }
     }
     let value = value(new)?;
@@ -132,7 +131,9 @@ fn show(name: &SecretName, report: &Report, paths: &Paths) -> anyhow::Result<()>
         .event(AuditEvent::Release)
         .outcome(AuditOutcome::Done)
         .limit(1);
+    // One of this name may have been destroyed before.
     let released = store.audit_list(&released)?.pop();
+    let released = released.filter(|released| released.time >= secret.created);
     if report.output == Format::Json {
         let mut told = serde_json::to_value(&secret)?;
         if let Some(told) = told.as_object_mut() {
@@ -150,7 +151,7 @@ fn describe(secret: &SecretInfo, released: Option<&AuditRecord>) -> String {
     line("state", state(secret));
     line("version", newest(secret));
     if let Some(version) = secret.versions.last() {
-        line("size", format!("{} bytes", version.size));
+        line("size", counted(version.size, "byte"));
         let by = &version.created_by;
         line("set", format!("{} by {by}", time(version.created)));
         if version.expires.is_some() {
@@ -217,7 +218,7 @@ fn versions(name: &SecretName, report: &Report, paths: &Paths) -> anyhow::Result
     let rows = versions.iter().map(|version| -> [Cell; 5] {
         [
             cell(version.version),
-            cell(format!("{} bytes", version.size)),
+            cell(counted(version.size, "byte")),
             cell(time(version.created)),
             cell(&version.created_by),
             cell(expiry(version.expires)),

@@ -4,7 +4,7 @@
 //! Anything else just ends. A second signal ends the process at once.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -153,8 +153,10 @@ pub(crate) fn watch() -> io::Result<()> {
 /// Whether this process was started so that it outlives its terminal, as by nohup(1).
 fn hangup_is_ignored() -> bool {
     // Linux, proc_pid_status(5). Elsewhere a hang-up ends the command, as it does without a handler.
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    ignores_hangup(&status)
+    let mut status = [0; 4096];
+    let read = File::open("/proc/self/status").and_then(|mut file| file.read(&mut status));
+    let status = status.get(..read.unwrap_or_default()).unwrap_or_default();
+    ignores_hangup(&String::from_utf8_lossy(status))
 }
 
 fn ignores_hangup(status: &str) -> bool {

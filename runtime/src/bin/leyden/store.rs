@@ -49,11 +49,9 @@ fn done(what: &str, path: &Path, verified: &Verified, report: &Report) -> anyhow
     match report.output {
         Format::Json => report::json(&json!({ "path": path, "verified": verified })),
         Format::Text => report::line(&format!(
-            "{what} {}: verified {} secrets with {} versions, {} audit records",
+            "{what} {}: verified {}",
             path.display(),
-            verified.secrets,
-            verified.versions,
-            verified.audit_records
+            report::verified(verified)
         )),
     }
 }

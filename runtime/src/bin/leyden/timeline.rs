@@ -88,7 +88,7 @@ fn head(text: &mut String, run: &RunInfo, end: Timestamp) {
 }
 
 /// When the run ended, or the last thing that is known of it.
-fn end(run: &RunInfo, works: &[WorkInfo]) -> Timestamp {
+pub(crate) fn end(run: &RunInfo, works: &[WorkInfo]) -> Timestamp {
     if let Some(ended) = run.ended {
         return ended;
     }
@@ -102,7 +102,7 @@ fn end(run: &RunInfo, works: &[WorkInfo]) -> Timestamp {
 }
 
 /// Of many Works, those that tell most; how many are left out.
-fn choose(works: &[WorkInfo]) -> (Vec<&WorkInfo>, usize) {
+pub(crate) fn choose(works: &[WorkInfo]) -> (Vec<&WorkInfo>, usize) {
     let mut slowest: Vec<_> = works.iter().collect();
     slowest.sort_by_key(|work| std::cmp::Reverse(took(work)));
     let failed = works.iter().filter(|work| work.failure.is_some());
@@ -118,7 +118,7 @@ fn choose(works: &[WorkInfo]) -> (Vec<&WorkInfo>, usize) {
     (shown, left_out)
 }
 
-fn took(work: &WorkInfo) -> i64 {
+pub(crate) fn took(work: &WorkInfo) -> i64 {
     match (work.attempts.first(), work.ended) {
         (Some(first), Some(ended)) => micros(first.started, ended),
         _ => 0,
@@ -172,7 +172,7 @@ fn bar(run: &RunInfo, work: &WorkInfo, scale: &Scale) -> String {
     bar.into_iter().collect()
 }
 
-fn outcome(run: &RunInfo, work: &WorkInfo) -> String {
+pub(crate) fn outcome(run: &RunInfo, work: &WorkInfo) -> String {
     let mut text = match (&work.failure, work.ended) {
         (Some(failure), _) => failed(failure),
         (None, Some(_)) => duration(took(work)),
@@ -193,11 +193,11 @@ fn failed(failure: &Failure) -> String {
     format!("failed: {failure}")
 }
 
-fn micros(from: Timestamp, to: Timestamp) -> i64 {
+pub(crate) fn micros(from: Timestamp, to: Timestamp) -> i64 {
     to.as_microsecond().saturating_sub(from.as_microsecond())
 }
 
-fn duration(micros: i64) -> String {
+pub(crate) fn duration(micros: i64) -> String {
     let (milliseconds, seconds) = (micros / 1_000, micros / 1_000_000);
     match (seconds, milliseconds) {
         (..=0, ..=0) => format!("{} µs", micros.max(0)),

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use leyden::App;
-use leyden::secrets::{AppIdentity, Grantee, NewTrust};
+use leyden::secrets::Grantee;
 use serde_json::json;
 
 use crate::cli::Trust;
@@ -35,20 +35,13 @@ pub(crate) fn run(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
         _ => "Grant that to this version of the app?".into(),
     };
     prompt::confirm_or_refuse(&question, arguments.yes, "nothing was granted")?;
-    store.trust(&NewTrust {
-        app: AppIdentity {
-            digest: app.digest().map_err(leyden::Error::from)?,
-            folder: app.folder(),
-        },
-        to: &to,
-        name: app.display_name(),
-        components: app.component_digests()?,
-        requests: &requests,
-        expires: arguments.expires,
-    })?;
+    app.trust(&store, &to, arguments.expires)?;
     match arguments.report.output {
         Format::Json => report::json(&json!({ "to": to, "granted": requests.len() })),
-        Format::Text => report::line(&format!("granted {} requests to {to}", requests.len())),
+        Format::Text => report::line(&format!(
+            "granted {} to {to}",
+            report::counted(requests.len() as u64, "request")
+        )),
     }
 }
 
@@ -67,7 +60,10 @@ fn revoke(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
     let revoked = unlock::open(paths)?.distrust(&to)?;
     match arguments.report.output {
         Format::Json => report::json(&json!({ "to": to, "revoked": revoked })),
-        Format::Text => report::line(&format!("revoked {revoked} grants to {to}")),
+        Format::Text => report::line(&format!(
+            "revoked {} to {to}",
+            report::counted(revoked as u64, "grant")
+        )),
     }
 }
 

@@ -1,17 +1,20 @@
-//! The folder of all runs: beginning one, going on with one, finding and removing old ones.
+//! The folder of all runs: beginning one, going on with one, finding them.
+
+mod prune;
+
+pub use prune::Keep;
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 
 use crate::app::Digest;
-use crate::secrets::{SecretStore, StoreError};
+use crate::secrets::{Actor, SecretStore, StoreError};
 
 use super::database::Database;
 use super::id::RunId;
@@ -24,34 +27,12 @@ use super::writer::{Journal, Parts};
 const JOURNAL: &str = "journal.db";
 /// What the sealed description of a run is sealed as.
 const INVOCATION: &str = "invocation";
-/// Its time tells when old runs were last removed.
-const PRUNED: &str = ".pruned";
-const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// The folder of all runs' journals.
 #[derive(Debug, Clone)]
 pub struct Runs {
     folder: PathBuf,
     keep: Keep,
-}
-
-/// For how long runs are kept. The newest is never removed, nor one that is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keep {
-    /// The age beyond which a run is removed.
-    pub age: Duration,
-    /// The size of all runs, in bytes, beyond which the oldest are removed.
-    pub size: u64,
-}
-
-/// 30 days, 1 GiB.
-impl Default for Keep {
-    fn default() -> Self {
-        Self {
-            age: Duration::from_secs(30 * 24 * 60 * 60),
-            size: 1 << 30,
-        }
-    }
 }
 
 /// What cannot be done with runs.
@@ -181,11 +162,14 @@ impl Runs {
             .as_ref()
             .map(|key| key.seal(INVOCATION, 0, beginning.invocation))
             .transpose()?;
+        // Asked once: the answer is read out of files.
+        let store = beginning.store;
+        let Actor { user, host } = store.map_or_else(Actor::current, |store| store.actor().clone());
         let begin = Begin {
             app: beginning.app.to_owned(),
             digest: beginning.digest.to_string(),
-            user: whoami::username().unwrap_or_default(),
-            host: whoami::hostname().unwrap_or_default(),
+            user,
+            host,
             started: started.as_microsecond(),
             key: sealed,
             invocation,
@@ -345,56 +329,6 @@ impl Runs {
         })
     }
 
-    /// Removes runs that are too old, and the oldest where all are too large; how many.
-    ///
-    /// # Errors
-    /// [`JournalError::Io`].
-    pub fn prune(&self) -> Result<usize, JournalError> {
-        let mut ids = self.folders()?;
-        // The newest stays in any case.
-        ids.pop();
-        let mut runs = Vec::new();
-        for id in ids {
-            let folder = self.folder.join(id.as_str());
-            let (size, changed) = weigh(&folder);
-            runs.push((folder, size, changed));
-        }
-        let mut total: u64 = runs.iter().map(|(_, size, _)| size).sum();
-        let mut removed = 0;
-        for (folder, size, changed) in runs {
-            let is_old = changed.elapsed().is_ok_and(|age| age > self.keep.age);
-            if (is_old || total > self.keep.size) && !read::is_locked(&folder) {
-                fs::remove_dir_all(&folder).map_err(|source| JournalError::Io {
-                    path: folder,
-                    source,
-                })?;
-                total -= size;
-                removed += 1;
-            }
-        }
-        Ok(removed)
-    }
-
-    /// Removes old runs, unless that was done a short time ago. What fails is tried again later.
-    fn prune_sometimes(&self) {
-        let mark = self.folder.join(PRUNED);
-        let done = fs::metadata(&mark).and_then(|mark| mark.modified());
-        let is_due = !done.is_ok_and(|done| done.elapsed().is_ok_and(|age| age < PRUNE_EVERY));
-        let marked = || {
-            let opened = File::options()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&mark);
-            // Truncating an empty file leaves its time as it was.
-            opened.and_then(|mark| mark.set_modified(SystemTime::now()))
-        };
-        if is_due && marked().is_ok() {
-            let _ = self.prune();
-        }
-    }
-
     /// All runs whose journal has begun, oldest first.
     fn ids(&self) -> Result<Vec<RunId>, JournalError> {
         let mut ids = self.folders()?;
@@ -460,16 +394,6 @@ fn lock(folder: &Path, id: &RunId) -> Result<File, JournalError> {
     }
 }
 
-/// The size of a run's files, and when the last of them was changed.
-fn weigh(folder: &Path) -> (u64, SystemTime) {
-    let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = files.filter_map(|entry| entry.metadata().ok());
-    files.fold((0, SystemTime::UNIX_EPOCH), |(size, changed), file| {
-        let modified = file.modified().unwrap_or(changed);
-        (size + file.len(), changed.max(modified))
-    })
-}
-
 fn damaged(id: &RunId) -> impl Fn(rusqlite::Error) -> JournalError {
     move |error| JournalError::Damaged {
         id: id.clone(),
@@ -487,6 +411,8 @@ fn unknown_format(id: &RunId) -> JournalError {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::read::RunState;
     use super::*;
 

@@ -8,6 +8,7 @@
 
 mod backup;
 mod bed;
+mod catalogue;
 mod confidential;
 mod files;
 mod first_use;

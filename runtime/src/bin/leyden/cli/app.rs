@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::Report;
-use super::secret::expiry;
+use super::secret::future;
 
 /// Which app to look at.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(crate) struct Trust {
     #[arg(long)]
     pub(crate) folder: bool,
     /// Until then: a time from now, such as 30d, or a date and time such as 2030-01-31T00:00:00Z
-    #[arg(long, value_parser = expiry, value_name = "WHEN")]
+    #[arg(long, value_parser = future, value_name = "WHEN")]
     pub(crate) expires: Option<Timestamp>,
     /// Take back all that was granted to the app
     #[arg(long, conflicts_with = "expires")]

@@ -50,7 +50,7 @@ pub(crate) enum AuditCommand {
 }
 
 /// A time ago, or a date and time.
-fn moment(typed: &str) -> Result<Timestamp, String> {
+pub(crate) fn moment(typed: &str) -> Result<Timestamp, String> {
     if let Ok(span) = humantime::parse_duration(typed) {
         let far = |_| "that is too long ago".to_owned();
         return Timestamp::now().checked_sub(span).map_err(far);

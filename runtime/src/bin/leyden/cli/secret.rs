@@ -159,7 +159,7 @@ pub(crate) struct Grant {
     #[arg(long, value_name = "NAME")]
     pub(crate) env: Option<String>,
     /// Until then: a time from now, such as 30d, or a date and time such as 2030-01-31T00:00:00Z
-    #[arg(long, value_parser = expiry, value_name = "WHEN")]
+    #[arg(long, value_parser = future, value_name = "WHEN")]
     pub(crate) expires: Option<Timestamp>,
     #[command(flatten)]
     pub(crate) report: Report,
@@ -193,14 +193,28 @@ pub(crate) struct To {
 
 /// A time from now, or a date and time.
 pub(crate) fn expiry(typed: &str) -> Result<Timestamp, String> {
-    if let Ok(span) = humantime::parse_duration(typed) {
-        let far = |_| "that is too far away".to_owned();
-        return Timestamp::now().checked_add(span).map_err(far);
+    let now = Timestamp::now();
+    let expiry = match humantime::parse_duration(typed) {
+        Ok(span) => {
+            let far = |_| "that is too far away".to_owned();
+            now.checked_add(span).map_err(far)?
+        }
+        Err(_) => typed.parse().map_err(|_| {
+            "say a time from now, such as 30d, or a date and time, such as 2030-01-31T00:00:00Z"
+                .to_owned()
+        })?,
+    };
+    // To the second, as it is shown.
+    Timestamp::from_second(expiry.as_second()).map_err(|error| error.to_string())
+}
+
+/// The same, of what would be of no use in the past.
+pub(crate) fn future(typed: &str) -> Result<Timestamp, String> {
+    let expiry = expiry(typed)?;
+    match expiry > Timestamp::now() {
+        true => Ok(expiry),
+        false => Err("that is not in the future".to_owned()),
     }
-    typed.parse().map_err(|_| {
-        "say a time from now, such as 30d, or a date and time, such as 2030-01-31T00:00:00Z"
-            .to_owned()
-    })
 }
 
 #[derive(Debug, Args)]

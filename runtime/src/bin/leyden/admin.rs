@@ -1,0 +1,187 @@
+//! `leyden admin`: the store's page, for a browser on this machine.
+//!
+//! The page is a second face of the command line: it calls what the commands call, and holds no
+//! rule of its own. It never shows a secret's value.
+
+mod apps;
+mod assets;
+mod audit;
+mod form;
+mod grants;
+mod guard;
+mod keys;
+mod live;
+mod login;
+mod new_secret;
+mod page;
+mod runs;
+mod secret;
+mod secrets;
+mod server;
+mod session;
+mod timeline;
+mod watch;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::response::Redirect;
+use axum::routing::{get, post};
+use data_encoding::BASE32_NOPAD;
+use leyden::run::journal::Runs;
+use leyden::secrets::{SecretQuery, SecretStore};
+use tower_http::timeout::TimeoutLayer;
+
+use crate::cli;
+use crate::exit::say;
+use crate::paths::Paths;
+use crate::{signals, unlock};
+use server::Listeners;
+use session::Sessions;
+use watch::Changes;
+
+/// For reading a form, and answering.
+const REQUEST_TIME: Duration = Duration::from_secs(30);
+
+/// What all pages share.
+pub(crate) struct Admin {
+    store: SecretStore,
+    runs: Runs,
+    changes: Changes,
+    sessions: Mutex<Sessions>,
+    rotation: Mutex<Option<keys::Rotation>>,
+    /// What this page may be called: the name in its links, and the loopback addresses.
+    names: [String; 4],
+    port: u16,
+    /// When a link was last printed because somebody asked for it.
+    link_printed: Mutex<Option<Instant>>,
+    refused_log_ins: Mutex<u64>,
+}
+
+impl Admin {
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        lock(&self.sessions)
+    }
+
+    fn link_printed(&self) -> MutexGuard<'_, Option<Instant>> {
+        lock(&self.link_printed)
+    }
+
+    /// Prints a log-in link, which takes the place of the one before.
+    fn print_link(&self) -> Result<(), getrandom::Error> {
+        let token = self.sessions().new_link(Instant::now())?;
+        let [name, ..] = &self.names;
+        say(&format!(
+            "open this link in a browser on this machine; it is good once and for 15 minutes:\n  \
+             http://{name}:{}/login?token={}",
+            self.port,
+            token.as_str()
+        ));
+        Ok(())
+    }
+
+    /// Somebody tried a token that is none.
+    fn refused_log_in(&self) {
+        let mut count = lock(&self.refused_log_ins);
+        *count += 1;
+        // Whoever tries many shall not fill the terminal.
+        if count.is_power_of_two() {
+            say(&format!(
+                "refused {count} log-ins with a link that is not good"
+            ));
+        }
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn run(arguments: &cli::Admin, paths: &Paths) -> anyhow::Result<u8> {
+    let store = unlock::open_or_make(paths)?;
+    let runs = paths.runs();
+    let changes = watch::start(store.path(), runs.folder());
+    let signal = signals::first().context("cannot wait for signals")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let serve = async {
+        let listeners = Listeners::bind(arguments.port).await;
+        let listeners = listeners.with_context(|| {
+            format!(
+                "cannot listen on port {} of this machine; --port 0 takes a free one",
+                arguments.port
+            )
+        })?;
+        let admin = Arc::new(Admin {
+            store,
+            runs,
+            changes,
+            sessions: Mutex::default(),
+            rotation: Mutex::default(),
+            names: names()?,
+            port: listeners.port()?,
+            link_printed: Mutex::default(),
+            refused_log_ins: Mutex::default(),
+        });
+        let names = Arc::clone(&admin);
+        // So that the first page need not wait for the names; what is wrong, that page tells.
+        tokio::task::spawn_blocking(move || drop(names.store.page(&SecretQuery::default())));
+        admin.print_link()?;
+        say("Ctrl-C ends it; leyden admin --help says how to reach it from another machine");
+        anyhow::Ok(tokio::select! {
+            () = listeners.serve(pages(admin)) => crate::exit::DONE,
+            status = signal => status.unwrap_or(crate::exit::DONE),
+        })
+    };
+    let status = runtime.block_on(serve);
+    runtime.shutdown_background();
+    status
+}
+
+/// A browser gives a cookie to every port of a name: nobody else's page is under this one. Browsers
+/// look for names that end so on their own machine.
+fn names() -> anyhow::Result<[String; 4]> {
+    let mut random = [0; 5];
+    getrandom::fill(&mut random)?;
+    let random = BASE32_NOPAD.encode(&random).to_ascii_lowercase();
+    let own = format!("leyden-{random}.localhost");
+    Ok([own, "127.0.0.1".into(), "localhost".into(), "[::1]".into()])
+}
+
+fn pages(admin: Arc<Admin>) -> Router {
+    let inside = Router::new()
+        .route("/", get(Redirect::to("/secrets")))
+        .route("/secrets", get(secrets::list))
+        .route(
+            "/secrets/new",
+            get(new_secret::show).post(new_secret::create),
+        )
+        .route("/secrets/check", get(new_secret::check))
+        .merge(secret::routes())
+        .merge(apps::routes())
+        .merge(runs::routes())
+        .merge(audit::routes())
+        .merge(keys::routes())
+        .route("/live", get(live::stream))
+        .route("/logout", post(login::leave))
+        .layer(from_fn_with_state(Arc::clone(&admin), guard::session));
+    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME);
+    Router::new()
+        .route("/login", get(login::enter))
+        .route("/login/link", post(login::new_link))
+        .route("/assets/style.css", get(assets::style))
+        .route("/assets/script.js", get(assets::script))
+        .route("/assets/icon.svg", get(assets::icon))
+        .merge(inside)
+        .fallback(page::not_found)
+        .layer(DefaultBodyLimit::max(form::MOST_BYTES))
+        .layer(timeout)
+        .layer(from_fn_with_state(Arc::clone(&admin), guard::outer))
+        .with_state(admin)
+}

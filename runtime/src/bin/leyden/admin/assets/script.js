@@ -1,0 +1,104 @@
+// What the page does beyond its HTML: looks again when told that something changed, checks names
+// while they are typed, copies commands. Everything else works without it.
+"use strict";
+
+// A moment as the server tells it, counted on while the page stays open.
+function relative(seconds) {
+  const away = Math.abs(seconds);
+  if (away < 10) return "just now";
+  const units = [[60, 1, "second"], [3600, 60, "minute"], [86400, 3600, "hour"],
+    [5184000, 86400, "day"], [63072000, 2592000, "month"], [Infinity, 31536000, "year"]];
+  const [, size, unit] = units.find(([limit]) => away < limit);
+  const count = Math.floor(away / size);
+  const text = `${count} ${unit}${count === 1 ? "" : "s"}`;
+  return seconds < 0 ? `${text} ago` : `in ${text}`;
+}
+
+setInterval(() => {
+  for (const time of document.querySelectorAll("time")) {
+    const seconds = Math.trunc(Date.parse(time.dateTime) / 1000) - Math.trunc(Date.now() / 1000);
+    const text = relative(seconds);
+    if (time.textContent.trim() !== text) time.textContent = text;
+  }
+}, 10000);
+
+function offerCopies(within) {
+  for (const button of within.querySelectorAll("[data-copy]")) {
+    button.hidden = !navigator.clipboard;
+    button.onclick = async () => {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    };
+  }
+}
+
+const main = document.querySelector("main");
+offerCopies(document);
+
+// What has an id, and is not the same any more, takes the place of what was there; whoever types or
+// has opened something there is left alone.
+function take(fresh) {
+  for (const next of fresh.querySelectorAll("main [id]")) {
+    const old = document.getElementById(next.id);
+    if (!old || next.id === "notice" || old.isEqualNode(next)) continue;
+    if (old.contains(document.activeElement) || old.querySelector("details[open]")) continue;
+    if (next.closest("form")) continue;
+    const place = document.importNode(next, true);
+    const scrolled = old.scrollHeight - old.scrollTop - old.clientHeight < 4;
+    old.replaceWith(place);
+    if (scrolled) place.scrollTop = place.scrollHeight;
+    offerCopies(place);
+  }
+}
+
+let looking = false;
+let again = false;
+async function look() {
+  if (looking) { again = true; return; }
+  looking = true;
+  try {
+    const answer = await fetch(location.href, { headers: { "X-Leyden-Live": "1" } });
+    if (answer.ok) take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  } catch {
+    // The server is gone; the connection that told us tries again by itself.
+  } finally {
+    looking = false;
+    if (again) { again = false; look(); }
+  }
+}
+
+if (main && main.dataset.live) {
+  const events = new EventSource(`/live?of=${main.dataset.live}`);
+  events.addEventListener("changed", look);
+  events.addEventListener("ended", () => { events.close(); location.reload(); });
+  // Something may have changed since the page was made, or while there was no connection.
+  events.onopen = () => { main.dataset.connected = "yes"; look(); };
+}
+
+for (const input of document.querySelectorAll("input[data-check]")) {
+  const told = document.getElementById(`${input.id}-check`);
+  let waiting;
+  input.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(async () => {
+      const typed = input.value;
+      const show = (text, fine) => {
+        told.textContent = text;
+        told.classList.toggle("fine", fine);
+        input.setCustomValidity(fine ? "" : text);
+        if (text && !fine) input.setAttribute("aria-invalid", "true");
+        else input.removeAttribute("aria-invalid");
+      };
+      if (!typed) return show("", true);
+      try {
+        const answer = await fetch(`${input.dataset.check}?name=${encodeURIComponent(typed)}`);
+        if (!answer.ok || input.value !== typed) return;
+        const wrong = await answer.text();
+        show(wrong || "This name can be had.", !wrong);
+      } catch {
+        // The server checks again when the form is sent.
+      }
+    }, 150);
+  });
+}

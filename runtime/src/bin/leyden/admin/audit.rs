@@ -1,0 +1,243 @@
+//! The audit log: filtered, verified when somebody asks for it, and handed out as JSON lines.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Query;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use leyden::secrets::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::Admin;
+use super::form::Posted;
+use super::page::{Live, Problem, Tab, Visit, badge, cell, command, digest, empty, encoded, time};
+use crate::audit::{about, json_lines, word};
+use crate::cli::moment;
+
+/// Records on a page.
+const ON_A_PAGE: usize = 50;
+
+const EVENTS: [AuditEvent; 24] = [
+    AuditEvent::Release,
+    AuditEvent::SecretCreated,
+    AuditEvent::SecretSet,
+    AuditEvent::ExpirySet,
+    AuditEvent::SecretDeleted,
+    AuditEvent::SecretRestored,
+    AuditEvent::SecretDestroyed,
+    AuditEvent::VersionDestroyed,
+    AuditEvent::SecretRestricted,
+    AuditEvent::SecretUnrestricted,
+    AuditEvent::Reveal,
+    AuditEvent::GrantAdded,
+    AuditEvent::GrantRevoked,
+    AuditEvent::HostGranted,
+    AuditEvent::HostRevoked,
+    AuditEvent::KeyAdded,
+    AuditEvent::KeyRemoved,
+    AuditEvent::KeyExported,
+    AuditEvent::RootRotated,
+    AuditEvent::KekAdded,
+    AuditEvent::KekRemoved,
+    AuditEvent::StoreBackedUp,
+    AuditEvent::StoreRestored,
+    AuditEvent::AuditPruned,
+];
+
+pub(super) fn routes() -> Router<Arc<Admin>> {
+    Router::new()
+        .route("/audit", get(show))
+        .route("/audit/verify", post(verify))
+        .route("/audit/leyden-audit.jsonl", get(export))
+}
+
+/// What is asked for, as the address has it.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Asked {
+    secret: String,
+    app: String,
+    event: String,
+    outcome: String,
+    since: String,
+    before: Option<u64>,
+}
+
+impl Asked {
+    fn filter(&self) -> Result<AuditFilter, Problem> {
+        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let mut filter = AuditFilter::default();
+        (filter.secret, filter.app) = (given(&self.secret), given(&self.app));
+        filter.event = EVENTS.into_iter().find(|event| word(event) == self.event);
+        filter.outcome = match self.outcome.as_str() {
+            "done" => Some(AuditOutcome::Done),
+            "denied" => Some(AuditOutcome::Denied),
+            _ => None,
+        };
+        let since = given(&self.since).map(|typed| moment(&typed)).transpose();
+        filter.since = since.map_err(|wrong| Problem::Usage(format!("Since: {wrong}.")))?;
+        filter.before = self.before;
+        Ok(filter)
+    }
+
+    fn address(&self, path: &str, before: Option<u64>) -> String {
+        let before = before
+            .map(|before| format!("&before={before}"))
+            .unwrap_or_default();
+        format!(
+            "{path}?secret={}&app={}&event={}&outcome={}&since={}{before}",
+            encoded(&self.secret),
+            encoded(&self.app),
+            encoded(&self.event),
+            encoded(&self.outcome),
+            encoded(&self.since)
+        )
+    }
+}
+
+async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Problem> {
+    let filter = asked.filter()?.limit(ON_A_PAGE + 1);
+    let mut records = visit.store(move |store| store.audit_list(&filter)).await?;
+    let more = records.len() > ON_A_PAGE;
+    if more {
+        records.remove(0);
+    }
+    let last = records.first().map(|record| record.sequence);
+    let content = html! {
+        div.heading {
+            h1 { "Audit log" }
+            div.actions {
+                (visit.button("/audit/verify", &[], "", "Verify all"))
+                a.button.quiet href=(asked.address("/audit/leyden-audit.jsonl", None)) download { "Export JSON lines" }
+            }
+        }
+        (filters(&asked))
+        div id="list" {
+            @if records.is_empty() {
+                (empty("There is no such record", html! { p { a href="/audit" { "Show all" } } }))
+            } @else {
+                (table(records.iter().rev(), true))
+                nav.pager aria-label="Pages" {
+                    @if asked.before.is_some() { a.button.quiet href=(asked.address("/audit", None)) { "↑ Newest" } }
+                    @if more { a.button.quiet href=(asked.address("/audit", last)) rel="next" { "Older →" } }
+                }
+            }
+        }
+    };
+    Ok(visit.page(Tab::Audit, "Audit log", Live::Store, content))
+}
+
+fn filters(asked: &Asked) -> Markup {
+    html! {
+        form.filters method="get" action="/audit" role="search" {
+            label { span { "Secret" } input name="secret" value=(asked.secret) autocomplete="off" autocapitalize="none" spellcheck="false"; }
+            label { span { "App or digest" } input name="app" value=(asked.app) autocomplete="off" spellcheck="false"; }
+            label { span { "Event" } select name="event" {
+                option value="" { "Any" }
+                @for event in EVENTS { @let word = word(&event); option value=(word) selected[word == asked.event] { (word) } }
+            } }
+            label { span { "Outcome" } select name="outcome" {
+                @for (value, text) in [("", "Any"), ("done", "Done"), ("denied", "Denied")] {
+                    option value=(value) selected[value == asked.outcome] { (text) }
+                }
+            } }
+            label { span { "Since" } input name="since" value=(asked.since) placeholder="24h" autocomplete="off"; }
+            button type="submit" { "Filter" }
+        }
+    }
+}
+
+/// Records in rows; about which secret, where they are not all about one.
+pub(super) fn table<'r>(records: impl Iterator<Item = &'r AuditRecord>, of_all: bool) -> Markup {
+    html! {
+        table.rows.log {
+            thead { tr {
+                th scope="col" { "No" } th scope="col" { "Time" } th scope="col" { "Event" }
+                @if of_all { th scope="col" { "About" } }
+                th scope="col" { "As" } th scope="col" { "App" } th scope="col" { "By" }
+            } }
+            tbody { @for record in records {
+                tr {
+                    th scope="row" { (record.sequence) }
+                    (cell("Time", time(record.time)))
+                    (cell("Event", html! { (word(&record.event)) @if record.outcome != AuditOutcome::Done { " " (outcome(record)) } }))
+                    @if of_all { (cell("About", subject(record))) }
+                    (cell("As", html! { @if let Some(env) = &record.env { code { (env) } } }))
+                    (cell("App", app(record)))
+                    (cell("By", html! { (record.user) "@" (record.host) small { " (" (record.pid) ")" } }))
+                }
+            } }
+        }
+    }
+}
+
+fn subject(record: &AuditRecord) -> Markup {
+    let about = about(record);
+    html! {
+        @match &record.secret {
+            Some(secret) => a href=(format!("/secret/{}", encoded(secret))) { (about) },
+            None => (about),
+        }
+    }
+}
+
+fn app(record: &AuditRecord) -> Markup {
+    html! {
+        @if let Some(name) = &record.app { (name) }
+        @if let Some(work) = record.component.as_deref().filter(|of| *of != "flow") { "/" (work) }
+        @match (&record.app_digest, &record.grantee) {
+            (Some(of), _) => { " " a href=(format!("/app/{}", encoded(of))) { (digest(of)) } },
+            (None, Some(to)) => { " " (digest(to)) },
+            (None, None) => "",
+        }
+    }
+}
+
+/// How it ended, where that was not well.
+pub(super) fn outcome(record: &AuditRecord) -> Markup {
+    html! {
+        @match (&record.outcome, &record.reason) {
+            (AuditOutcome::Done, _) => (badge("good", "done")),
+            (outcome, Some(reason)) => (badge("bad", format!("{}: {reason}", word(outcome)))),
+            (outcome, None) => (badge("bad", word(outcome))),
+        }
+    }
+}
+
+async fn verify(visit: Visit, _posted: Posted) -> Result<Markup, Problem> {
+    let verified = visit.blocking(|admin| Ok(admin.store.verify())).await?;
+    let content = html! {
+        p.crumb { a href="/audit" { "Audit log" } }
+        @match verified {
+            Ok(verified) => {
+                h1 { "All is as it was written" }
+                p.notice { "Verified " (verified.secrets) " secrets with " (verified.versions) " versions, and "
+                    (verified.audit_records) " audit records"
+                    @if verified.pruned_records > 0 { " after " (verified.pruned_records) " that were pruned" } "." }
+            }
+            Err(error) => {
+                h1 { "Something is not as it was written" }
+                p.error role="alert" { (crate::exit::explain(&error.into())) }
+            }
+        }
+        (command("leyden audit verify"))
+    };
+    Ok(visit.page(Tab::Audit, "Verified", Live::No, content))
+}
+
+async fn export(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+    let filter = asked.filter()?;
+    let records = visit.store(move |store| store.audit_list(&filter)).await?;
+    let lines = json_lines(&records).map_err(|_| Problem::Panicked)?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/jsonl"),
+        (
+            header::CONTENT_DISPOSITION,
+            "attachment; filename=\"leyden-audit.jsonl\"",
+        ),
+    ];
+    Ok((headers, lines).into_response())
+}

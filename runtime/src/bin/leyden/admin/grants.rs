@@ -1,0 +1,209 @@
+//! A secret's standing grants: given, taken back, and told in a sentence.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::response::Response;
+use axum::routing::post;
+use leyden::app::EnvName;
+use leyden::secrets::{Grant, Grantee, NewGrant, SecretInfo};
+use maud::{Markup, html};
+
+use super::Admin;
+use super::form::Posted;
+use super::new_secret::when;
+use super::page::{Problem, Visit, badge, cell, digest, encoded, time};
+use super::secret::{named, path};
+
+pub(super) fn routes() -> Router<Arc<Admin>> {
+    Router::new()
+        .route("/secret/{name}/grants", post(add))
+        .route("/secret/{name}/revoke", post(revoke))
+        .route("/secret/{name}/restrict", post(restrict))
+}
+
+/// The part of a secret's page that is about grants.
+pub(super) fn section(visit: &Visit, secret: &SecretInfo) -> Markup {
+    html! {
+        section aria-labelledby="grants" {
+            h2 id="grants" { "Grants" }
+            p.quiet { "An app that asks for this secret in its leyden.toml is refused, unless --secret or a \
+                grant allows it." }
+            div id="grants-list" {
+                @if !secret.grants.is_empty() {
+                    table.rows {
+                        thead { tr { th scope="col" { "To" } th scope="col" { "What it permits" } th scope="col" { "Given" } th scope="col" { span.hidden { "Take back" } } } }
+                        tbody { @for grant in &secret.grants { (row(visit, &secret.name, grant)) } }
+                    }
+                }
+            }
+            details {
+                summary { "Grant it to an app" }
+                (new_form(visit, &secret.name))
+            }
+            (restriction(visit, secret))
+        }
+    }
+}
+
+fn row(visit: &Visit, name: &str, grant: &Grant) -> Markup {
+    let to = grant.to.to_string();
+    let env = grant.env.as_deref().unwrap_or_default();
+    let is_over = grant.expires.is_some_and(|at| at <= jiff::Timestamp::now());
+    html! {
+        tr {
+            th scope="row" { (grantee(grant)) }
+            (cell("Permits", html! { (sentence(name, grant)) @if is_over { " " (badge("bad", "expired")) } }))
+            (cell("Given", html! { (time(grant.created)) " by " (grant.created_by) }))
+            (cell("", visit.button(&path(name, "revoke"), &[("to", &to), ("env", env)], "warn", "Revoke")))
+        }
+    }
+}
+
+fn grantee(grant: &Grant) -> Markup {
+    html! {
+        @match &grant.to {
+            Grantee::App(of) => {
+                @let of = of.to_string();
+                a href=(format!("/app/{}", encoded(&of))) { (grant.app.as_deref().unwrap_or("an app")) } " " (digest(&of))
+            }
+            Grantee::Folder(folder) => code { (folder.display()) },
+        }
+    }
+}
+
+/// What a grant permits.
+pub(super) fn sentence(secret: &str, grant: &Grant) -> Markup {
+    html! {
+        @match &grant.to {
+            Grantee::App(_) => "This very version of the app may bind ",
+            Grantee::Folder(_) => "Whatever app is in this folder may bind ",
+        }
+        strong { (secret) }
+        @match &grant.env { Some(env) => { " as " code { (env) } }, None => " under any name" }
+        ", whenever it runs." @if let Some(at) = grant.expires { " This ends " (time(at)) "." }
+    }
+}
+
+fn new_form(visit: &Visit, name: &str) -> Markup {
+    visit.form(
+        &path(name, "grants"),
+        html! {
+            div.field {
+                label for="to" { "To" }
+                input id="to" name="to" required maxlength="4000" autocomplete="off" spellcheck="false" aria-describedby="to-help";
+                p.help id="to-help" { "An app's digest, " code { "sha256:…" } ", as " code { "leyden inspect APP" }
+                    " shows it: this version of it alone. Or " code { "folder:/absolute/path" } ": whatever app is there, while developing." }
+            }
+            div.field {
+                label for="env" { "As" }
+                input id="env" name="env" autocomplete="off" spellcheck="false" placeholder="any name" aria-describedby="env-help";
+                p.help id="env-help" { "The environment name that the app may see it under." }
+            }
+            div.field {
+                label for="until" { "Until" }
+                input id="until" name="expires" autocomplete="off" placeholder="revoked" aria-describedby="until-help";
+                p.help id="until-help" { "From now, such as " code { "30d" } ", or a time." }
+            }
+            button type="submit" { "Grant" }
+        },
+    )
+}
+
+fn restriction(visit: &Visit, secret: &SecretInfo) -> Markup {
+    let (text, button, restricted) = match secret.restricted {
+        true => (
+            "Restricted: nothing but a grant to an app's digest binds it, not even --secret.",
+            "Lift the restriction",
+            "no",
+        ),
+        false => (
+            "Not restricted: whoever may run leyden here can bind it with --secret.",
+            "Restrict to grants",
+            "yes",
+        ),
+    };
+    html! {
+        div.setting id="restriction" {
+            p { (text) }
+            (visit.button(&path(&secret.name, "restrict"), &[("restricted", restricted)], "quiet", button))
+        }
+    }
+}
+
+fn grantee_of(posted: &Posted) -> Result<Grantee, Problem> {
+    let to: Grantee = match posted.optional("to") {
+        Ok(Some(to)) => to,
+        Ok(None) => return Err(Problem::Usage("To whom?".to_owned())),
+        Err(wrong) => return Err(Problem::Usage(format!("It is {wrong}."))),
+    };
+    Ok(match to {
+        // As the command line does: without links.
+        Grantee::Folder(folder) => Grantee::Folder(
+            folder
+                .canonicalize()
+                .map_err(|error| Problem::Usage(format!("{}: {error}.", folder.display())))?,
+        ),
+        app => app,
+    })
+}
+
+async fn add(visit: Visit, Path(name): Path<String>, posted: Posted) -> Result<Response, Problem> {
+    let name = named(&name)?;
+    let new = NewGrant {
+        to: grantee_of(&posted)?,
+        env: posted.optional::<EnvName>("env").map_err(Problem::Usage)?,
+        app: posted.optional("app").map_err(|_| Problem::Stale)?,
+        expires: when(&posted).map_err(Problem::Usage)?,
+    };
+    let (wanted, to) = (name.clone(), new.to.clone());
+    visit.store(move |store| store.grant(&wanted, &new)).await?;
+    Ok(visit.done(
+        &back(&posted, name.as_str()),
+        format!("Granted {name} to {to}."),
+    ))
+}
+
+async fn revoke(
+    visit: Visit,
+    Path(name): Path<String>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    let name = named(&name)?;
+    // A folder that is gone is taken back, too.
+    let to: Option<Grantee> = posted.optional("to").map_err(Problem::Usage)?;
+    let to = to.ok_or_else(|| Problem::Usage("From whom?".to_owned()))?;
+    let env: Option<EnvName> = posted.optional("env").map_err(Problem::Usage)?;
+    let (wanted, from) = (name.clone(), to.clone());
+    visit
+        .store(move |store| store.revoke(&wanted, &from, env.as_ref()))
+        .await?;
+    let notice = format!("Revoked {name} from {to}. What runs keeps what it was lent.");
+    Ok(visit.done(&back(&posted, name.as_str()), notice))
+}
+
+/// Where a form stood: on the secret's page, or on an app's.
+fn back(posted: &Posted, name: &str) -> String {
+    match posted.text("from") {
+        "" => format!("/secret/{name}"),
+        digest => super::apps::address(digest, posted.text("path")),
+    }
+}
+
+async fn restrict(
+    visit: Visit,
+    Path(name): Path<String>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    let name = named(&name)?;
+    let (wanted, restricted) = (name.clone(), posted.text("restricted") == "yes");
+    visit
+        .store(move |store| store.restrict(&wanted, restricted))
+        .await?;
+    let notice = match restricted {
+        true => format!("Restricted {name}."),
+        false => format!("Lifted the restriction of {name}."),
+    };
+    Ok(visit.done(&format!("/secret/{name}"), notice))
+}

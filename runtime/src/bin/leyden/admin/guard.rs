@@ -1,0 +1,151 @@
+//! What stands before every page: which host was asked, from where a form came, who asks; and what
+//! every answer tells the browser.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::Admin;
+use super::page::Problem;
+
+/// The cookie of a session.
+pub(super) const COOKIE: &str = "leyden";
+/// Sent by the page's own script when it looks again by itself.
+const LIVE: HeaderName = HeaderName::from_static("x-leyden-live");
+
+/// Nothing from elsewhere, no script or style inline, no frame around it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, &str); 9] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    // Neither disk nor the history's memory keeps a page.
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    // `no-referrer` would take the origin off forms, too.
+    (header::REFERRER_POLICY, "same-origin"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    ),
+    (HeaderName::from_static("x-robots-tag"), "noindex"),
+];
+
+/// Refuses what was not meant for this page (a name that somebody else's DNS leads here, a form on
+/// another site), and adds the headers to every answer.
+pub(super) async fn outer(
+    State(admin): State<Arc<Admin>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = match check(&admin, &request) {
+        Ok(()) => next.run(request).await,
+        Err((status, text)) => (status, text).into_response(),
+    };
+    for (name, value) in HEADERS {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+fn check(admin: &Admin, request: &Request) -> Result<(), (StatusCode, &'static str)> {
+    let host = only(request.headers(), &header::HOST).unwrap_or_default();
+    if !admin.names.iter().any(|name| name == without_port(host)) {
+        let text = "This is not the address that `leyden admin` printed.\n";
+        return Err((StatusCode::MISDIRECTED_REQUEST, text));
+    }
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let from = only(request.headers(), &header::ORIGIN);
+    let from_here = from.is_none_or(|from| from.strip_prefix("http://") == Some(host));
+    let site = only(
+        request.headers(),
+        &HeaderName::from_static("sec-fetch-site"),
+    );
+    match from_here && site.is_none_or(|site| site == "same-origin") {
+        true => Ok(()),
+        false => Err((StatusCode::FORBIDDEN, "This form was on another site.\n")),
+    }
+}
+
+/// The value of a header; nothing good where it stands there twice.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    Some(match (values.next(), value.to_str()) {
+        (None, Ok(value)) => value,
+        _ => "",
+    })
+}
+
+/// An SSH tunnel may begin at any port; what tells a rebound name is the name.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Lets only sessions in, and hands them on.
+pub(super) async fn session(
+    State(admin): State<Arc<Admin>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let by_person = !request.headers().contains_key(LIVE) && request.uri().path() != "/live";
+    let cookies = request.headers().get_all(header::COOKIE).iter();
+    let cookies = cookies.filter_map(|value| value.to_str().ok());
+    let session = cookies
+        .flat_map(|line| line.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .filter(|(name, _)| *name == COOKIE)
+        .find_map(|(_, id)| admin.sessions().find(id, Instant::now(), by_person));
+    match session {
+        Some(session) => {
+            request.extensions_mut().insert(session);
+            request.extensions_mut().insert(ByPerson(by_person));
+            next.run(request).await
+        }
+        None => Problem::LoggedOut.into_response(),
+    }
+}
+
+/// Whether a person asked, and not the page's own script.
+#[derive(Clone, Copy)]
+pub(super) struct ByPerson(pub(super) bool);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_taken_off_and_nothing_else() {
+        for (host, name) in [
+            ("localhost:7373", "localhost"),
+            ("localhost", "localhost"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("localhost:7373.evil.test", "localhost:7373.evil.test"),
+            ("localhost:", "localhost"),
+            ("", ""),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
+}

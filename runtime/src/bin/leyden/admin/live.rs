@@ -1,0 +1,60 @@
+//! Server-sent events: a page is told that what it shows has changed, and looks again.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::Query;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{self, Stream};
+use serde::Deserialize;
+
+use super::page::Visit;
+use super::watch::Counts;
+
+/// Changes that follow each other this closely are told as one.
+const TOGETHER: Duration = Duration::from_millis(200);
+/// A line that says nothing, by which a closed connection is noticed.
+const STILL_THERE: Duration = Duration::from_secs(20);
+
+#[derive(Deserialize)]
+pub(super) struct Of {
+    #[serde(default)]
+    of: String,
+}
+
+/// Tells of each change of the store (`?of=store`), of runs (`?of=runs`) or of both until the session
+/// ends.
+pub(super) async fn stream(
+    visit: Visit,
+    Query(of): Query<Of>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let (store, runs) = (of.of != "runs", of.of != "store");
+    let count = move |counts: &Counts| {
+        let of = |wanted: bool, count: u64| if wanted { count } else { 0 };
+        of(store, counts.store) + of(runs, counts.runs)
+    };
+    let changes = visit.admin.changes.follow();
+    let seen = count(&changes.borrow());
+    let events = stream::unfold(Some((visit, changes, seen)), move |state| async move {
+        let (visit, mut changes, seen) = state?;
+        loop {
+            let id = &visit.session().id;
+            let ends = visit.admin.sessions().ends(id);
+            let Some(ends) = ends.filter(|ends| *ends > std::time::Instant::now()) else {
+                let event = Event::default().event("ended").data("-");
+                return Some((Ok(event), None));
+            };
+            tokio::select! {
+                changed = changes.wait_for(|counts| count(counts) != seen) => {
+                    changed.ok()?;
+                }
+                () = tokio::time::sleep_until(ends.into()) => continue,
+            }
+            tokio::time::sleep(TOGETHER).await;
+            let seen = count(&changes.borrow_and_update());
+            let event = Event::default().event("changed").data("-");
+            return Some((Ok(event), Some((visit, changes, seen))));
+        }
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(STILL_THERE))
+}

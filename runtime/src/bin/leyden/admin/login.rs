@@ -1,0 +1,102 @@
+//! Logging in by a link that is printed where `leyden admin` runs, and logging out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use maud::html;
+use serde::Deserialize;
+
+use super::Admin;
+use super::form::Posted;
+use super::guard::COOKIE;
+use super::page::{Problem, bare, logged_out};
+use super::session::Session;
+
+/// Links are printed no faster than this.
+const BETWEEN_LINKS: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+pub(super) struct Link {
+    #[serde(default)]
+    token: String,
+}
+
+/// What the link leads to. The next page is led to by this one, and not by a redirect: a browser
+/// that came from another site would leave the cookie out.
+pub(super) async fn enter(
+    State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
+    Query(link): Query<Link>,
+) -> Result<Response, Problem> {
+    if link.token.is_empty() {
+        return Ok(logged_out(StatusCode::OK));
+    }
+    // Browsers and messengers look at links before anybody follows them.
+    if headers.contains_key("sec-purpose") || headers.contains_key("purpose") {
+        return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
+    }
+    let session = admin.sessions().redeem(&link.token, Instant::now());
+    let Some(session) = session.map_err(|_| Problem::NoRandom)? else {
+        admin.refused_log_in();
+        return Ok(logged_out(StatusCode::FORBIDDEN));
+    };
+    let page = bare(
+        "Logged in",
+        html! {
+            meta http-equiv="refresh" content="0; url=/secrets";
+        },
+        html! {
+            h1 { "You are logged in" }
+            p { a.button href="/secrets" autofocus { "Go on to the secrets" } }
+        },
+    );
+    let mut response = page.into_response();
+    let id = session.id.as_str();
+    let cookie = format!("{COOKIE}={id}; HttpOnly; SameSite=Strict; Path=/");
+    let cookie = HeaderValue::try_from(cookie).map_err(|_| Problem::NoRandom)?;
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    Ok(response)
+}
+
+/// Prints a new link, where nobody is logged in.
+pub(super) async fn new_link(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
+    let printed = {
+        let mut last = admin.link_printed();
+        let now = Instant::now();
+        let may = last.is_none_or(|last| now.duration_since(last) >= BETWEEN_LINKS);
+        may.then(|| *last = Some(now)).is_some()
+    };
+    if printed {
+        admin.print_link().map_err(|_| Problem::NoRandom)?;
+    }
+    let page = bare(
+        "Log in",
+        html! {},
+        html! {
+            h1 { "Look where leyden admin runs" }
+            p { "It has printed a new link, which is good once and for 15 minutes. Open it in this \
+                browser." }
+        },
+    );
+    Ok(page.into_response())
+}
+
+/// Ends the session, and has the browser forget the cookie and what it kept of the pages.
+pub(super) async fn leave(
+    State(admin): State<Arc<Admin>>,
+    axum::Extension(session): axum::Extension<Session>,
+    _form: Posted,
+) -> Response {
+    admin.sessions().end(&session.id);
+    let mut response = Redirect::to("/login").into_response();
+    let gone = HeaderValue::from_static("leyden=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
+    response.headers_mut().insert(header::SET_COOKIE, gone);
+    response.headers_mut().insert(
+        "clear-site-data",
+        HeaderValue::from_static("\"cache\", \"cookies\", \"storage\""),
+    );
+    response
+}

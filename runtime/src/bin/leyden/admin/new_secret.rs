@@ -1,0 +1,174 @@
+//! Making a secret: its name is checked by the store's rules while it is typed.
+
+use axum::extract::Query;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
+use leyden::app::{NameError, SecretName};
+use leyden::secrets::{SecretState, SecretStore, SecretValue, StoreError, VersionOptions};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::form::Posted;
+use super::page::{Live, Problem, Tab, Visit};
+use crate::cli::expiry;
+
+pub(super) async fn show(visit: Visit) -> Markup {
+    form(&visit, "", None)
+}
+
+fn form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
+    let content = html! {
+        h1 { "New secret" }
+        (visit.form("/secrets/new", html! {
+            @if let Some(wrong) = wrong {
+                p.error role="alert" id="wrong" { (wrong) " Nothing was stored; the value must be given again." }
+            }
+            div.field {
+                label for="name" { "Name" }
+                input id="name" name="name" value=(name) required maxlength="253" autocomplete="off"
+                    autocapitalize="none" spellcheck="false" autofocus
+                    aria-describedby="name-help name-check" data-check="/secrets/check";
+                p.help id="name-help" { "Letters, digits, dashes and periods; it starts with a letter." }
+                p.check id="name-check" role="status" {}
+            }
+            (value_fields())
+            button type="submit" { "Create secret" }
+            a.button.quiet href="/secrets" { "Cancel" }
+        }))
+    };
+    visit.page(Tab::Secrets, "New secret", Live::No, content)
+}
+
+/// Where a value is typed or a file chosen. No browser, password manager or spelling service is to
+/// keep it.
+pub(super) fn value_fields() -> Markup {
+    html! {
+        div.field {
+            label for="value" { "Value" }
+            input.show type="checkbox" id="show-value";
+            label.toggle for="show-value" { "Show what is typed" }
+            textarea.masked id="value" name="value" rows="3" autocomplete="off" autocorrect="off"
+                autocapitalize="none" spellcheck="false" translate="no" data-1p-ignore data-lpignore="true"
+                data-bwignore="true" data-form-type="other" aria-describedby="value-help" {}
+            p.help id="value-help" { "It is never shown again, here or anywhere on this page. Lines end by a \
+                line feed, and nothing is added." }
+        }
+        div.field {
+            label for="file" { "or a file, byte by byte" }
+            input type="file" id="file" name="file";
+        }
+        details {
+            summary { "Expiry and more" }
+            div.field {
+                label for="expires" { "Expires" }
+                input id="expires" name="expires" placeholder="never" autocomplete="off" aria-describedby="expires-help";
+                p.help id="expires-help" { "From now, such as " code { "90d" } ", or at a time, such as "
+                    code { "2030-01-31T00:00:00Z" } ". Empty: never." }
+            }
+            div.field {
+                label for="keep" { "Keep the newest" }
+                input id="keep" name="keep" type="number" min="0" max="4096" placeholder="all" aria-describedby="keep-help";
+                p.help id="keep-help" { "Older versions are destroyed with each new one. 0 keeps all; empty \
+                    leaves it as it is." }
+            }
+            div.tick {
+                input type="checkbox" id="empty" name="empty" value="yes";
+                label for="empty" { "The value is empty, and meant to be" }
+            }
+        }
+    }
+}
+
+/// What is said of a version beside its value.
+pub(super) fn options(posted: &Posted) -> Result<VersionOptions, String> {
+    Ok(VersionOptions {
+        expires: when(posted)?,
+        keep: posted
+            .optional("keep")
+            .map_err(|_| "How many versions are kept is a number.")?,
+    })
+}
+
+/// The value. An empty one is refused where nobody said that it is meant.
+pub(super) fn meant_value(posted: &mut Posted) -> Result<SecretValue, String> {
+    let value = posted
+        .take_value()
+        .filter(|value| !value.is_empty() || posted.ticked("empty"));
+    value.ok_or_else(|| {
+        "There is no value: type one, choose a file, or tick that it is empty (under Expiry and more).".into()
+    })
+}
+
+/// The expiry, as the command line reads it.
+pub(super) fn when(posted: &Posted) -> Result<Option<Timestamp>, String> {
+    let typed = Some(posted.text("expires")).filter(|typed| !typed.is_empty());
+    typed.map(expiry).transpose()
+}
+
+pub(super) async fn create(visit: Visit, mut posted: Posted) -> Result<Response, Problem> {
+    let typed = posted.text("name").to_owned();
+    let again = |wrong: String, status| {
+        let page = form(&visit, &typed, Some(&wrong));
+        Ok((status, page).into_response())
+    };
+    let bad = StatusCode::UNPROCESSABLE_ENTITY;
+    let name = match typed.parse::<SecretName>() {
+        Ok(name) => name,
+        Err(error) => return again(format!("{error}."), bad),
+    };
+    let options = match options(&posted) {
+        Ok(options) => options,
+        Err(wrong) => return again(wrong, bad),
+    };
+    let value = match meant_value(&mut posted) {
+        Ok(value) => value,
+        Err(wrong) => return again(wrong, bad),
+    };
+    let wanted = name.clone();
+    let made = visit
+        .blocking(move |admin| Ok(admin.store.create_secret_with(&wanted, value, &options)))
+        .await?;
+    match made {
+        Ok(version) => {
+            let notice = format!("Created {name}, version {version}.");
+            Ok(visit.done(&format!("/secret/{name}"), notice))
+        }
+        Err(error @ (StoreError::Exists { .. } | StoreError::Deleted { .. })) => {
+            again(format!("{error}."), StatusCode::CONFLICT)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Typed {
+    #[serde(default)]
+    name: String,
+}
+
+/// Whether a name can be had: empty where it can, else why not.
+pub(super) async fn check(visit: Visit, Query(typed): Query<Typed>) -> Result<String, Problem> {
+    let name = match typed.name.trim().parse::<SecretName>() {
+        Ok(name) => name,
+        Err(error) => return Ok(wrong(&error)),
+    };
+    visit.store(move |store| is_free(store, &name)).await
+}
+
+fn wrong(error: &NameError) -> String {
+    match error.suggestion() {
+        Some(good) => format!("{}. Did you mean {good}?", error.problem()),
+        None => format!("{}.", error.problem()),
+    }
+}
+
+fn is_free(store: &SecretStore, name: &SecretName) -> Result<String, StoreError> {
+    Ok(match store.find(name)? {
+        None => String::new(),
+        Some(secret) => match secret.state {
+            SecretState::Active => format!("There is a secret {} already.", secret.name),
+            _ => format!("There was a secret {}, which is deleted.", secret.name),
+        },
+    })
+}

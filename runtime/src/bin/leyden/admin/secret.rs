@@ -1,0 +1,346 @@
+//! One secret: what is known of it, and what can be done with it.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::response::Response;
+use axum::routing::{get, post};
+use leyden::app::SecretName;
+use leyden::secrets::{
+    AuditEvent, AuditFilter, AuditRecord, RECOVERY_WINDOW, SecretInfo, SecretState, VersionInfo,
+};
+use maud::{Markup, html};
+
+use super::form::Posted;
+use super::new_secret::{meant_value, options, value_fields, when};
+use super::page::{Live, Problem, Tab, Visit, badge, cell, command, digest, encoded, time};
+use super::secrets::state;
+use super::{Admin, audit, grants};
+
+/// Records of the audit log that are shown.
+const RECENT: usize = 12;
+/// Records among which apps are looked for.
+const RECORDS: usize = 1000;
+
+pub(super) fn routes() -> Router<Arc<Admin>> {
+    Router::new()
+        .route("/secret/{name}", get(show))
+        .route("/secret/{name}/versions", get(add).post(set))
+        .route("/secret/{name}/expire", post(expire))
+        .route("/secret/{name}/delete", get(ask).post(delete))
+        .route("/secret/{name}/restore", post(restore))
+        .merge(grants::routes())
+}
+
+/// The name in an address.
+pub(super) fn named(typed: &str) -> Result<SecretName, Problem> {
+    typed
+        .parse()
+        .map_err(|error| Problem::NotFound(format!("{error}.")))
+}
+
+/// All that is shown of a secret.
+struct Seen {
+    secret: SecretInfo,
+    /// Oldest first.
+    records: Vec<AuditRecord>,
+}
+
+async fn show(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> {
+    let name = named(&name)?;
+    let seen = visit
+        .store(move |store| {
+            let filter = AuditFilter::default().secret(name.canonical());
+            let records = store.audit_list(&filter.limit(RECORDS))?;
+            Ok(Seen {
+                secret: store.show(&name)?,
+                records,
+            })
+        })
+        .await?;
+    let secret = &seen.secret;
+    let is_active = secret.state == SecretState::Active;
+    let content = html! {
+        div.heading {
+            div {
+                p.crumb { a href="/secrets" { "Secrets" } }
+                h1.name { (secret.name) }
+            }
+            p id="state" { (state(secret)) }
+        }
+        @if is_active {
+            (command(&format!("leyden run app APP --secret {}={}", env_name(&secret.name), secret.name)))
+        } @else {
+            (deleted(&visit, secret))
+        }
+        (facts(secret))
+        (versions(&visit, secret, is_active))
+        @if is_active { (grants::section(&visit, secret)) }
+        (apps(&seen.records))
+        section aria-labelledby="recent" {
+            h2 id="recent" { "What happened" }
+            div id="recent-list" { (audit::table(seen.records.iter().rev().take(RECENT), false)) }
+            p { a href=(format!("/audit?secret={}", secret.name)) { "All of it in the audit log" } }
+        }
+        @if is_active {
+            section.danger aria-labelledby="end" {
+                h2 id="end" { "Delete" }
+                p { "No app can bind it any more. It can be restored for 30 days." }
+                a.button.warn href=(path(&secret.name, "delete")) { "Delete…" }
+            }
+        }
+    };
+    Ok(visit.page(Tab::Secrets, &secret.name, Live::Store, content))
+}
+
+/// An address below a secret's.
+pub(super) fn path(name: &str, what: &str) -> String {
+    format!("/secret/{}/{what}", encoded(name))
+}
+
+/// A name that an app might see it under.
+pub(super) fn env_name(secret: &str) -> String {
+    secret.to_ascii_uppercase().replace(['-', '.'], "_")
+}
+
+fn deleted(visit: &Visit, secret: &SecretInfo) -> Markup {
+    let until = match secret.state {
+        SecretState::Deleted {
+            restorable_until, ..
+        } => restorable_until,
+        _ => None,
+    };
+    html! {
+        div.callout {
+            p { "It is deleted: no app can bind it, and its name stays taken."
+                @if let Some(until) = until { " The time to restore it ends " (time(until)) "." } }
+            (visit.button(&path(&secret.name, "restore"), &[], "", "Restore"))
+        }
+    }
+}
+
+fn facts(secret: &SecretInfo) -> Markup {
+    html! {
+        dl.facts id="facts" {
+            div { dt { "Made" } dd { (time(secret.created)) " by " (secret.created_by) } }
+            div { dt { "Changed" } dd { (time(secret.updated)) } }
+            @if let Some(newest) = secret.versions.last() {
+                div { dt { "Size" } dd { (newest.size) " bytes" } }
+            }
+            div { dt { "Keeps" } dd {
+                @match secret.keep { Some(keep) => { "the newest " (keep) }, None => "all versions" }
+            } }
+            div { dt { "Value" } dd { "never shown here" } }
+        }
+    }
+}
+
+fn versions(visit: &Visit, secret: &SecretInfo, is_active: bool) -> Markup {
+    let row = |version: &VersionInfo| {
+        let number = version.version.to_string();
+        html! {
+            tr {
+                th scope="row" { (number) }
+                (cell("Added", html! { (time(version.created)) " by " (version.created_by) }))
+                (cell("Size", html! { (version.size) " bytes" }))
+                (cell("Expires", expires(version)))
+                @if is_active {
+                    (cell("", html! {
+                        details.inline {
+                            summary { "Expiry" span.hidden { " of version " (number) } }
+                            (visit.form(&path(&secret.name, "expire"), html! {
+                                input type="hidden" name="version" value=(number);
+                                label { span { "Expires (90d, a time; empty: never)" }
+                                    input name="expires" autocomplete="off"; }
+                                button type="submit" { "Set" }
+                                button.warn type="submit" name="now" value="yes" { "Expire now" }
+                            }))
+                        }
+                    }))
+                }
+            }
+        }
+    };
+    html! {
+        section aria-labelledby="versions" {
+            div.heading {
+                h2 id="versions" { "Versions" }
+                @if is_active { a.button href=(path(&secret.name, "versions")) { "Add version" } }
+            }
+            div id="versions-list" {
+                table.rows {
+                    thead { tr { th scope="col" { "No" } th scope="col" { "Added" } th scope="col" { "Size" } th scope="col" { "Expires" }
+                        @if is_active { th scope="col" { span.hidden { "Change" } } } } }
+                    tbody { @for version in secret.versions.iter().rev() { (row(version)) } }
+                }
+            }
+        }
+    }
+}
+
+fn expires(version: &VersionInfo) -> Markup {
+    html! {
+        @match version.expires {
+            Some(at) if at <= jiff::Timestamp::now() => { (badge("bad", "expired")) " " (time(at)) },
+            Some(at) => (time(at)),
+            None => "never",
+        }
+    }
+}
+
+/// The apps that it was released to, each with the last time.
+fn apps(records: &[AuditRecord]) -> Markup {
+    let mut apps = BTreeMap::new();
+    let is_release = |record: &&AuditRecord| record.event == AuditEvent::Release;
+    for record in records.iter().filter(is_release) {
+        if let Some(of) = &record.app_digest {
+            apps.insert(of, record);
+        }
+    }
+    let mut apps: Vec<_> = apps.into_iter().collect();
+    apps.sort_by_key(|(_, record)| std::cmp::Reverse(record.time));
+    html! {
+        section aria-labelledby="apps" {
+            h2 id="apps" { "Apps that used it" }
+            div id="apps-list" {
+                @if apps.is_empty() { p.quiet { "None has asked for it yet, as far as the audit log goes." } }
+                @else {
+                    table.rows {
+                        thead { tr { th scope="col" { "App" } th scope="col" { "Digest" } th scope="col" { "As" } th scope="col" { "Last" } th scope="col" { "Outcome" } } }
+                        tbody { @for (of, record) in apps {
+                            tr {
+                                th scope="row" { a href=(format!("/app/{}", encoded(of))) { (record.app.as_deref().unwrap_or("unnamed")) } }
+                                (cell("Digest", digest(of)))
+                                (cell("As", html! { code { (record.env.as_deref().unwrap_or_default()) } }))
+                                (cell("Last", time(record.time)))
+                                (cell("Outcome", audit::outcome(record)))
+                            }
+                        } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The form for a new version.
+async fn add(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> {
+    let name = named(&name)?;
+    let secret = visit.store(move |store| store.show(&name)).await?;
+    Ok(version_form(&visit, &secret.name, None))
+}
+
+fn version_form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
+    let content = html! {
+        p.crumb { a href="/secrets" { "Secrets" } " / " a href=(format!("/secret/{name}")) { (name) } }
+        h1 { "Add a version" }
+        p { "Bindings without a version get it from now on; older versions can still be bound by their \
+            number. Apps that run keep what they have." }
+        (visit.form(&path(name, "versions"), html! {
+            @if let Some(wrong) = wrong { p.error role="alert" { (wrong) " Nothing was stored." } }
+            (value_fields())
+            button type="submit" { "Add version" }
+            a.button.quiet href=(format!("/secret/{name}")) { "Cancel" }
+        }))
+    };
+    visit.page(
+        Tab::Secrets,
+        &format!("Add a version of {name}"),
+        Live::No,
+        content,
+    )
+}
+
+async fn set(
+    visit: Visit,
+    Path(name): Path<String>,
+    mut posted: Posted,
+) -> Result<Result<Response, Markup>, Problem> {
+    let name = named(&name)?;
+    let given = options(&posted).and_then(|options| Ok((options, meant_value(&mut posted)?)));
+    let (options, value) = match given {
+        Ok(given) => given,
+        Err(wrong) => return Ok(Err(version_form(&visit, name.as_str(), Some(&wrong)))),
+    };
+    let wanted = name.clone();
+    let version = visit
+        .store(move |store| store.set_secret_with(&wanted, value, &options))
+        .await?;
+    Ok(Ok(visit.done(
+        &format!("/secret/{name}"),
+        format!("Added version {version}."),
+    )))
+}
+
+async fn expire(
+    visit: Visit,
+    Path(name): Path<String>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    let name = named(&name)?;
+    let version: Option<NonZeroU32> = posted.optional("version").map_err(Problem::Usage)?;
+    let expires = match posted.ticked("now") {
+        true => Some(jiff::Timestamp::now()),
+        false => when(&posted).map_err(Problem::Usage)?,
+    };
+    let wanted = name.clone();
+    let version = visit
+        .store(move |store| store.expire(&wanted, version, expires))
+        .await?;
+    let notice = match expires {
+        Some(at) => format!("Version {version} expires at {}.", crate::report::time(at)),
+        None => format!("Version {version} does not expire."),
+    };
+    Ok(visit.done(&format!("/secret/{name}"), notice))
+}
+
+/// Asks before a secret is deleted.
+async fn ask(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> {
+    let name = named(&name)?;
+    let secret = visit.store(move |store| store.show(&name)).await?;
+    let name = &secret.name;
+    let content = html! {
+        p.crumb { a href="/secrets" { "Secrets" } " / " a href=(format!("/secret/{name}")) { (name) } }
+        h1 { "Delete " (name) "?" }
+        p { "No app can bind it any more. It can be restored for 30 days; its name stays taken until then. \
+            Apps that run keep what they have." }
+        (visit.form(&path(name, "delete"), html! {
+            button.warn type="submit" { "Delete " (name) }
+            a.button.quiet href=(format!("/secret/{name}")) autofocus { "Keep it" }
+        }))
+        p.quiet { "To destroy it at once, so that nothing brings it back:" }
+        (command(&format!("leyden secret delete {name} --now")))
+    };
+    Ok(visit.page(Tab::Secrets, &format!("Delete {name}?"), Live::No, content))
+}
+
+async fn delete(
+    visit: Visit,
+    Path(name): Path<String>,
+    _posted: Posted,
+) -> Result<Response, Problem> {
+    let name = named(&name)?;
+    let wanted = name.clone();
+    visit
+        .store(move |store| {
+            store.delete_for(&wanted, RECOVERY_WINDOW)?;
+            // As the command does: those whose time is over.
+            store.purge()
+        })
+        .await?;
+    Ok(visit.done(&format!("/secret/{name}"), format!("Deleted {name}.")))
+}
+
+async fn restore(
+    visit: Visit,
+    Path(name): Path<String>,
+    _posted: Posted,
+) -> Result<Response, Problem> {
+    let name = named(&name)?;
+    let wanted = name.clone();
+    visit.store(move |store| store.restore(&wanted)).await?;
+    Ok(visit.done(&format!("/secret/{name}"), format!("Restored {name}.")))
+}

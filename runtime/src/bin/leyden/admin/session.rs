@@ -1,0 +1,195 @@
+//! Who may use the page: log-in links, each good once, and the sessions that they begin.
+
+use std::time::{Duration, Instant};
+
+use data_encoding::BASE64URL_NOPAD;
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+/// How long a log-in link is good.
+pub(super) const LINK: Duration = Duration::from_secs(15 * 60);
+/// How long a session lasts at most, and how long one in which nobody does anything.
+const SESSION: Duration = Duration::from_secs(12 * 60 * 60);
+const IDLE: Duration = Duration::from_secs(30 * 60);
+/// The most sessions at once; with one more the oldest ends.
+const MOST: usize = 8;
+
+/// 256 random bits, as text; compared in constant time, and wiped.
+#[derive(Clone)]
+pub(super) struct Token(Zeroizing<String>);
+
+impl Token {
+    pub(super) fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *bytes)?;
+        Ok(Self(Zeroizing::new(BASE64URL_NOPAD.encode(&*bytes))))
+    }
+
+    pub(super) fn is(&self, typed: &str) -> bool {
+        self.0.as_bytes().ct_eq(typed.as_bytes()).into()
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One session, as a request finds it.
+#[derive(Clone)]
+pub(super) struct Session {
+    /// The cookie's value.
+    pub(super) id: Token,
+    /// What each form must bring along.
+    pub(super) csrf: Token,
+    /// When it ends if nothing more happens.
+    pub(super) ends: Instant,
+}
+
+struct Open {
+    session: Session,
+    begun: Instant,
+    /// What the next page says once.
+    notice: Option<String>,
+}
+
+/// The link and the sessions.
+#[derive(Default)]
+pub(super) struct Sessions {
+    link: Option<(Token, Instant)>,
+    open: Vec<Open>,
+}
+
+impl Sessions {
+    /// A link's token, which takes the place of the one before.
+    pub(super) fn new_link(&mut self, now: Instant) -> Result<Token, getrandom::Error> {
+        let token = Token::random()?;
+        self.link = Some((token.clone(), now + LINK));
+        Ok(token)
+    }
+
+    /// Begins a session, with the token of the link that there is, which is used up by it.
+    pub(super) fn redeem(
+        &mut self,
+        typed: &str,
+        now: Instant,
+    ) -> Result<Option<Session>, getrandom::Error> {
+        let is_good = |(token, until): &(Token, Instant)| token.is(typed) && now < *until;
+        if !self.link.as_ref().is_some_and(is_good) {
+            return Ok(None);
+        }
+        self.link = None;
+        let session = Session {
+            id: Token::random()?,
+            csrf: Token::random()?,
+            ends: now + IDLE,
+        };
+        self.open.retain(|open| now < open.session.ends);
+        if self.open.len() >= MOST {
+            self.open.remove(0);
+        }
+        self.open.push(Open {
+            session: session.clone(),
+            begun: now,
+            notice: None,
+        });
+        Ok(Some(session))
+    }
+
+    /// The session of this cookie. Only what a person did keeps it from ending.
+    pub(super) fn find(&mut self, id: &str, now: Instant, by_person: bool) -> Option<Session> {
+        self.open.retain(|open| now < open.session.ends);
+        let open = self.get(id)?;
+        if by_person {
+            open.session.ends = (now + IDLE).min(open.begun + SESSION);
+        }
+        Some(open.session.clone())
+    }
+
+    /// When the session of this cookie ends; `None` where it has.
+    pub(super) fn ends(&mut self, id: &Token) -> Option<Instant> {
+        Some(self.get(id.as_str())?.session.ends)
+    }
+
+    /// Ends a session.
+    pub(super) fn end(&mut self, id: &Token) {
+        self.open.retain(|open| !open.session.id.is(id.as_str()));
+    }
+
+    /// Lets the session's next page say something.
+    pub(super) fn tell(&mut self, id: &Token, notice: String) {
+        if let Some(open) = self.get(id.as_str()) {
+            open.notice = Some(notice);
+        }
+    }
+
+    /// What there is to say.
+    pub(super) fn told(&mut self, id: &Token) -> Option<String> {
+        self.get(id.as_str())?.notice.take()
+    }
+
+    fn get(&mut self, id: &str) -> Option<&mut Open> {
+        self.open.iter_mut().find(|open| open.session.id.is(id))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    fn log_in(sessions: &mut Sessions, now: Instant) -> Session {
+        let link = sessions.new_link(now).unwrap();
+        sessions.redeem(link.as_str(), now).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_link_is_good_once_and_for_a_time() {
+        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        let redeem = |sessions: &mut Sessions, token: &Token, at| {
+            sessions.redeem(token.as_str(), at).unwrap().is_some()
+        };
+        let first = sessions.new_link(now).unwrap();
+        assert!(!redeem(&mut sessions, &Token::random().unwrap(), now));
+        assert!(redeem(&mut sessions, &first, now));
+        assert!(!redeem(&mut sessions, &first, now));
+        let late = sessions.new_link(now).unwrap();
+        assert!(!redeem(&mut sessions, &late, now + LINK));
+        let (old, new) = (
+            sessions.new_link(now).unwrap(),
+            sessions.new_link(now).unwrap(),
+        );
+        assert!(!redeem(&mut sessions, &old, now));
+        assert!(redeem(&mut sessions, &new, now));
+    }
+
+    #[test]
+    fn a_session_ends_when_nobody_uses_it_and_after_a_day_in_any_case() {
+        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        let id = log_in(&mut sessions, now).id;
+        let mut at = now;
+        while at + IDLE / 2 < now + SESSION {
+            at += IDLE / 2;
+            assert!(sessions.find(id.as_str(), at, true).is_some());
+        }
+        assert!(sessions.find(id.as_str(), now + SESSION, true).is_none());
+        let id = log_in(&mut sessions, now).id;
+        // What the page does by itself does not count.
+        assert!(sessions.find(id.as_str(), now + IDLE / 2, false).is_some());
+        assert!(sessions.find(id.as_str(), now + IDLE, false).is_none());
+    }
+
+    #[test]
+    fn sessions_are_bounded_and_can_be_ended() {
+        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        let ids: Vec<_> = (0..=MOST).map(|_| log_in(&mut sessions, now).id).collect();
+        let open =
+            |sessions: &mut Sessions, id: &Token| sessions.find(id.as_str(), now, false).is_some();
+        assert!(!open(&mut sessions, &ids[0]));
+        assert!(open(&mut sessions, &ids[1]) && open(&mut sessions, &ids[MOST]));
+        sessions.end(&ids[1]);
+        assert!(!open(&mut sessions, &ids[1]));
+        sessions.tell(&ids[2], "done".into());
+        assert_eq!(sessions.told(&ids[2]).as_deref(), Some("done"));
+        assert_eq!(sessions.told(&ids[2]), None);
+    }
+}

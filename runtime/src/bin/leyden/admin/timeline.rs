@@ -1,0 +1,160 @@
+//! A run's timeline as a picture: the Flow, its Works, their attempts and failures.
+
+use jiff::Timestamp;
+use leyden::run::journal::{RunInfo, RunState, WorkInfo};
+use maud::{Markup, html};
+
+use crate::timeline::{choose, duration, end, micros, outcome};
+
+/// The picture's measures, in its own units.
+const WIDTH: i64 = 1000;
+const NAMES: i64 = 190;
+const ROW: i64 = 24;
+const BAR: i64 = 14;
+/// Room above for the scale.
+const TOP: i64 = 30;
+/// Of a bar that would be too short to be seen.
+const LEAST: i64 = 2;
+/// Letters of a name that fit in front of its bars.
+const LETTERS: usize = 24;
+
+/// Draws a run.
+pub(super) fn draw(run: &RunInfo, works: &[WorkInfo]) -> Markup {
+    let end = end(run, works);
+    let scale = Scale {
+        start: run.started,
+        total: micros(run.started, end).max(1),
+    };
+    let (shown, left_out) = choose(works);
+    let rows = i64::try_from(shown.len()).unwrap_or_default() + 1;
+    let height = TOP + rows * ROW + 6;
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Timeline" {
+            svg.timeline viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-label=(told(run, works, &scale)) {
+                (grid(&scale, height))
+                (row(0, "Flow", "", html! { (bar("ran", &scale, 0, run.started, end, "the Flow")) }))
+                @for (place, work) in (1..).zip(&shown) {
+                    (row(place, &format!("{}#{}", work.work, work.number), &outcome(run, work), bars(place, run, work, &scale, end)))
+                }
+            }
+        }
+        ul.legend {
+            li { (swatch("wait")) "waits" }
+            li { (swatch("ran")) "runs" }
+            li { (swatch("failed")) "an attempt that failed" }
+            @if left_out > 0 { li { "and " (left_out) " more Works" } }
+        }
+    }
+}
+
+fn told(run: &RunInfo, works: &[WorkInfo], scale: &Scale) -> String {
+    let (count, failed) = (works.len(), run.failed);
+    format!(
+        "{}: {count} Works, {failed} failed, in {}",
+        run.app,
+        duration(scale.total)
+    )
+}
+
+/// Places of moments in the picture.
+struct Scale {
+    start: Timestamp,
+    total: i64,
+}
+
+impl Scale {
+    fn at(&self, moment: Timestamp) -> i64 {
+        let wide = i128::from(WIDTH - NAMES - 10);
+        let away = i128::from(micros(self.start, moment).clamp(0, self.total));
+        let place = away * wide / i128::from(self.total);
+        NAMES + i64::try_from(place).unwrap_or_default()
+    }
+}
+
+fn grid(scale: &Scale, height: i64) -> Markup {
+    html! {
+        @for quarter in 0..=4_i64 {
+            @let x = NAMES + (WIDTH - NAMES - 10) * quarter / 4;
+            line.grid x1=(x) y1=(TOP - 6) x2=(x) y2=(height) {}
+            text.soft x=(x) y="17" text-anchor=(match quarter { 0 => "start", 4 => "end", _ => "middle" }) {
+                (duration(scale.total * quarter / 4))
+            }
+        }
+    }
+}
+
+fn row(place: i64, name: &str, outcome: &str, bars: Markup) -> Markup {
+    let y = TOP + place * ROW + BAR;
+    let short: String = match name.chars().count() > LETTERS {
+        true => name.chars().take(LETTERS - 1).chain(['…']).collect(),
+        false => name.to_owned(),
+    };
+    html! {
+        g {
+            title { (name) @if !outcome.is_empty() { ": " (outcome) } }
+            text x="10" y=(y) { (short) }
+            (bars)
+        }
+    }
+}
+
+fn bars(place: i64, run: &RunInfo, work: &WorkInfo, scale: &Scale, end: Timestamp) -> Markup {
+    let last = work.ended.unwrap_or(end);
+    html! {
+        (bar("wait", scale, place, work.queued, last, "waits"))
+        @for attempt in &work.attempts {
+            @let to = attempt.ended.unwrap_or(match run.state { RunState::Running => end, _ => last });
+            @let (class, told) = match &attempt.failure {
+                Some(failure) => ("failed", format!("attempt {}: {failure}", attempt.attempt)),
+                None => ("ran", format!("attempt {}", attempt.attempt)),
+            };
+            (bar(class, scale, place, attempt.started, to, &told))
+        }
+    }
+}
+
+fn bar(
+    class: &str,
+    scale: &Scale,
+    place: i64,
+    from: Timestamp,
+    to: Timestamp,
+    told: &str,
+) -> Markup {
+    let (x, until) = (scale.at(from), scale.at(to));
+    let y = TOP + place * ROW + 3;
+    html! {
+        rect class=(class) x=(x) y=(y) width=((until - x).max(LEAST)) height=(BAR) rx="3" {
+            title { (told) }
+        }
+    }
+}
+
+fn swatch(class: &str) -> Markup {
+    html! { svg width="14" height="10" aria-hidden="true" { rect class=(class) width="14" height="10" rx="2" {} } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_moment_is_within_the_picture() {
+        let at = |second| Timestamp::from_second(second).unwrap_or_default();
+        let scale = Scale {
+            start: at(10),
+            total: 10_000_000,
+        };
+        let places = [0, 10, 15, 20, 30].map(|second| scale.at(at(second)));
+        assert_eq!(
+            places,
+            [
+                NAMES,
+                NAMES,
+                (NAMES + WIDTH - 10) / 2,
+                WIDTH - 10,
+                WIDTH - 10
+            ]
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! Removing old runs, by their age and by the size of all.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+
+/// Its time tells when old runs were last removed.
+const PRUNED: &str = ".pruned";
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// For how long runs are kept. The newest is never removed, nor one that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// The age beyond which a run is removed.
+    pub age: Duration,
+    /// The size of all runs, in bytes, beyond which the oldest are removed.
+    pub size: u64,
+}
+
+/// 30 days, 1 GiB.
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            age: Duration::from_secs(30 * 24 * 60 * 60),
+            size: 1 << 30,
+        }
+    }
+}
+
+impl Runs {
+    /// Removes runs that are too old, and the oldest where all are too large; how many.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn prune(&self) -> Result<usize, JournalError> {
+        let mut ids = self.folders()?;
+        // The newest stays in any case.
+        ids.pop();
+        let mut runs = Vec::new();
+        for id in ids {
+            let folder = self.folder.join(id.as_str());
+            let (size, changed) = weigh(&folder);
+            runs.push((folder, size, changed));
+        }
+        let mut total: u64 = runs.iter().map(|(_, size, _)| size).sum();
+        let mut removed = 0;
+        for (folder, size, changed) in runs {
+            let is_old = changed.elapsed().is_ok_and(|age| age > self.keep.age);
+            if (is_old || total > self.keep.size) && !read::is_locked(&folder) {
+                fs::remove_dir_all(&folder).map_err(|source| JournalError::Io {
+                    path: folder,
+                    source,
+                })?;
+                total -= size;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes old runs, unless that was done a short time ago. What fails is tried again later.
+    pub(super) fn prune_sometimes(&self) {
+        let mark = self.folder.join(PRUNED);
+        let done = fs::metadata(&mark).and_then(|mark| mark.modified());
+        let is_due = !done.is_ok_and(|done| done.elapsed().is_ok_and(|age| age < PRUNE_EVERY));
+        let marked = || {
+            let opened = File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&mark);
+            // Truncating an empty file leaves its time as it was.
+            opened.and_then(|mark| mark.set_modified(SystemTime::now()))
+        };
+        if is_due && marked().is_ok() {
+            let _ = self.prune();
+        }
+    }
+}
+
+/// The size of a run's files, and when the last of them was changed.
+fn weigh(folder: &Path) -> (u64, SystemTime) {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = files.filter_map(|entry| entry.metadata().ok());
+    files.fold((0, SystemTime::UNIX_EPOCH), |(size, changed), file| {
+        let modified = file.modified().unwrap_or(changed);
+        (size + file.len(), changed.max(modified))
+    })
+}

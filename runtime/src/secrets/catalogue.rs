@@ -1,0 +1,265 @@
+//! Pages of the list of secrets: searched, sorted and cut without reading all heads each time.
+//!
+//! The names are kept in memory, as verified heads had them, up to a link of the audit chain. What
+//! was changed since, by any process, stands behind that link: those records are verified, and the
+//! heads that they name are read again. The secrets of a page are read from the store each time,
+//! each verified by its path in the tree; whether one that should be there was left out is what
+//! [`SecretStore::list`] and [`SecretStore::verify`] tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+
+use jiff::Timestamp;
+use memchr::memmem::Finder;
+
+use crate::app::SecretName;
+
+use super::actor::now;
+use super::chain::{self, Link};
+use super::head::Head;
+use super::snapshot::Snapshot;
+use super::{AuditRecord, Grant, Grantee, SecretInfo, SecretStore, StoreError};
+
+/// Beyond so many records since the last look, all heads are read again.
+const MOST_CHANGES: u64 = 10_000;
+
+/// Which secrets are wanted, in which order.
+#[derive(Debug, Clone, Default)]
+pub struct SecretQuery {
+    /// Whose name has this in it; without regard to case.
+    pub search: String,
+    /// In which state; in any if none.
+    pub show: Option<Shown>,
+    /// In which order.
+    pub order: SecretOrder,
+    /// In the opposite order.
+    pub descending: bool,
+    /// How many are left out at the beginning.
+    pub offset: usize,
+    /// How many are wanted at most.
+    pub limit: usize,
+}
+
+/// What a secret is, for whoever looks for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// It can be bound: neither deleted, nor its newest version expired.
+    Active,
+    /// Its newest version has expired.
+    Expired,
+    /// It was deleted.
+    Deleted,
+}
+
+/// What secrets are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SecretOrder {
+    /// The name, in lower case.
+    #[default]
+    Name,
+    /// The last change.
+    Updated,
+}
+
+/// A part of the list of secrets.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SecretPage {
+    /// The secrets.
+    pub secrets: Vec<SecretInfo>,
+    /// How many there are that were wanted, on all pages.
+    pub matching: usize,
+    /// How many there are in the store.
+    pub total: usize,
+}
+
+/// All names, up to a link of the audit chain.
+pub(super) struct Catalogue {
+    link: Link,
+    entries: BTreeMap<Arc<str>, Entry>,
+    by_change: BTreeMap<(Timestamp, Arc<str>), Entry>,
+}
+
+/// What can be searched and sorted.
+#[derive(Clone)]
+struct Entry {
+    name: Arc<str>,
+    updated: Timestamp,
+    deleted: bool,
+    expires: Option<Timestamp>,
+    grantees: Arc<[Grantee]>,
+}
+
+impl SecretStore {
+    /// A part of the list of secrets. The first call reads all heads, as [`list`](Self::list) does;
+    /// later ones read those that were changed since and those that are returned.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`] if any that is read was changed behind the store's back,
+    /// [`StoreError::AuditBroken`] if a record of a change was.
+    pub fn page(&self, query: &SecretQuery) -> Result<SecretPage, StoreError> {
+        self.with_catalogue(|snapshot, catalogue| {
+            let (names, matching) = catalogue.find(query, now());
+            let secrets = names.into_iter().map(|name| read(snapshot, name));
+            Ok(SecretPage {
+                secrets: secrets.collect::<Result<_, _>>()?,
+                matching,
+                total: catalogue.entries.len(),
+            })
+        })
+    }
+
+    /// The standing grants of secrets to this grantee, with the secrets' names.
+    ///
+    /// # Errors
+    /// As [`page`](Self::page).
+    pub fn grants_to(&self, to: &Grantee) -> Result<Vec<(String, Grant)>, StoreError> {
+        self.with_catalogue(|snapshot, catalogue| {
+            let has = |entry: &Entry| !entry.deleted && entry.grantees.contains(to);
+            let with = catalogue.entries.iter().filter(|(_, entry)| has(entry));
+            let mut grants = Vec::new();
+            for (name, _) in with {
+                let secret = read(snapshot, name)?;
+                let theirs = secret.grants.into_iter().filter(|grant| grant.to == *to);
+                grants.extend(theirs.map(|grant| (secret.name.clone(), grant)));
+            }
+            Ok(grants)
+        })
+    }
+
+    fn with_catalogue<T>(
+        &self,
+        read: impl FnOnce(&Snapshot<'_>, &Catalogue) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.read(|snapshot| {
+            let kept = self.catalogue.lock();
+            let mut kept = kept.unwrap_or_else(PoisonError::into_inner);
+            // What failed half-way is not kept.
+            let catalogue = match kept.take() {
+                Some(catalogue) => catalogue.follow(snapshot)?,
+                None => Catalogue::read(snapshot)?,
+            };
+            read(snapshot, kept.insert(catalogue))
+        })
+    }
+}
+
+/// The secret of a name that the catalogue has.
+fn read(snapshot: &Snapshot<'_>, name: &str) -> Result<SecretInfo, StoreError> {
+    let removed = || snapshot.tables.tampered("a secret was removed");
+    let found = snapshot.find(&parsed(snapshot, name)?)?.1;
+    found.map(Head::info).ok_or_else(removed)
+}
+
+fn parsed(snapshot: &Snapshot<'_>, name: &str) -> Result<SecretName, StoreError> {
+    name.parse()
+        .map_err(|_| snapshot.tables.tampered("a secret has a name that is none"))
+}
+
+impl Catalogue {
+    /// Reads all heads.
+    fn read(snapshot: &Snapshot<'_>) -> Result<Self, StoreError> {
+        let mut catalogue = Self {
+            link: snapshot.last_link(),
+            entries: BTreeMap::new(),
+            by_change: BTreeMap::new(),
+        };
+        for (_, head) in snapshot.heads()? {
+            catalogue.put(Some(head));
+        }
+        Ok(catalogue)
+    }
+
+    /// Takes in what was changed since.
+    fn follow(mut self, snapshot: &Snapshot<'_>) -> Result<Self, StoreError> {
+        let (tables, key) = (&snapshot.tables, &snapshot.keys.audit);
+        let end = snapshot.last_link();
+        if self.link == end {
+            return Ok(self);
+        }
+        let passed = end.sequence.saturating_sub(self.link.sequence);
+        if passed > MOST_CHANGES || chain::start(tables, key)?.sequence > self.link.sequence {
+            return Self::read(snapshot);
+        }
+        let mut changed = BTreeSet::new();
+        chain::walk(tables, key, self.link, end, |row| {
+            let record: Option<AuditRecord> = serde_json::from_str(&row.body).ok();
+            changed.extend(record.and_then(|record| record.secret));
+        })?;
+        for name in changed {
+            let (_, head) = snapshot.find(&parsed(snapshot, &name)?)?;
+            if let Some(old) = self.entries.remove(&*name) {
+                self.by_change.remove(&(old.updated, old.name));
+            }
+            self.put(head);
+        }
+        self.link = end;
+        Ok(self)
+    }
+
+    fn put(&mut self, head: Option<Head>) {
+        let Some(head) = head.filter(|head| !head.is_destroyed()) else {
+            return;
+        };
+        let entry = Entry {
+            name: head.canonical.into(),
+            updated: head.updated,
+            deleted: head.deleted.is_some(),
+            expires: head.versions.last().and_then(|version| version.expires),
+            grantees: head.grants.into_iter().map(|grant| grant.to).collect(),
+        };
+        let name = || Arc::clone(&entry.name);
+        self.by_change
+            .insert((entry.updated, name()), entry.clone());
+        self.entries.insert(name(), entry);
+    }
+
+    /// The names of a page, and how many there are on all pages.
+    fn find(&self, query: &SecretQuery, now: Timestamp) -> (Vec<&str>, usize) {
+        match (query.order, query.descending) {
+            (SecretOrder::Name, false) => self.pick(query, now, self.entries.values()),
+            (SecretOrder::Name, true) => self.pick(query, now, self.entries.values().rev()),
+            (SecretOrder::Updated, false) => self.pick(query, now, self.by_change.values()),
+            (SecretOrder::Updated, true) => self.pick(query, now, self.by_change.values().rev()),
+        }
+    }
+
+    fn pick<'c>(
+        &self,
+        query: &SecretQuery,
+        now: Timestamp,
+        ordered: impl Iterator<Item = &'c Entry>,
+    ) -> (Vec<&'c str>, usize) {
+        let page = query.offset..query.offset.saturating_add(query.limit);
+        let name = |entry: &'c Entry| &*entry.name;
+        if query.search.is_empty() && query.show.is_none() {
+            let page = ordered.skip(page.start).take(query.limit);
+            return (page.map(name).collect(), self.entries.len());
+        }
+        let search = query.search.to_ascii_lowercase();
+        // Made once: that takes longer than searching a name.
+        let search = Finder::new(&search);
+        let wanted = |entry: &&Entry| {
+            let named = search.find(entry.name.as_bytes()).is_some();
+            named && query.show.is_none_or(|show| show == entry.shown(now))
+        };
+        let (mut names, mut matching) = (Vec::new(), 0);
+        for entry in ordered.filter(wanted) {
+            if page.contains(&matching) {
+                names.push(name(entry));
+            }
+            matching += 1;
+        }
+        (names, matching)
+    }
+}
+
+impl Entry {
+    fn shown(&self, now: Timestamp) -> Shown {
+        match self.expires {
+            _ if self.deleted => Shown::Deleted,
+            Some(expires) if expires <= now => Shown::Expired,
+            _ => Shown::Active,
+        }
+    }
+}

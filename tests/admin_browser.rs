@@ -1,0 +1,319 @@
+//! The admin page in a real browser: by keyboard alone, wide and narrow, light and dark.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::support::browser::{Browser, ENTER, axe};
+use crate::support::{Admin, App, Home, guest};
+
+/// A phone and a desk.
+const WIDTHS: [u32; 2] = [360, 1440];
+
+/// An app that asks for `my-secret`.
+fn report(home: &Home) -> PathBuf {
+    let folder = home.path().join("report");
+    std::fs::create_dir_all(&folder).unwrap();
+    let manifest =
+        "name = \"report\"\n[flow]\ncomponent = \"flow.wasm\"\n[secrets]\nTOKEN = \"my-secret\"\n";
+    std::fs::write(folder.join("leyden.toml"), manifest).unwrap();
+    std::fs::copy(guest("env-p2"), folder.join("flow.wasm")).unwrap();
+    folder
+}
+
+/// Marks the page, to see that it was not loaded again.
+fn mark(browser: &Browser) {
+    browser.until(
+        "live",
+        "return document.querySelector('main').dataset.connected === 'yes'",
+    );
+    browser.script("window.marked = true");
+}
+
+fn is_marked(browser: &Browser) -> bool {
+    browser.script("return window.marked === true") == Value::Bool(true)
+}
+
+#[test]
+fn a_secret_is_made_bound_watched_and_revoked_by_keyboard() {
+    for width in WIDTHS {
+        by_keyboard(width);
+    }
+}
+
+fn by_keyboard(width: u32) {
+    let home = Home::new();
+    let report = report(&home);
+    let admin = Admin::start(&home);
+    let browser = Browser::start(width, false);
+    browser.go(&admin.address());
+    browser.shows("There is no secret yet");
+
+    // Its name is checked while it is typed.
+    browser.tab_to("a[href='/secrets/new']");
+    browser.press(ENTER);
+    browser.shows("New secret");
+    browser.tab_to("#name");
+    browser.press("my_secret");
+    browser.shows("Did you mean my-secret?");
+    browser.empty_field();
+    browser.press("my-secret");
+    browser.shows("This name can be had.");
+    browser.tab_to("#value");
+    browser.press("some-value");
+    // What is typed is not shown, until somebody asks.
+    let masked = "return getComputedStyle(document.querySelector('#value')).webkitTextSecurity";
+    assert_eq!(browser.script(masked), "disc");
+    assert!(browser.tab_goes_back());
+    browser.tab_to("form[action='/secrets/new'] button[type=submit]");
+    browser.press(ENTER);
+    browser.shows("Created my-secret, version 1.");
+
+    // A release by another process appears by itself.
+    browser.tab_to("nav a[href='/audit']");
+    browser.press(ENTER);
+    browser.until(
+        "the audit log",
+        "return document.title.startsWith('Audit log')",
+    );
+    mark(&browser);
+    let bound = home
+        .run_app(&guest("env-p2"), &["--secret", "A=my-secret"])
+        .succeeded();
+    assert!(bound.stdout.contains("A=some-value"), "{bound:?}");
+    browser.until("the release", "return [...document.querySelectorAll('#list tbody tr')].some(row => row.innerText.includes('release') && row.innerText.includes('my-secret@1'))");
+    assert!(is_marked(&browser));
+
+    browser.visit("/secret/my-secret");
+    browser.tab_to("a[href='/secret/my-secret/versions']");
+    browser.press(ENTER);
+    browser.until("the form", "return location.pathname.endsWith('/versions')");
+    browser.tab_to("#value");
+    browser.press("another-value");
+    browser.tab_to("form[action='/secret/my-secret/versions'] button[type=submit]");
+    browser.press(ENTER);
+    browser.shows("Added version 2.");
+
+    // An app that asks is refused, then granted it, then refused again.
+    home.run_app(&report, &[]).ended_with(77);
+    browser.tab_to("nav a[href='/apps']");
+    browser.press(ENTER);
+    browser.until("apps", "return location.pathname === '/apps'");
+    browser.tab_to("input[name=path]");
+    browser.press(&format!("{}{ENTER}", report.display()));
+    browser.shows("This very version may bind my-secret as TOKEN");
+    browser.tab_to("form[action='/secret/my-secret/grants'] button");
+    browser.press(ENTER);
+    browser.shows("Granted my-secret to sha256:");
+    let granted = home.run_app(&report, &[]).succeeded();
+    assert!(
+        granted.stdout.contains("TOKEN=another-value"),
+        "{granted:?}"
+    );
+    browser.tab_to("form[action='/secret/my-secret/revoke'] button");
+    browser.press(ENTER);
+    browser.shows("Revoked my-secret from sha256:");
+    home.run_app(&report, &[]).ended_with(77);
+
+    // After it is logged out, a page shows nothing, also not by going back.
+    browser.tab_to("form[action='/logout'] button");
+    browser.press(ENTER);
+    browser.shows("Open the link that");
+    browser.script("history.back()");
+    browser.shows("Open the link that");
+    assert_eq!(
+        browser.script("return document.body.innerText.includes('my-secret')"),
+        false
+    );
+}
+
+#[test]
+fn a_run_is_watched_while_it_goes_on_and_stopped() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let admin = Admin::start(&home);
+    let browser = Browser::start(1440, false);
+    browser.go(&admin.address());
+    browser.shows("There is no secret yet");
+    browser.visit("/runs");
+    browser.shows("Nothing has run here yet");
+    mark(&browser);
+    let probe = |input: Value| json!({ "start": { "work": "probe", "input": input } });
+    let script = json!([
+        probe(json!({ "stdout": "a line of the log" })),
+        { "wait": [1] },
+        probe(json!({ "sleep": 600_000 })),
+        { "wait": "all" },
+    ]);
+    let mut running = home
+        .leyden()
+        .args(["run", "app"])
+        .arg(app.path())
+        .args(["--", &script.to_string()])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    browser.until(
+        "the run",
+        "return document.querySelector('#list')?.innerText.includes('running') === true",
+    );
+    assert!(is_marked(&browser));
+    let open = "document.querySelector('#list tbody a').click()";
+    browser.script(open);
+    browser.until(
+        "its picture",
+        "return document.querySelectorAll('.timeline rect.wait').length === 2",
+    );
+    browser.shows("a line of the log");
+    mark(&browser);
+    browser.tab_to("form[action$='/stop'] button");
+    browser.press(ENTER);
+    browser.shows("Asked the run");
+    assert_eq!(crate::support::wait(&mut running), 143);
+    browser.until(
+        "its end",
+        "return document.querySelector('#actions').innerText.includes('stopped')",
+    );
+}
+
+/// A home in which something of everything happened.
+fn lived_in() -> Home {
+    let home = Home::new();
+    for name in [
+        "billing.stripe-key",
+        "my-secret",
+        "staging-db",
+        "old-token",
+        "tls.example.com",
+    ] {
+        home.create_secret(name, "some-value");
+    }
+    let leyden = |words: &str| home.run(words.split(' ')).succeeded();
+    leyden("secret delete old-token --yes");
+    crate::support::run(
+        home.leyden()
+            .args(["secret", "set", "staging-db", "--expires", "30d"]),
+        b"v2",
+    )
+    .succeeded();
+    leyden("secret restrict tls.example.com");
+    let report = report(&home);
+    home.run_app(&report, &[]).ended_with(77);
+    leyden(&format!("trust {} --yes", report.display()));
+    home.run_app(&report, &[]).succeeded();
+    home.run_app(&guest("env-p2"), &["--secret", "DB=old-token"])
+        .ended_with(77);
+    home.run_app(&guest("exit"), &["--", "3"]);
+    let app = App::scripted(&home, "timeout = \"1s\"\nretries = 1\nparallel = 3\n");
+    let probe = |input: Value| json!({ "start": { "work": "probe", "input": input } });
+    let script = json!([
+        probe(json!({ "sleep": 300 })),
+        probe(json!({ "sleep": 700 })),
+        probe(json!({ "error": "the file has no header" })),
+        probe(json!({ "sleep": 60_000 })),
+        probe(json!({ "stdout": "read 12,000 rows" })),
+        probe(json!({ "sleep": 400 })),
+        probe(json!("trap")),
+        { "wait": "all" },
+    ]);
+    app.run(&home, &["--secret", "TOKEN=my-secret"], &script)
+        .succeeded();
+    home
+}
+
+/// Pictures for a person to look at, of each page in each shape; none may break WCAG A or AA, need
+/// more width than there is, or be told of by the browser's console.
+#[test]
+fn every_page_is_accessible_and_fits_wide_and_narrow_light_and_dark() {
+    let (axe, home) = (axe(), lived_in());
+    let admin = Admin::start(&home);
+    let runs = home.run(["runs", "list", "--output", "json"]).succeeded();
+    let runs: Vec<Value> = serde_json::from_str(&runs.stdout).unwrap();
+    let run = runs.iter().find(|run| run["app"] == "probe").unwrap();
+    let app = runs.iter().find(|run| run["app"] == "report").unwrap();
+    let pages = [
+        ("secrets", "/secrets".to_owned()),
+        ("secrets-none-found", "/secrets?q=zzz".to_owned()),
+        ("new", "/secrets/new".to_owned()),
+        ("secret", "/secret/my-secret".to_owned()),
+        ("secret-deleted", "/secret/old-token".to_owned()),
+        ("version", "/secret/my-secret/versions".to_owned()),
+        ("delete", "/secret/my-secret/delete".to_owned()),
+        ("apps", "/apps".to_owned()),
+        ("app", format!("/app/{}", app["digest"].as_str().unwrap())),
+        ("runs", "/runs".to_owned()),
+        ("run", format!("/run/{}", run["id"].as_str().unwrap())),
+        ("audit", "/audit".to_owned()),
+        ("keys", "/keys".to_owned()),
+        ("missing", "/secret/none".to_owned()),
+    ];
+    let mut wrong = Vec::new();
+    for (number, (width, dark)) in
+        (1..).zip([(1440, false), (360, false), (1440, true), (360, true)])
+    {
+        let browser = Browser::start(width, dark);
+        if number > 1 {
+            // Each browser logs in by a link of its own.
+            browser.go(&format!("http://{}/login", admin.host()));
+            browser.shows("Open the link that");
+            admin.print_another();
+        }
+        let shape = format!("{width}-{}", if dark { "dark" } else { "light" });
+        let mut look = |name: &str| {
+            browser.picture(&format!("{name}-{shape}"));
+            let found = browser.violations(&axe);
+            wrong.extend(
+                found
+                    .into_iter()
+                    .map(|one| format!("{name} {shape}: {one}")),
+            );
+            let overflow = browser.script("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            if overflow != 0 {
+                wrong.push(format!("{name} {shape}: {overflow} pixels too wide"));
+            }
+        };
+        if number > 1 {
+            look("login");
+        }
+        browser.go(&admin.address_of(number));
+        browser.shows("billing.stripe-key");
+        for (name, path) in &pages {
+            browser.visit(path);
+            // What is folded together is to be read, too.
+            browser
+                .script("document.querySelectorAll('details').forEach(one => { one.open = true })");
+            look(name);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn the_page_works_without_its_script() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let browser = Browser::start(1440, false);
+    browser.without_scripts();
+    browser.go(&admin.address());
+    browser.shows("1 in all");
+    browser.tab_to("a[href='/secrets/new']");
+    browser.press(ENTER);
+    browser.shows("New secret");
+    browser.tab_to("#name");
+    browser.press("other");
+    browser.tab_to("#value");
+    browser.press("x");
+    browser.tab_to("form[action='/secrets/new'] button[type=submit]");
+    browser.press(ENTER);
+    browser.shows("Created other, version 1.");
+    browser.tab_to("a[href='/secret/other/delete']");
+    browser.press(ENTER);
+    browser.shows("Delete other?");
+    browser.tab_to("button.warn");
+    browser.press(ENTER);
+    browser.shows("It is deleted");
+    browser.tab_to("form[action='/secret/other/restore'] button");
+    browser.press(ENTER);
+    browser.shows("Restored other.");
+}

@@ -1,0 +1,216 @@
+//! The admin page's list of 100,000 secrets, while many read it and others write.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use super::row::Row;
+use super::samples::Samples;
+use crate::home::Home;
+use crate::{repository, step};
+
+const READERS: usize = 32;
+/// Pages that each reader asks for in a round.
+const PAGES: usize = 20;
+
+pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
+    let (secrets, rounds) = if quick { (5_000, 3) } else { (100_000, 10) };
+    let leyden = repository::built("release")?.join("leyden");
+    let store = home.path().join("admin");
+    fill(home, &leyden, &store, secrets)?;
+    let server = Server::start(home, &leyden, &store)?;
+    let session = server.log_in()?;
+    // The first page reads all names.
+    server.page(&mut server.connect()?, &session, 0)?;
+
+    let (server, session) = (&server, session.as_str());
+    let (mut medians, mut slowest) = (Samples::default(), Samples::default());
+    let over = AtomicBool::new(false);
+    let written = std::thread::scope(|scope| -> Result<u64> {
+        let writer = scope.spawn(|| -> Result<u64> {
+            let mut written = 0;
+            while !over.load(Ordering::Relaxed) {
+                let mut set = home.command(&leyden);
+                set.arg("--store").arg(store.join("store.db"));
+                set.arg("--key-file").arg(store.join("root.key"));
+                set.args(["secret", "create", &format!("written-{written}")]);
+                step::output(set.stderr(Stdio::null()))?;
+                written += 1;
+            }
+            Ok(written)
+        });
+        for round in 0..rounds {
+            let read = move |reader: usize| -> Result<Vec<f64>> {
+                let mut connection = server.connect()?;
+                let mut taken = Vec::with_capacity(PAGES);
+                for page in 0..PAGES {
+                    let start = Instant::now();
+                    server.page(&mut connection, session, round * 31 + reader * PAGES + page)?;
+                    taken.push(start.elapsed().as_secs_f64() * 1e3);
+                }
+                Ok(taken)
+            };
+            let readers: Vec<_> = (0..READERS)
+                .map(|reader| scope.spawn(move || read(reader)))
+                .collect();
+            let mut taken = Vec::new();
+            for reader in readers {
+                let read = reader
+                    .join()
+                    .map_err(|_| anyhow::anyhow!("a reader panicked"));
+                taken.extend(read??);
+            }
+            taken.sort_by(f64::total_cmp);
+            medians.0.extend(taken.get(taken.len() / 2));
+            slowest.0.extend(taken.get(taken.len() * 99 / 100));
+        }
+        over.store(true, Ordering::Relaxed);
+        writer
+            .join()
+            .map_err(|_| anyhow::anyhow!("the writer panicked"))?
+    })?;
+    ensure!(written > 0, "nothing was written meanwhile");
+    Ok(Row {
+        id: "the admin page's list".to_owned(),
+        title: format!(
+            "The admin page's list of {secrets} secrets, {READERS} readers at once while others write"
+        ),
+        unit: "milliseconds; less is better",
+        digits: 1,
+        leyden: vec![
+            ("leyden: a page, median of each round".to_owned(), medians),
+            (
+                "leyden: a page, 99th percentile of each round".to_owned(),
+                slowest,
+            ),
+        ],
+        beside: Vec::new(),
+        goals: Vec::new(),
+    })
+}
+
+/// A store with so many secrets.
+fn fill(
+    home: &Home,
+    leyden: &std::path::Path,
+    store: &std::path::Path,
+    secrets: usize,
+) -> Result<()> {
+    std::fs::create_dir_all(store)?;
+    let mut text = String::from("{");
+    for number in 0..secrets {
+        let comma = if number > 0 { "," } else { "" };
+        let _ = write!(
+            text,
+            "{comma}\"team-{}.service-{number:06}\":\"value\"",
+            number % 97
+        );
+    }
+    text.push('}');
+    let file = store.join("secrets.json");
+    std::fs::write(&file, text)?;
+    let mut import = home.command(leyden);
+    import.arg("--store").arg(store.join("store.db"));
+    import.arg("--key-file").arg(store.join("root.key"));
+    import
+        .args(["secret", "import", "--output", "json"])
+        .arg(&file);
+    step::output(&mut import).map(drop)
+}
+
+/// `leyden admin`, which ends with this.
+struct Server {
+    child: Child,
+    port: u16,
+    token: String,
+}
+
+impl Server {
+    fn start(home: &Home, leyden: &std::path::Path, store: &std::path::Path) -> Result<Self> {
+        let mut admin = home.command(leyden);
+        admin.arg("--store").arg(store.join("store.db"));
+        admin.arg("--key-file").arg(store.join("root.key"));
+        let mut child = admin
+            .args(["admin", "--port", "0"])
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut lines =
+            BufReader::new(child.stderr.take().context("standard error is a pipe")?).lines();
+        let link = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let (host, token) = line.split_once("/login?token=")?;
+            Some((
+                host.rsplit_once(':')?.1.parse().ok()?,
+                token.trim().to_owned(),
+            ))
+        });
+        std::thread::spawn(move || lines.for_each(drop));
+        let (port, token) = link.context("leyden admin printed no link")?;
+        Ok(Self { child, port, token })
+    }
+
+    fn connect(&self) -> Result<TcpStream> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// The cookie of a new session.
+    fn log_in(&self) -> Result<String> {
+        let head = ask(
+            &mut self.connect()?,
+            &format!("/login?token={}", self.token),
+            "",
+        )?;
+        let cookie = head
+            .lines()
+            .find_map(|line| line.strip_prefix("set-cookie: "));
+        let cookie = cookie.and_then(|line| line.split(';').next());
+        Ok(cookie.context("no session")?.to_owned())
+    }
+
+    /// One page: in order, in another order, or found by a part of the name.
+    fn page(&self, stream: &mut TcpStream, session: &str, number: usize) -> Result<()> {
+        let path = match number % 3 {
+            0 => format!("/secrets?page={}", number % 90 + 1),
+            1 => format!("/secrets?sort=-updated&page={}", number % 20 + 1),
+            _ => format!("/secrets?q=team-{}.&page=2", number % 97),
+        };
+        ask(stream, &path, session).map(drop)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks for a page on a connection that stays open; the head of the answer, whose body is read.
+fn ask(stream: &mut TcpStream, path: &str, cookie: &str) -> Result<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let (mut answer, mut buffer) = (Vec::new(), [0; 64 << 10]);
+    loop {
+        let count = stream.read(&mut buffer)?;
+        ensure!(count > 0, "the page hung up");
+        answer.extend(buffer.iter().take(count));
+        let text = String::from_utf8_lossy(&answer);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.context("no length")?.parse()?;
+        if body.len() >= length {
+            ensure!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
+            return Ok(head.to_owned());
+        }
+    }
+}
