@@ -111,6 +111,42 @@ fn a_backup_is_written_restored_and_refused_when_damaged() {
 }
 
 #[test]
+fn g5_audit_records_go_to_the_systems_log_which_fails_closed_where_that_is_asked_for() {
+    let home = Home::with_my_secret();
+    let socket = home.path().join("log");
+    let log = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    log.set_read_timeout(Some(std::time::Duration::from_secs(60)))
+        .unwrap();
+    let to = format!("syslog:{}", socket.display());
+    let bound = ["--secret", "A=my-secret", "--audit-to", &to];
+    let required = [&bound[..], &["--audit-required"]].concat();
+    let mut record = [0; 4096];
+    for options in [&bound[..], &required] {
+        home.run_app(&guest("env-p2"), options).succeeded();
+        let length = log.recv(&mut record).unwrap();
+        let line = std::str::from_utf8(&record[..length]).unwrap();
+        // Facility 10, severity 5, a tag, and one record of JSON.
+        let (tag, json) = line.split_once(": ").unwrap();
+        assert!(tag.starts_with("<85>leyden["), "{line}");
+        let json: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            (&json["event"], &json["secret"]),
+            (&"release".into(), &"my-secret".into())
+        );
+        assert!(!line.contains("some-value"));
+    }
+    // Nobody listens any more; and then there is no socket.
+    drop(log);
+    for _ in 0..2 {
+        let ran = home.run_app(&guest("env-p2"), &required).ended_with(125);
+        ran.says(&[socket.to_str().unwrap()]);
+        let ran = home.run_app(&guest("env-p2"), &bound).succeeded();
+        assert!(ran.stdout.contains("some-value"));
+        let _ = std::fs::remove_file(&socket);
+    }
+}
+
+#[test]
 fn the_audit_log_is_pruned_filtered_and_written_to_a_second_place() {
     let home = Home::with_my_secret();
     let log = home.path().join("audit.jsonl");

@@ -6,10 +6,11 @@
 //!
 //! To restore, a copy of the backup is verified whole and made a generation that this machine has
 //! not seen. Then, while nobody can write to the store that is replaced: its log is emptied and
-//! removed, the copy takes its name, and the rollback record is set. Who has the old store still
-//! open notices before the next write that another file has its name. Killed before the name is
-//! taken, the old store is as it was; killed between that and the record, the store is refused as
-//! rolled back until it is restored once more, or accepted.
+//! removed, the rollback record is made to fit both, the copy takes the store's name, and the
+//! record is made to fit it alone. Who has the old store still open notices before the next write
+//! that another file has its name. Killed before the name is taken, the old store is as it was;
+//! killed after it, the backup is restored; either opens as ever, and whoever opens it makes the
+//! record fit it alone.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -90,16 +91,26 @@ impl StoreOptions {
         path: impl AsRef<Path>,
         key: &Key,
     ) -> Result<Verified, StoreError> {
-        let (backup, place) = (backup.as_ref(), Place::make(path.as_ref())?);
+        self.restore_by_steps(backup.as_ref(), path.as_ref(), key, || {})
+    }
+
+    /// [`restore`](Self::restore), which calls `reached` after each step: the tests kill it there.
+    pub(super) fn restore_by_steps(
+        &self,
+        backup: &Path,
+        path: &Path,
+        key: &Key,
+        mut reached: impl FnMut(),
+    ) -> Result<Verified, StoreError> {
+        let place = Place::make(path)?;
         let _lock = place.lock()?;
         let new = files::with_suffix(&place.path, ".restored");
         remove_all(&new)?;
-        let result = self.restore_by_way_of(&new, backup, &place.path, key);
+        let result = self.restore_by_way_of(&new, backup, &place.path, key, &mut reached);
         // Whatever was left of it.
         let removed = remove_all(&new);
         let verified = result?;
         removed?;
-        files::sync_folder(&place.folder)?;
         Ok(verified)
     }
 
@@ -109,6 +120,7 @@ impl StoreOptions {
         backup: &Path,
         path: &Path,
         key: &Key,
+        reached: &mut impl FnMut(),
     ) -> Result<Verified, StoreError> {
         drop(files::make_private(new)?);
         if !backup.is_file() {
@@ -118,6 +130,7 @@ impl StoreOptions {
         }
         std::fs::copy(backup, new).map_err(files::io("copy", backup))?;
         files::check_file(new)?;
+        reached();
         let mut copy = sql::connect(new, self.busy_timeout, false)?;
         let (store, slots) = sql::slots(&copy, backup)?;
         let Some((root, _)) = slot::open(&slots, &store, key, self.slot.as_deref())? else {
@@ -137,33 +150,48 @@ impl StoreOptions {
             },
             None => None,
         };
-        let mark = rebase(&mut copy, backup, &keys, &state, held.as_ref())?;
+        reached();
+        let (replaced, mark) = rebase(&mut copy, backup, &keys, &state, held.as_ref())?;
         sql::make_single(copy, new)?;
         files::sync_file(new)?;
+        reached();
         for suffix in ["-wal", "-shm"] {
             files::remove(&files::with_suffix(path, suffix))?;
         }
+        reached();
+        let record = state.lock()?;
+        record.write_restoring(&keys.state, replaced, mark)?;
+        reached();
         std::fs::rename(new, path).map_err(files::io("name the store", path))?;
-        state.force(&keys.state, mark)?;
-        drop(held);
+        reached();
+        // The name is on disk before the record is of the new store alone.
+        files::sync_folder(files::parent(path))?;
+        record.write(&keys.state, mark)?;
+        reached();
+        drop((record, held));
         Ok(verified)
     }
 }
 
-/// Makes the copy a generation after what was seen of the store, and what it has come to.
+/// Makes the copy a generation after what was seen of the store, and what it has come to. Returns
+/// how far the store that is replaced has come, if that can be told, and how far the copy.
 fn rebase(
     copy: &mut Connection,
     path: &Path,
     keys: &StoreKeys,
     state: &StateRecord,
     replaced: Option<&Connection>,
-) -> Result<Mark, StoreError> {
+) -> Result<(Option<Mark>, Mark), StoreError> {
     let failed = |error| Tables::error(path, error);
     let actor = Actor::current();
     // A record, or a store, of another root key says nothing of this one.
     let seen = state.read(&keys.state).ok().flatten();
     let replaced = replaced.and_then(|store| load(store, path, keys, &actor).ok());
-    let marks = seen.into_iter().chain(replaced.map(|store| store.mark()));
+    let replaced = replaced.map(|store| store.mark());
+    let seen = seen
+        .into_iter()
+        .flat_map(|seen| [Some(seen.latest), seen.restoring]);
+    let marks = seen.flatten().chain(replaced);
     let latest = marks.map(|mark| mark.generation).max();
     let transaction = copy
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -174,7 +202,7 @@ fn rebase(
     let mark = snapshot.seal()?;
     drop(snapshot);
     transaction.commit().map_err(failed)?;
-    Ok(mark)
+    Ok((replaced, mark))
 }
 
 fn load<'t>(

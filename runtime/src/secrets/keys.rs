@@ -17,12 +17,29 @@ pub(super) type Hash = [u8; 32];
 pub(super) type StoreId = [u8; 16];
 
 /// 32 bytes of key: on the heap, so that moving it leaves no copy, and wiped when dropped.
-pub(super) struct KeyBytes(Box<[u8; 32]>);
+///
+/// It has a page of its own, which is locked in memory where the operating system allows it
+/// (`RLIMIT_MEMLOCK`), so that the key is not swapped out: locks do not nest, and with a shared page
+/// the first key to go would unlock the others.
+pub(super) struct KeyBytes {
+    // Before the page: it is unlocked while it is still ours.
+    _locked: Option<region::LockGuard>,
+    page: Box<Page>,
+}
+
+/// A page of x86-64 and most others; where pages are larger, locking is of a larger neighbourhood.
+#[repr(align(4096))]
+struct Page([u8; 32]);
 
 impl KeyBytes {
     /// All zeros, to be filled in place.
     pub(super) fn zeroed() -> Self {
-        Self(Box::new([0; 32]))
+        let page = Box::new(Page([0; 32]));
+        Self {
+            // Best effort: most keys are short-lived, and the limit may be low.
+            _locked: region::lock(page.0.as_ptr(), page.0.len()).ok(),
+            page,
+        }
     }
 
     /// 32 bytes from the operating system.
@@ -33,11 +50,11 @@ impl KeyBytes {
     }
 
     pub(super) fn expose(&self) -> &[u8; 32] {
-        &self.0
+        &self.page.0
     }
 
     pub(super) fn expose_mut(&mut self) -> &mut [u8; 32] {
-        &mut self.0
+        &mut self.page.0
     }
 
     /// HKDF-SHA-256 (RFC 5869) without salt; `info` is the parts, one after the other. Returns
@@ -75,7 +92,7 @@ impl KeyBytes {
 
 impl Drop for KeyBytes {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.page.0.zeroize();
     }
 }
 

@@ -29,11 +29,15 @@ pub enum AuditTarget {
     /// A file, to which a line of JSON is added for each; made, for the user alone, if there is
     /// none.
     File(PathBuf),
-    /// The system's log, at `/dev/log`: facility `authpriv`, severity `notice` (RFC 3164).
-    Syslog,
+    /// The system's log, at this datagram socket: facility `authpriv`, severity `notice` (RFC 3164).
+    Syslog(PathBuf),
 }
 
-const SYSLOG: &str = "/dev/log";
+impl AuditTarget {
+    /// Where the system's log takes records.
+    pub const SYSLOG_SOCKET: &str = "/dev/log";
+}
+
 /// `authpriv` is facility 10, `notice` severity 5.
 const PRIORITY: u8 = 10 * 8 + 5;
 
@@ -60,7 +64,7 @@ impl AuditSink {
         }
         let (path, written) = match &self.to {
             AuditTarget::File(path) => (path.as_path(), append(path, records, self.required)),
-            AuditTarget::Syslog => (Path::new(SYSLOG), send(records)),
+            AuditTarget::Syslog(socket) => (socket.as_path(), send(socket, records)),
         };
         written.map_err(|source| StoreError::AuditSink {
             path: path.to_owned(),
@@ -84,11 +88,11 @@ fn append(path: &Path, records: &[String], sync: bool) -> io::Result<()> {
     }
 }
 
-fn send(records: &[String]) -> io::Result<()> {
+fn send(to: &Path, records: &[String]) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     // A daemon that takes nothing must not hold whoever binds a secret.
     socket.set_nonblocking(true)?;
-    socket.connect(SYSLOG)?;
+    socket.connect(to)?;
     for record in records {
         let line = format!("<{PRIORITY}>leyden[{}]: {record}", std::process::id());
         socket.send(line.as_bytes())?;

@@ -15,7 +15,7 @@ use super::head::{self, Body, Head};
 use super::keys::{Hash, KeyBytes, StoreId, StoreKeys, hash, same};
 use super::seal::{self, Subject};
 use super::sql::{FORMAT, HeaderRow, KekRow, SlotRow, Tables};
-use super::state::Mark;
+use super::state::{Mark, Seen};
 use super::trust::AppHead;
 use super::{AuditEvent, AuditRecord, Grantee, StoreError, tree};
 
@@ -75,10 +75,17 @@ impl<'t> Snapshot<'t> {
     }
 
     /// Refuses a store that is older than what was seen of it, or has parted from it.
-    pub(super) fn check_seen(&self, seen: Option<Mark>) -> Result<(), StoreError> {
-        let Some(seen) = seen else {
+    pub(super) fn check_seen(&self, seen: Option<Seen>) -> Result<(), StoreError> {
+        let Some(Seen { latest, restoring }) = seen else {
             return Ok(());
         };
+        match (self.check_mark(latest), restoring) {
+            (Err(StoreError::RolledBack { .. }), Some(restored)) => self.check_mark(restored),
+            (checked, _) => checked,
+        }
+    }
+
+    fn check_mark(&self, seen: Mark) -> Result<(), StoreError> {
         let refuse = |what| {
             Err(StoreError::RolledBack {
                 path: self.tables.path.to_owned(),

@@ -11,6 +11,10 @@
 //! There is room for two, of which the later one counts: a newer mark is written over the other
 //! one, so that a power cut leaves one that is whole, and the disk keeps it without a new file to
 //! wait for. While the root key is being replaced, one is under the old key and one under the new.
+//! While a backup is put in the store's place there is a third line, `leyden-restore-1 …` with
+//! `leyden/1/restore` in its MAC: the store is then right in either state, whenever the restoring
+//! process is killed, until whoever opens it next says in which.
+//!
 //! The MAC is HMAC-SHA-256 over `frame("leyden/1/state", generation, sequence, audit MAC)`. It is
 //! read before a state of the store is looked at, and raised after a commit, under a lock: so it
 //! is never ahead of what its reader then sees, however many write. No record (a new machine) is
@@ -30,6 +34,9 @@ use super::files::{self, Owner};
 use super::keys::{Hash, KeyBytes, StoreId, same};
 
 const MAGIC: &str = "leyden-state-1";
+const LABEL: &[u8] = b"leyden/1/state";
+const RESTORE_MAGIC: &str = "leyden-restore-1";
+const RESTORE_LABEL: &[u8] = b"leyden/1/restore";
 const MAX_RECORD_BYTES: u64 = 1024;
 /// The length of a line with its newline; the file has two.
 const LINE: usize = 256;
@@ -39,6 +46,15 @@ const LINE: usize = 256;
 pub(super) struct Mark {
     pub(super) generation: u64,
     pub(super) link: Link,
+}
+
+/// What is remembered of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The newest mark that was seen.
+    pub(super) latest: Mark,
+    /// The mark of a store that was about to take its place, and may have.
+    pub(super) restoring: Option<Mark>,
 }
 
 /// Where the record of one store is.
@@ -84,14 +100,14 @@ impl StateRecord {
     }
 
     /// What is remembered; `None` if this machine has not seen the store.
-    pub(super) fn read(&self, key: &KeyBytes) -> Result<Option<Mark>, StoreError> {
+    pub(super) fn read(&self, key: &KeyBytes) -> Result<Option<Seen>, StoreError> {
         match self.text()? {
             Some(text) => self.parse(&text, key).map(Some),
             None => Ok(None),
         }
     }
 
-    fn parse(&self, text: &[u8], key: &KeyBytes) -> Result<Mark, StoreError> {
+    fn parse(&self, text: &[u8], key: &KeyBytes) -> Result<Seen, StoreError> {
         parse(text, key).ok_or_else(|| StoreError::StateRecord {
             path: self.file.clone(),
         })
@@ -110,17 +126,29 @@ impl StateRecord {
         Ok(Some(text))
     }
 
-    /// Remembers this mark, unless a later one is remembered already.
-    pub(super) fn raise(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
+    /// Remembers this mark, unless a later one is remembered already. `in_place` tells whether the
+    /// store that the mark is of still has its name; it is asked after a restore that was killed.
+    pub(super) fn raise(
+        &self,
+        key: &KeyBytes,
+        mark: Mark,
+        in_place: impl FnOnce() -> bool,
+    ) -> Result<(), StoreError> {
         let locked = self.lock()?;
         let Some(text) = self.text()? else {
             return locked.write(key, mark);
         };
-        let seen = self.parse(&text, key)?;
-        if seen.generation >= mark.generation {
+        let Seen { latest, restoring } = self.parse(&text, key)?;
+        if restoring.is_some() {
+            return match in_place() {
+                true => locked.write(key, mark),
+                false => Ok(()),
+            };
+        }
+        if latest.generation >= mark.generation {
             return Ok(());
         }
-        match other_line(&text, &line(key, seen)) {
+        match other_line(&text, &line(key, latest)) {
             Some(at) => locked.write_over(at, &line(key, mark)),
             None => locked.write(key, mark),
         }
@@ -151,6 +179,24 @@ impl Locked<'_> {
     pub(super) fn write(&self, key: &KeyBytes, mark: Mark) -> Result<(), StoreError> {
         let empty = format!("{:1$}\n", "", LINE - 1);
         self.write_text(&(line(key, mark) + &empty))
+    }
+
+    /// Remembers, beside what is remembered, the mark of a store that is about to take the place of
+    /// this one, whose own mark is `replaced` where that can be told.
+    pub(super) fn write_restoring(
+        &self,
+        key: &KeyBytes,
+        replaced: Option<Mark>,
+        mark: Mark,
+    ) -> Result<(), StoreError> {
+        // As it is: it may be under another root key.
+        let seen = self.record.text()?;
+        let seen = seen.and_then(|text| String::from_utf8(text).ok());
+        let mut text = seen
+            .or_else(|| replaced.map(|mark| line(key, mark)))
+            .unwrap_or_default();
+        text.truncate(2 * LINE);
+        self.write_text(&(text + &line_of(RESTORE_MAGIC, RESTORE_LABEL, key, mark)))
     }
 
     /// Remembers both marks, each for who has its key.
@@ -189,12 +235,16 @@ impl Locked<'_> {
 }
 
 fn line(key: &KeyBytes, mark: Mark) -> String {
+    line_of(MAGIC, LABEL, key, mark)
+}
+
+fn line_of(magic: &str, label: &[u8], key: &KeyBytes, mark: Mark) -> String {
     let Mark { generation, link } = mark;
     let line = format!(
-        "{MAGIC} {generation} {} {} {}",
+        "{magic} {generation} {} {} {}",
         link.sequence,
         HEXLOWER.encode(&link.mac),
-        HEXLOWER.encode(&mac(key, mark))
+        HEXLOWER.encode(&mac(label, key, mark))
     );
     // No number is so long that it would not fit.
     format!("{line:0$}\n", LINE - 1)
@@ -210,19 +260,28 @@ fn other_line(text: &[u8], this: &str) -> Option<u64> {
     }
 }
 
-/// The latest mark that was written under this key.
-fn parse(text: &[u8], key: &KeyBytes) -> Option<Mark> {
+/// What was written under this key.
+fn parse(text: &[u8], key: &KeyBytes) -> Option<Seen> {
     let lines = text.strip_suffix(b"\n")?.split(|byte| *byte == b'\n');
-    lines
-        .filter_map(|line| parse_line(std::str::from_utf8(line).ok()?.trim_end_matches(' '), key))
-        .max_by_key(|mark| mark.generation)
+    let lines =
+        lines.filter_map(|line| Some(std::str::from_utf8(line).ok()?.trim_end_matches(' ')));
+    let latest = |magic, label| {
+        let marks = lines
+            .clone()
+            .filter_map(|line| parse_line(line, magic, label, key));
+        marks.max_by_key(|mark| mark.generation)
+    };
+    let restoring = latest(RESTORE_MAGIC, RESTORE_LABEL);
+    // Where there was no store, or one of another root key, only the new one can be right.
+    let latest = latest(MAGIC, LABEL).or(restoring)?;
+    Some(Seen { latest, restoring })
 }
 
-fn parse_line(line: &str, key: &KeyBytes) -> Option<Mark> {
+fn parse_line(line: &str, magic: &str, label: &[u8], key: &KeyBytes) -> Option<Mark> {
     let mut words = line.split(' ');
     let mut next = || words.next();
     let hex = |word: &str| Hash::try_from(HEXLOWER.decode(word.as_bytes()).ok()?).ok();
-    if next()? != MAGIC {
+    if next()? != magic {
         return None;
     }
     let generation = next()?.parse().ok()?;
@@ -232,18 +291,13 @@ fn parse_line(line: &str, key: &KeyBytes) -> Option<Mark> {
     };
     let mark = Mark { generation, link };
     let found = hex(next()?)?;
-    (next().is_none() && same(&found, &mac(key, mark))).then_some(mark)
+    (next().is_none() && same(&found, &mac(label, key, mark))).then_some(mark)
 }
 
-fn mac(key: &KeyBytes, mark: Mark) -> Hash {
+fn mac(label: &[u8], key: &KeyBytes, mark: Mark) -> Hash {
     let Mark { generation, link } = mark;
     let sequence = link.sequence.to_be_bytes();
-    key.mac(&[
-        b"leyden/1/state",
-        &generation.to_be_bytes(),
-        &sequence,
-        &link.mac,
-    ])
+    key.mac(&[label, &generation.to_be_bytes(), &sequence, &link.mac])
 }
 
 #[cfg(test)]
@@ -261,6 +315,13 @@ mod tests {
         }
     }
 
+    fn seen(generation: u64) -> Seen {
+        Seen {
+            latest: mark(generation),
+            restoring: None,
+        }
+    }
+
     #[test]
     fn the_latest_mark_is_kept_whoever_writes_last() {
         let folder = tempfile::TempDir::new().unwrap();
@@ -270,11 +331,44 @@ mod tests {
         );
         assert_eq!(record.read(&key).unwrap(), None);
         for (raised, kept) in [(5, 5), (3, 5), (5, 5), (6, 6)] {
-            record.raise(&key, mark(raised)).unwrap();
-            assert_eq!(record.read(&key).unwrap(), Some(mark(kept)));
+            record.raise(&key, mark(raised), || false).unwrap();
+            assert_eq!(record.read(&key).unwrap(), Some(seen(kept)));
         }
         record.force(&key, mark(2)).unwrap();
-        assert_eq!(record.read(&key).unwrap(), Some(mark(2)));
+        assert_eq!(record.read(&key).unwrap(), Some(seen(2)));
+    }
+
+    #[test]
+    fn a_store_that_may_have_been_replaced_is_right_in_both_states_until_it_is_opened() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let record = StateRecord::new(folder.path(), &[1; 16]).unwrap();
+        let (key, other) = (KeyBytes::zeroed(), KeyBytes::random().unwrap());
+        let restoring = |latest| {
+            Some(Seen {
+                latest: mark(latest),
+                restoring: Some(mark(9)),
+            })
+        };
+        record.force(&key, mark(5)).unwrap();
+        let locked = record.lock().unwrap();
+        locked.write_restoring(&key, None, mark(9)).unwrap();
+        drop(locked);
+        assert_eq!(record.read(&key).unwrap(), restoring(5));
+        // Who had the replaced store open does not say which one it is.
+        record.raise(&key, mark(6), || false).unwrap();
+        assert_eq!(record.read(&key).unwrap(), restoring(5));
+        record.raise(&key, mark(5), || true).unwrap();
+        assert_eq!(record.read(&key).unwrap(), Some(seen(5)));
+        // What is under another root key stays.
+        let locked = record.lock().unwrap();
+        locked.write_restoring(&other, None, mark(9)).unwrap();
+        drop(locked);
+        assert_eq!(record.read(&key).unwrap(), Some(seen(5)));
+        assert_eq!(record.read(&other).unwrap(), restoring(9));
+        // No line can be made another.
+        let text = String::from_utf8(record.text().unwrap().unwrap()).unwrap();
+        let swapped = text.replace(RESTORE_MAGIC, MAGIC);
+        assert_eq!(parse(swapped.as_bytes(), &other), None);
     }
 
     #[test]
@@ -284,7 +378,7 @@ mod tests {
             StateRecord::new(folder.path(), &[1; 16]).unwrap(),
             KeyBytes::zeroed(),
         );
-        record.raise(&key, mark(5)).unwrap();
+        record.raise(&key, mark(5), || true).unwrap();
         let other = KeyBytes::random().unwrap();
         assert!(matches!(
             record.read(&other),
@@ -298,7 +392,7 @@ mod tests {
     fn any_changed_character_is_noticed() {
         let key = KeyBytes::zeroed();
         let good = line(&key, mark(5)).into_bytes();
-        assert_eq!(parse(&good, &key), Some(mark(5)));
+        assert_eq!(parse(&good, &key), Some(seen(5)));
         let written = good
             .iter()
             .position(|byte| byte.is_ascii_whitespace() && *byte == b'\n');
@@ -322,14 +416,14 @@ mod tests {
             KeyBytes::zeroed(),
         );
         for generation in 1..=4 {
-            record.raise(&key, mark(generation)).unwrap();
+            record.raise(&key, mark(generation), || true).unwrap();
             let whole = std::fs::read(record.path()).unwrap();
             assert_eq!(whole.len(), 2 * LINE);
             for half in [0, LINE] {
                 let mut torn = whole.clone();
                 torn.get_mut(half + 20..half + LINE - 1).unwrap().fill(0xff);
                 let of_whole = generation == 1 && half == 0;
-                let left = parse(&torn, &key).map(|mark| mark.generation);
+                let left = parse(&torn, &key).map(|seen| seen.latest.generation);
                 assert!(left.is_some() != of_whole, "{generation}: {left:?}");
             }
         }

@@ -14,7 +14,7 @@ use super::catalogue::Catalogue;
 use super::keys::{StoreId, StoreKeys};
 use super::snapshot::Snapshot;
 use super::sql::{self, Tables};
-use super::state::StateRecord;
+use super::state::{Mark, Seen, StateRecord};
 use super::{Argon2Cost, AuditEvent, AuditSink, Key, Opened, StoreError, StoreOptions};
 
 /// An open store of secrets.
@@ -114,7 +114,7 @@ impl SecretStore {
         let mark = snapshot.seal()?;
         let recorded = std::mem::take(&mut snapshot.recorded);
         self.commit(transaction, &recorded)?;
-        let noted = self.state.raise(&self.keys.state, mark);
+        let noted = self.note(mark);
         noted.map_err(|error| self.not_noted(error))?;
         Ok(result)
     }
@@ -133,9 +133,11 @@ impl SecretStore {
                 snapshot.check_seen(seen)?;
                 snapshot.mark()
             };
-            return match seen.is_none_or(|seen| seen.generation < mark.generation) {
-                true => self.state.raise(&self.keys.state, mark),
-                false => Ok(()),
+            let is_noted =
+                |seen: Seen| seen.restoring.is_none() && seen.latest.generation >= mark.generation;
+            return match seen.is_some_and(is_noted) {
+                true => Ok(()),
+                false => self.note(mark),
             };
         }
         let mut connection = self.lock();
@@ -145,7 +147,7 @@ impl SecretStore {
         let mut snapshot = self.load(&transaction)?;
         let checked = seen.and_then(|seen| snapshot.check_seen(seen));
         match checked {
-            Ok(()) => return self.state.raise(&self.keys.state, snapshot.mark()),
+            Ok(()) => return self.note(snapshot.mark()),
             Err(StoreError::RolledBack { .. } | StoreError::StateRecord { .. }) => {}
             Err(other) => return Err(other),
         }
@@ -173,6 +175,12 @@ impl SecretStore {
             sink.after(recorded);
         }
         Ok(())
+    }
+
+    /// Remembers how far the store has come.
+    fn note(&self, mark: Mark) -> Result<(), StoreError> {
+        let in_place = || self.check_place().is_ok();
+        self.state.raise(&self.keys.state, mark, in_place)
     }
 
     /// Whatever goes wrong after a commit.

@@ -109,8 +109,8 @@ pub(crate) struct StoreOptions {
     #[arg(long, global = true, value_name = "LABEL")]
     pub(crate) slot: Option<String>,
     /// A second place for audit records: a file, to which a line of JSON is added for each, or
-    /// `syslog` [env: LEYDEN_AUDIT_TO]
-    #[arg(long, global = true, value_name = "FILE|syslog")]
+    /// `syslog`, or `syslog:SOCKET` where that is not at /dev/log [env: LEYDEN_AUDIT_TO]
+    #[arg(long, global = true, value_name = "FILE|syslog[:SOCKET]")]
     pub(crate) audit_to: Option<PathBuf>,
     /// Do nothing that cannot be recorded there [env: LEYDEN_AUDIT_REQUIRED, if not empty]
     #[arg(long, global = true)]

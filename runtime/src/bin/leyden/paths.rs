@@ -116,10 +116,7 @@ impl Paths {
         let audit_to = options.audit_to.clone().or_else(|| variable(AUDIT_TO));
         let audit_sink = audit_to.map(|to| AuditSink {
             required: options.audit_required || variable(AUDIT_REQUIRED).is_some(),
-            to: match to == Path::new("syslog") {
-                true => AuditTarget::Syslog,
-                false => AuditTarget::File(to),
-            },
+            to: audit_target(to),
         });
         let audit_file = match &audit_sink {
             Some(AuditSink {
@@ -200,6 +197,18 @@ impl Paths {
             .chain(&self.named)
             .cloned()
             .collect()
+    }
+}
+
+/// A file, `syslog`, or `syslog:` and another socket than the system's.
+fn audit_target(to: PathBuf) -> AuditTarget {
+    if to == Path::new("syslog") {
+        return AuditTarget::Syslog(AuditTarget::SYSLOG_SOCKET.into());
+    }
+    let socket = to.to_str().and_then(|to| to.strip_prefix("syslog:"));
+    match socket.map(PathBuf::from) {
+        Some(socket) => AuditTarget::Syslog(socket),
+        None => AuditTarget::File(to),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::bed::{Bed, get, name, value};
+use super::process::{lines, start};
 use crate::secrets::*;
 
 fn bed() -> (Bed, SecretStore, std::path::PathBuf) {
@@ -132,6 +133,40 @@ fn backups_are_consistent_while_others_write() {
     });
     restore(&bed, &backup.with_extension("3")).unwrap();
     bed.open().unwrap().verify().unwrap();
+}
+
+#[test]
+fn g8_a_restore_that_is_killed_at_any_step_leaves_the_old_store_or_the_new_one() {
+    let (mut old, mut new) = (0, 0);
+    for step in 0.. {
+        let (bed, store, backup) = bed();
+        store.backup(&backup).unwrap();
+        store.set_secret(&name("token"), value("new")).unwrap();
+        drop(store);
+        let mut child = start(&format!("restore {step}"), bed.folder.path());
+        let ended = !lines(&mut child, "restored ").is_empty();
+        child.wait().unwrap();
+        // It opens as ever: nothing is repeated, and no rollback accepted.
+        let store = bed.open().unwrap();
+        store.verify().unwrap();
+        match get(&store, "token", None).unwrap().as_slice() {
+            b"new" => old += 1,
+            _ => new += 1,
+        }
+        let found = get(&store, "token", None);
+        store.create_secret(&name("after"), value("x")).unwrap();
+        drop(store);
+        assert_eq!(get(&bed.open().unwrap(), "token", None), found);
+        // And from then on, the other one is an older copy, or one that has parted.
+        let restored = files::with_suffix(&bed.path(), ".restored");
+        let other = if restored.exists() { restored } else { backup };
+        bed.put_back(&std::fs::read(other).unwrap());
+        assert!(matches!(bed.open(), Err(StoreError::RolledBack { .. })));
+        if ended {
+            break;
+        }
+    }
+    assert!(old > 2 && new > 2, "{old} {new}");
 }
 
 #[test]

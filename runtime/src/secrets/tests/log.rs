@@ -159,3 +159,32 @@ fn g5_nothing_is_released_that_a_required_second_place_does_not_take() {
     let store = with_sink(&bed, &nowhere, false);
     release(&store, &[wanted("a", None)]).unwrap();
 }
+
+#[test]
+fn g5_a_system_log_that_takes_nothing_stops_what_must_be_recorded_there() {
+    let (bed, store, _) = bed();
+    drop(store);
+    let socket = bed.folder.path().join("log");
+    // It is there, and nobody reads from it.
+    let log = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    let sink = |required| AuditSink {
+        to: AuditTarget::Syslog(socket.clone()),
+        required,
+    };
+    let open = |required| {
+        let options = bed.options().audit_sink(sink(required));
+        options.open(bed.path(), bed.key()).unwrap()
+    };
+    let store = open(true);
+    let mut created = (0..2_000).map(|at| {
+        let secret = name(&format!("s-{at}"));
+        (store.create_secret(&secret, value("x")), secret)
+    });
+    let (refused, secret) = created.find(|(created, _)| created.is_err()).unwrap();
+    assert!(matches!(refused, Err(StoreError::AuditSink { .. })));
+    // What could not be recorded was not done, and is where the record is not required.
+    assert!(store.show(&secret).is_err());
+    assert!(release(&store, &[wanted("a", None)]).is_err());
+    assert!(release(&open(false), &[wanted("a", None)]).is_ok());
+    drop(log);
+}

@@ -47,12 +47,16 @@ fn child() {
         let mask = u32::from_str_radix(argument, 8).unwrap();
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
     }
+    if kind == "restore" {
+        return restore(&folder, &path, &key, argument.parse().unwrap());
+    }
     if kind == "full" {
         return fill(&folder, &path, &key, argument);
     }
     let opened = options(&folder).open_or_create(path, key).unwrap();
     println!("\nmade {} {}", opened.made_store, opened.made_key);
     match kind {
+        "locked" => return locked(opened.store),
         "rotate" => return rotate(&opened.store, argument.parse().unwrap()),
         "root" => return rotate_roots(opened.store, &folder),
         "rekey" => loop {
@@ -122,6 +126,18 @@ fn fill(folder: &Path, path: &Path, key: &Path, limit: &str) {
     }
 }
 
+/// Says how much memory is locked with a store open, and without.
+fn locked(store: SecretStore) {
+    let locked = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
+        println!("\nlocked {}", line.unwrap().trim().trim_end_matches(" kB"));
+    };
+    locked();
+    drop(store);
+    locked();
+}
+
 /// Rotates the KEK and dies right after so many transactions.
 fn rotate(store: &SecretStore, mut transactions: u32) {
     let rotated = store.rotate_kek(|_, _| {
@@ -132,6 +148,19 @@ fn rotate(store: &SecretStore, mut transactions: u32) {
         transactions -= 1;
     });
     println!("\nrotated {}", rotated.unwrap().rewrapped);
+}
+
+/// Restores the backup and dies right after so many steps.
+fn restore(folder: &Path, path: &Path, key: &Path, mut steps: u32) {
+    let (key, backup) = (Key::from_file(key).unwrap(), folder.join("backup.db"));
+    let restored = options(folder).restore_by_steps(&backup, path, &key, || {
+        if steps == 0 {
+            let me = rustix::process::getpid();
+            rustix::process::kill_process(me, rustix::process::Signal::KILL).unwrap();
+        }
+        steps -= 1;
+    });
+    println!("\nrestored {}", restored.unwrap().versions);
 }
 
 /// Rotates the root key again and again.
@@ -220,4 +249,18 @@ fn files_and_folders_are_the_users_alone_whatever_the_umask() {
             assert!(there, "{suffix}");
         }
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_keys_of_an_open_store_are_locked_in_memory() {
+    let bed = Bed::new();
+    let mut child = start("locked x", bed.folder.path());
+    let locked: Vec<u64> = lines(&mut child, "locked ")
+        .iter()
+        .map(|kib| kib.parse().unwrap())
+        .collect();
+    assert!(child.wait().unwrap().success());
+    // The root key and the six that are derived from it have a page of 4 KiB each.
+    assert_eq!(locked, [7 * 4, 0]);
 }
