@@ -27,12 +27,15 @@ static MADE: LazyLock<Made> = LazyLock::new(|| {
         store.create_secret(&name.parse().unwrap(), value).unwrap();
     }
     drop(store);
-    let mut bytes = fs::read(folder.join("store.db")).unwrap();
-    bytes.extend(fs::read(folder.join("store.db-wal")).unwrap_or_default());
+    let connection = rusqlite::Connection::open(folder.join("store.db")).unwrap();
+    let whole = "PRAGMA wal_checkpoint(TRUNCATE)";
+    connection.query_row(whole, (), |_| Ok(())).unwrap();
+    drop(connection);
+    let bytes = fs::read(folder.join("store.db")).unwrap();
     Made { folder, bytes }
 });
 
-// Each three bytes change one byte of the store, and of its log where one is.
+// Each three bytes change one byte of the store.
 fuzz_target!(|changes: &[u8]| {
     let mut bytes = MADE.bytes.clone();
     for change in changes.chunks_exact(3) {
