@@ -2,7 +2,7 @@
 //! with.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -43,7 +43,7 @@ pub(crate) fn search(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn shown(action: &str, path: &PathBuf) -> String {
+fn shown(action: &str, path: &Path) -> String {
     format!("cannot {action} {}", path.display())
 }
 
