@@ -1,16 +1,24 @@
 //! The search, in all that a run of the tests leaves, for what the values of their secrets begin
 //! with.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 
 /// As in `tests/support/home.rs` and `runtime/src/secrets/tests/bed.rs`.
 const SENTINEL: &str = "some-value";
 
 /// Fewer stores than this are not what all tests leave.
 const FEWEST_STORES: usize = 50;
+
+/// How much of a file is looked at at once, in bytes, and how much of that twice: more than the
+/// longest form of the sentinel.
+const PIECE: usize = 1 << 20;
+const OVERLAP: usize = 64;
 
 /// Fails where any file in a folder, or below it, holds the sentinel: as it is, or in base64 or hex.
 pub(crate) fn search(folder: &Path) -> Result<()> {
@@ -23,10 +31,10 @@ pub(crate) fn search(folder: &Path) -> Result<()> {
             if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_file() {
-                let bytes = fs::read(&path).with_context(|| shown("read", &path))?;
+                let is_found = is_in(&path).with_context(|| shown("read", &path))?;
                 files += 1;
                 stores += usize::from(path.file_name().is_some_and(|name| name == "store.db"));
-                found.extend(holds(&bytes).then_some(path));
+                found.extend(is_found.then_some(path));
             }
         }
     }
@@ -47,6 +55,29 @@ fn shown(action: &str, path: &Path) -> String {
     format!("cannot {action} {}", path.display())
 }
 
+/// Whether a file holds it. Looks in pieces, each with the end of the one before, and only where
+/// there is something: tests make files of many GiB in which nothing is.
+fn is_in(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let (mut at, mut bytes) = (0, Vec::with_capacity(PIECE));
+    loop {
+        at = match seek(&file, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            Err(Errno::NXIO) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        bytes.clear();
+        let read = (&mut file).take(PIECE as u64).read_to_end(&mut bytes)?;
+        if holds(&bytes) {
+            return Ok(true);
+        }
+        if read <= OVERLAP {
+            return Ok(false);
+        }
+        at += (read - OVERLAP) as u64;
+    }
+}
+
 fn holds(bytes: &[u8]) -> bool {
     let hex: String = SENTINEL.bytes().map(|byte| format!("{byte:02x}")).collect();
     // In base64 a value's beginning looks alike whatever follows, but for the last character.
@@ -57,7 +88,10 @@ fn holds(bytes: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
 
     #[test]
@@ -72,5 +106,21 @@ mod tests {
             assert!(holds(format!("before {form} after").as_bytes()), "{form}");
         }
         assert!(!holds(b"some value, c29tZS12, 736f6d652d"));
+    }
+
+    #[test]
+    fn it_is_found_across_pieces_and_behind_a_hole_and_nothing_else_is() {
+        let folder = std::env::temp_dir().join(format!("xtask-sentinel-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("file");
+        for at in [0, PIECE - 4, 2 * PIECE - OVERLAP - 4, 3 * PIECE, 1 << 40] {
+            let file = File::create(&path).unwrap();
+            file.write_all_at(SENTINEL.as_bytes(), at as u64).unwrap();
+            assert!(is_in(&path).unwrap(), "{at}");
+            file.write_all_at(b"x", at as u64 + 2).unwrap();
+            file.set_len(1 << 42).unwrap();
+            assert!(!is_in(&path).unwrap(), "{at}");
+        }
+        fs::remove_dir_all(folder).unwrap();
     }
 }
