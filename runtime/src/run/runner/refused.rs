@@ -14,7 +14,9 @@ impl Runner {
     pub(super) async fn refused_unknown(&self, name: &str, input_size: usize) -> Started {
         let start: String = name.chars().take(MAX_SEARCHED).collect();
         let name = self.app.mask.hide(&start);
-        let name: String = name.chars().take(MAX_UNKNOWN).collect();
+        // On one line, wherever it is shown.
+        let shown = |of: char| if of.is_control() { '\u{fffd}' } else { of };
+        let name: String = name.chars().take(MAX_UNKNOWN).map(shown).collect();
         let why = self.unknown(&name);
         self.refused(Arc::from(&*name), input_size, why).await
     }

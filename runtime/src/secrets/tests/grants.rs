@@ -146,10 +146,13 @@ fn a_restricted_secret_takes_a_grant_to_the_digest_even_for_the_operator() {
     let path = folder.path().canonicalize().unwrap();
     let bind = |by, digest| bound(&store, by, digest, Some(&path));
     assert_eq!(bind(Authority::Operator, digest()), Ok(()));
+    let to_folder = grant(Grantee::Folder(path.clone()));
+    store.grant(&name("token"), &to_folder).unwrap();
     store.restrict(&name("token"), true).unwrap();
-    store
-        .grant(&name("token"), &grant(Grantee::Folder(path.clone())))
-        .unwrap();
+    assert!(matches!(
+        store.grant(&name("token"), &to_folder),
+        Err(StoreError::RestrictedToApps { .. })
+    ));
     for by in [Authority::Operator, Authority::Grant] {
         assert_eq!(bind(by, digest()), Err("restricted"));
     }

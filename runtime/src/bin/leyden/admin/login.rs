@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
@@ -28,10 +28,11 @@ pub(super) struct Link {
 /// that came from another site would leave the cookie out.
 pub(super) async fn enter(
     State(admin): State<Arc<Admin>>,
+    method: Method,
     headers: HeaderMap,
     Query(link): Query<Link>,
 ) -> Result<Response, Problem> {
-    if link.token.is_empty() {
+    if link.token.is_empty() || method != Method::GET {
         return Ok(logged_out(StatusCode::OK));
     }
     // Browsers and messengers look at links before anybody follows them.
@@ -96,7 +97,8 @@ pub(super) async fn leave(
     response.headers_mut().insert(header::SET_COOKIE, gone);
     response.headers_mut().insert(
         "clear-site-data",
-        HeaderValue::from_static("\"cache\", \"cookies\", \"storage\""),
+        // Not the cookies: those of other ports of this host are among them.
+        HeaderValue::from_static("\"cache\", \"storage\""),
     );
     response
 }

@@ -37,17 +37,24 @@ const main = document.querySelector("main");
 offerCopies(document);
 
 // What has an id, and is not the same any more, takes the place of what was there; whoever types or
-// has opened something there is left alone.
+// has opened something there is left alone, until the focus is elsewhere.
+let left = false;
 function take(fresh) {
+  left = false;
   for (const next of fresh.querySelectorAll("main [id]")) {
     const old = document.getElementById(next.id);
     if (!old || next.id === "notice" || old.isEqualNode(next)) continue;
-    if (old.contains(document.activeElement) || old.querySelector("details[open]")) continue;
+    const focused = document.activeElement;
+    if ((old !== focused && old.contains(focused)) || old.querySelector("details[open]")) {
+      left = true;
+      continue;
+    }
     if (next.closest("form")) continue;
     const place = document.importNode(next, true);
     const scrolled = old.scrollHeight - old.scrollTop - old.clientHeight < 4;
     old.replaceWith(place);
     if (scrolled) place.scrollTop = place.scrollHeight;
+    if (old === focused) place.focus({ preventScroll: true });
     offerCopies(place);
   }
 }
@@ -69,11 +76,22 @@ async function look() {
 }
 
 if (main && main.dataset.live) {
-  const events = new EventSource(`/live?of=${main.dataset.live}`);
-  events.addEventListener("changed", look);
-  events.addEventListener("ended", () => { events.close(); location.reload(); });
-  // Something may have changed since the page was made, or while there was no connection.
-  events.onopen = () => { main.dataset.connected = "yes"; look(); };
+  let events = null;
+  const listen = () => {
+    events = new EventSource(`/live?of=${main.dataset.live}`);
+    events.addEventListener("changed", look);
+    events.addEventListener("ended", () => { events.close(); location.reload(); });
+    // Something may have changed since the page was made, or while there was no connection.
+    events.onopen = () => { main.dataset.connected = "yes"; look(); };
+  };
+  // Browsers have six connections for all tabs: one that nobody sees must not hold one.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden && events) { events.close(); events = null; }
+    if (!document.hidden && !events) listen();
+  });
+  if (!document.hidden) listen();
+  // Once the focus has gone to where it goes.
+  main.addEventListener("focusout", () => { if (left) setTimeout(look, 0); });
 }
 
 for (const input of document.querySelectorAll("input[data-check]")) {
