@@ -1,11 +1,12 @@
 //! A store that was changed at some places: opened and read without a panic, or refused.
 #![no_main]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::{fs, process};
 
-use leyden_fuzz::secrets::{Key, SecretValue, StoreOptions};
+use leyden_fuzz::secrets::{AuditFilter, Key, SecretValue, StoreOptions};
 use libfuzzer_sys::fuzz_target;
 
 struct Made {
@@ -46,11 +47,16 @@ fuzz_target!(|changes: &[u8]| {
     for ending in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(MADE.folder.join(format!("changed.db{ending}")));
     }
-    fs::write(&store, bytes).unwrap();
+    fs::write(&store, &bytes).unwrap();
+    // A file that others can open is refused before it is looked at.
+    fs::set_permissions(&store, fs::Permissions::from_mode(0o600)).unwrap();
     let key = Key::from_file(MADE.folder.join("key")).unwrap();
     let options = StoreOptions::new().state_dir(MADE.folder.join("state-of-changed"));
-    if let Ok(store) = options.open(&store, key) {
+    let opened = options.open(&store, key);
+    assert!(opened.is_ok() || bytes != MADE.bytes, "{opened:?}");
+    if let Ok(store) = opened {
         let _ = store.list();
+        let _ = store.audit_list(&AuditFilter::default());
         let _ = store.verify();
     }
 });
