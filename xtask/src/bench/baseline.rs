@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use super::row::{Bound, Row};
+use super::row::{Bound, Ratio, Row};
 use crate::repository;
 
 /// How much worse a ratio may be before it is told, where its middle half says so as well.
@@ -23,7 +23,7 @@ fn path() -> Result<PathBuf> {
 pub(crate) fn save(rows: &[Row]) -> Result<()> {
     let mut ratios = Ratios::new();
     for row in rows {
-        for ratio in row.ratios() {
+        for ratio in row.ratios().into_iter().filter(Ratio::is_of_one_run) {
             if let (Some(_), Some(of)) = (ratio.goal, ratio.samples.summary()) {
                 ratios.insert(ratio.key(row), (of.median * 1000.0).round() / 1000.0);
             }
@@ -48,7 +48,7 @@ pub(crate) fn check(rows: &[Row]) -> Result<()> {
     let before: Ratios = serde_json::from_str(&text)?;
     let (mut worse, mut checked) = (Vec::new(), 0);
     for row in rows {
-        for ratio in row.ratios() {
+        for ratio in row.ratios().into_iter().filter(Ratio::is_of_one_run) {
             let key = ratio.key(row);
             let (Some(bound), Some(of), Some(before)) =
                 (ratio.goal, ratio.samples.summary(), before.get(&key))

@@ -74,6 +74,11 @@ pub(crate) struct Ratio {
 }
 
 impl Ratio {
+    /// Whether both were measured in this run, so that a busy machine is so for both.
+    pub(crate) fn is_of_one_run(&self) -> bool {
+        !self.other.starts_with("Lightning")
+    }
+
     /// By which the baseline knows it: without the other's version.
     pub(crate) fn key(&self, row: &Row) -> String {
         let other: Vec<&str> = self
