@@ -317,3 +317,47 @@ fn the_page_works_without_its_script() {
     browser.press(ENTER);
     browser.shows("Restored other.");
 }
+
+/// A browser keeps what was posted with the page that answered it, in a history that is on disk.
+#[test]
+fn g4_what_was_typed_into_a_refused_form_is_not_in_the_browsers_files() {
+    const VALUE: &str = "some-value-that-was-typed";
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let browser = Browser::start(1440, false);
+    browser.go(&admin.address());
+    browser.shows("my-secret");
+    let send = |expires: &str| {
+        browser.script(&format!(
+            "for (const [id, text] of [['name', 'other'], ['value', '{VALUE}'], ['expires', '{expires}']]) {{
+               const field = document.getElementById(id);
+               if (field) field.value = text;
+             }}
+             document.querySelector('main form').requestSubmit()"
+        ));
+    };
+    for path in ["/secrets/new", "/secret/my-secret/versions"] {
+        browser.visit(path);
+        send("whenever");
+        browser.shows("Nothing was stored");
+        assert_eq!(browser.script("return location.pathname"), "/answer");
+        browser.script("location.reload()");
+        browser.until("shown once", "return location.pathname === '/secrets'");
+    }
+    // A session that ended meanwhile.
+    browser.visit("/secrets/new");
+    browser.script(
+        "fetch('/logout', { method: 'POST', body: new FormData(document.querySelector('header form')) })
+           .then(() => { window.left = true; })",
+    );
+    browser.until("logged out", "return window.left === true");
+    send("");
+    browser.shows("Open the link that");
+    let left = browser.quit();
+    assert!(left.len() > 20, "{}", left.len());
+    for (path, bytes) in left {
+        let found = memchr::memmem::find(&bytes, VALUE.as_bytes());
+        assert!(found.is_none(), "{}", path.display());
+    }
+    assert_eq!(home.run(["secret", "show", "other"]).status, 77);
+}

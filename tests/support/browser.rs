@@ -276,6 +276,37 @@ impl Browser {
     }
 }
 
+impl Browser {
+    /// Ends the browser, as a person would; all files that it leaves, and what is in them.
+    pub fn quit(self) -> Vec<(PathBuf, Vec<u8>)> {
+        // It may be gone before it answers.
+        let close = json!({ "cmd": "Browser.close", "params": {} });
+        let path = format!("POST /session/{}/goog/cdp/execute", self.session);
+        let _ = self.try_ask(&path, &close);
+        let lock = self._profile.path().join("SingletonLock");
+        let started = Instant::now();
+        while lock.symlink_metadata().is_ok() {
+            assert!(started.elapsed() < NEVER, "the browser does not end");
+            thread::sleep(Duration::from_millis(50));
+        }
+        let (mut files, mut folders) = (Vec::new(), vec![self._profile.path().to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                let path = entry.path();
+                match entry.file_type().unwrap() {
+                    kind if kind.is_dir() => folders.push(path),
+                    kind if kind.is_file() => {
+                        let bytes = std::fs::read(&path).unwrap_or_default();
+                        files.push((path, bytes));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        files
+    }
+}
+
 /// axe-core, which `cargo xtask test` fetches.
 pub fn axe() -> String {
     let path = target().join("axe/node_modules/axe-core/axe.min.js");

@@ -4,19 +4,26 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{Html, IntoResponse as _, Redirect, Response};
 
 use super::Admin;
 use super::page::Problem;
+use super::session::Session;
 
 /// The cookie of a session.
 pub(super) const COOKIE: &str = "leyden";
 /// Sent by the page's own script when it looks again by itself.
 const LIVE: HeaderName = HeaderName::from_static("x-leyden-live");
+
+/// Where the page is shown that a form was answered by.
+pub(super) const ANSWER: &str = "/answer";
+/// The most bytes of such a page: they hold what was typed beside a value.
+const MOST_PAGE: usize = 1 << 20;
 
 /// Nothing from elsewhere, no script or style inline, no frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -102,12 +109,29 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// The page that the last form was answered by; shown once.
+pub(super) async fn answer(
+    State(admin): State<Arc<Admin>>,
+    axum::Extension(session): axum::Extension<Session>,
+) -> Response {
+    let answer = admin.sessions().answer(&session.id);
+    match answer {
+        Some((status, page)) => (status, Html(page)).into_response(),
+        None => Redirect::to("/secrets").into_response(),
+    }
+}
+
 /// Lets only sessions in, and hands them on.
+///
+/// What a form is answered by is shown at an address of its own: a browser keeps what was posted, a
+/// secret's value too, with the page that answered it, in a history that is on disk.
 pub(super) async fn session(
     State(admin): State<Arc<Admin>>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    let mode = request.headers().get("sec-fetch-mode");
+    let is_form = *request.method() == Method::POST && mode.is_some_and(|mode| mode == "navigate");
     let by_person = !request.headers().contains_key(LIVE) && request.uri().path() != "/live";
     let cookies = request.headers().get_all(header::COOKIE).iter();
     let cookies = cookies.filter_map(|value| value.to_str().ok());
@@ -118,12 +142,26 @@ pub(super) async fn session(
         .find_map(|(_, id)| admin.sessions().find(id, Instant::now(), by_person));
     match session {
         Some(session) => {
-            request.extensions_mut().insert(session);
+            request.extensions_mut().insert(session.clone());
             request.extensions_mut().insert(ByPerson(by_person));
-            next.run(request).await
+            let response = next.run(request).await;
+            match is_form && !response.status().is_redirection() {
+                true => elsewhere(&admin, &session, response).await,
+                false => response,
+            }
         }
+        None if is_form => Redirect::to("/login").into_response(),
         None => Problem::LoggedOut.into_response(),
     }
+}
+
+/// Leads to the page, which is kept until it is asked for.
+async fn elsewhere(admin: &Admin, session: &Session, response: Response) -> Response {
+    let (head, body) = response.into_parts();
+    let page = to_bytes(body, MOST_PAGE).await.unwrap_or_default();
+    let answer = (head.status, page);
+    admin.sessions().keep_answer(&session.id, answer);
+    Redirect::to(ANSWER).into_response()
 }
 
 /// Whether a person asked, and not the page's own script.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
+use axum::http::StatusCode;
 use data_encoding::BASE64URL_NOPAD;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -50,7 +52,12 @@ struct Open {
     begun: Instant,
     /// What the next page says once.
     notice: Option<String>,
+    /// The page that a form was answered by, which is shown once.
+    answer: Option<Answer>,
 }
+
+/// A page: its status and its HTML.
+pub(super) type Answer = (StatusCode, Bytes);
 
 /// The link and the sessions.
 #[derive(Default)]
@@ -91,6 +98,7 @@ impl Sessions {
             session: session.clone(),
             begun: now,
             notice: None,
+            answer: None,
         });
         Ok(Some(session))
     }
@@ -125,6 +133,18 @@ impl Sessions {
     /// What there is to say.
     pub(super) fn told(&mut self, id: &Token) -> Option<String> {
         self.get(id.as_str())?.notice.take()
+    }
+
+    /// Keeps the page that a form was answered by.
+    pub(super) fn keep_answer(&mut self, id: &Token, answer: Answer) {
+        if let Some(open) = self.get(id.as_str()) {
+            open.answer = Some(answer);
+        }
+    }
+
+    /// That page.
+    pub(super) fn answer(&mut self, id: &Token) -> Option<Answer> {
+        self.get(id.as_str())?.answer.take()
     }
 
     fn get(&mut self, id: &str) -> Option<&mut Open> {
