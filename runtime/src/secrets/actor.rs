@@ -63,11 +63,12 @@ pub(super) fn now() -> Timestamp {
     Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
-/// The text, cut to what the audit log holds.
+/// The text, cut to what the audit log holds, and in one line wherever it is shown.
 pub(super) fn clip(text: &str) -> String {
     const MARK: &str = "…";
+    let text = text.replace(char::is_control, "\u{fffd}");
     if text.len() <= MAX_TEXT {
-        return text.to_owned();
+        return text;
     }
     let end = text.floor_char_boundary(MAX_TEXT - MARK.len());
     format!("{}{MARK}", text.get(..end).unwrap_or_default())
@@ -80,6 +81,7 @@ mod tests {
     #[test]
     fn long_texts_are_cut_between_characters() {
         assert_eq!(clip("name"), "name");
+        assert_eq!(clip("a\nreleased\u{1b}[2J"), "a\u{fffd}released\u{fffd}[2J");
         for text in [
             "a".repeat(1000),
             "ü".repeat(500),

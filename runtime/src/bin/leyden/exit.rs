@@ -127,7 +127,7 @@ fn of_sandbox(error: &SandboxError) -> u8 {
     }
 }
 
-fn of_store(error: &StoreError) -> u8 {
+pub(crate) fn of_store(error: &StoreError) -> u8 {
     match error {
         // What was given cannot be stored or used, whatever the store holds.
         StoreError::Exists { .. }

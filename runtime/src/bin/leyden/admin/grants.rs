@@ -15,6 +15,7 @@ use super::form::Posted;
 use super::new_secret::when;
 use super::page::{Problem, Visit, badge, cell, digest, encoded, time};
 use super::secret::{named, path};
+use crate::cli::future;
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new()
@@ -155,7 +156,7 @@ async fn add(visit: Visit, Path(name): Path<String>, posted: Posted) -> Result<R
         to: grantee_of(&posted)?,
         env: posted.optional::<EnvName>("env").map_err(Problem::Usage)?,
         app: posted.optional("app").map_err(|_| Problem::Stale)?,
-        expires: when(&posted).map_err(Problem::Usage)?,
+        expires: when(&posted, future).map_err(Problem::Usage)?,
     };
     let (wanted, to) = (name.clone(), new.to.clone());
     visit.store(move |store| store.grant(&wanted, &new)).await?;

@@ -83,7 +83,7 @@ pub(super) fn value_fields() -> Markup {
 /// What is said of a version beside its value.
 pub(super) fn options(posted: &Posted) -> Result<VersionOptions, String> {
     Ok(VersionOptions {
-        expires: when(posted)?,
+        expires: when(posted, expiry)?,
         keep: posted
             .optional("keep")
             .map_err(|_| "How many versions are kept is a number.")?,
@@ -100,10 +100,13 @@ pub(super) fn meant_value(posted: &mut Posted) -> Result<SecretValue, String> {
     })
 }
 
-/// The expiry, as the command line reads it.
-pub(super) fn when(posted: &Posted) -> Result<Option<Timestamp>, String> {
+/// The expiry, as the command line reads it: by `read`.
+pub(super) fn when(
+    posted: &Posted,
+    read: impl FnOnce(&str) -> Result<Timestamp, String>,
+) -> Result<Option<Timestamp>, String> {
     let typed = Some(posted.text("expires")).filter(|typed| !typed.is_empty());
-    typed.map(expiry).transpose()
+    typed.map(read).transpose()
 }
 
 pub(super) async fn create(visit: Visit, mut posted: Posted) -> Result<Response, Problem> {

@@ -15,6 +15,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::Admin;
 use super::guard::ByPerson;
 use super::session::Session;
+use crate::exit;
 
 /// The places that the navigation leads to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -196,19 +197,16 @@ impl From<StoreError> for Problem {
             StoreError::NotFound { .. } | StoreError::NoSuchVersion { .. } => {
                 return Self::NotFound(error.to_string());
             }
-            StoreError::Exists { .. }
-            | StoreError::Deleted { .. }
-            | StoreError::NotDeleted { .. }
+            StoreError::Deleted { .. }
             | StoreError::NotRestorable { .. }
-            | StoreError::NoGrant { .. }
-            | StoreError::TooManyVersions { .. }
-            | StoreError::TooManyGrants { .. }
             | StoreError::Permission { .. } => StatusCode::CONFLICT,
             StoreError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             StoreError::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            // As the command's exit status says it.
+            other if exit::of_store(other) == exit::USAGE => StatusCode::CONFLICT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::Failed(status, crate::exit::explain(&error.into()))
+        Self::Failed(status, exit::explain(&error.into()))
     }
 }
 
@@ -216,7 +214,7 @@ impl From<leyden::Error> for Problem {
     fn from(error: leyden::Error) -> Self {
         match error {
             leyden::Error::Store(error) => error.into(),
-            other => Self::Failed(StatusCode::CONFLICT, crate::exit::explain(&other.into())),
+            other => Self::Failed(StatusCode::CONFLICT, exit::explain(&other.into())),
         }
     }
 }

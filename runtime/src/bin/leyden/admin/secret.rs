@@ -284,7 +284,7 @@ async fn expire(
     let version: Option<NonZeroU32> = posted.optional("version").map_err(Problem::Usage)?;
     let expires = match posted.ticked("now") {
         true => Some(jiff::Timestamp::now()),
-        false => when(&posted).map_err(Problem::Usage)?,
+        false => when(&posted, crate::cli::expiry).map_err(Problem::Usage)?,
     };
     let wanted = name.clone();
     let version = visit
