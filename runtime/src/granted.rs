@@ -108,15 +108,9 @@ impl App {
                 continue;
             };
             for by in &request.by {
-                let reason = match found(coverage, &request.ask, Some(by)) {
-                    Some(Coverage::Expired(at)) => RefusalReason::GrantExpired { at: *at },
-                    Some(Coverage::Restricted) => RefusalReason::Restricted { app: app_digest },
-                    Some(Coverage::Deleted) => RefusalReason::Deleted,
-                    Some(Coverage::NoSecret { suggestion }) => RefusalReason::NotFound {
-                        suggestion: suggestion.clone(),
-                    },
-                    _ => RefusalReason::NotGranted,
-                };
+                let reason = found(coverage, &request.ask, Some(by))
+                    .and_then(|found| found.refusal(app_digest))
+                    .unwrap_or(RefusalReason::NotGranted);
                 let component = self.components().find(|(work, _)| *work == by.as_ref());
                 let Some((work, source)) = component else {
                     continue;

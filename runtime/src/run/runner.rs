@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::app::{Digest, RetryOn, nearest};
-use crate::sandbox::{Failure, MAX_ERROR, MAX_PAYLOAD, Payload, Started, Starting, Status, Works};
+use crate::app::{Digest, RetryOn};
+use crate::sandbox::{Failure, MAX_PAYLOAD, Payload, Started, Starting, Works};
 
 use super::bound::{BoundApp, BoundWork};
 use super::event::{Answer, Event, Observer, WorkId};

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Ask, Request, SecretBinding};
+use crate::app::{Ask, Digest, Request, SecretBinding};
 
 use super::actor::{clip, now};
 use super::grant::{self, NewGrant, NoGrant, check_grantee};
-use super::{AppIdentity, AuditEvent, Grantee, SecretStore, StoreError};
+use super::{AppIdentity, AuditEvent, Grantee, RefusalReason, SecretStore, StoreError};
 
 /// What the store keeps of an app.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,6 +86,20 @@ impl Coverage {
     /// Whether the request is granted.
     pub fn is_granted(&self) -> bool {
         matches!(self, Self::Granted { .. })
+    }
+
+    /// Why a secret is not released to this app; `None` where it is granted.
+    pub(crate) fn refusal(&self, app: Digest) -> Option<RefusalReason> {
+        Some(match self {
+            Self::Granted { .. } => return None,
+            Self::NotGranted => RefusalReason::NotGranted,
+            Self::Expired(at) => RefusalReason::GrantExpired { at: *at },
+            Self::Restricted => RefusalReason::Restricted { app },
+            Self::Deleted => RefusalReason::Deleted,
+            Self::NoSecret { suggestion } => RefusalReason::NotFound {
+                suggestion: suggestion.clone(),
+            },
+        })
     }
 }
 

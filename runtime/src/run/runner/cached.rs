@@ -1,6 +1,15 @@
 //! Works that are cached: the same input in the same run is answered by one start of them.
 
-use super::*;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::app::Digest;
+use crate::run::event::Answer;
+use crate::sandbox::{Failure, Payload, Started, Status};
+
+use super::{Job, Queue, Runner, kib, lock};
 
 impl Runner {
     /// Waits for another start with the same input, whose answer then serves; where that does not

@@ -1,6 +1,14 @@
 //! Works that are not run at all, and what people may see of failures.
 
-use super::*;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use crate::app::nearest;
+use crate::run::event::{Answer, Event, WorkId};
+use crate::sandbox::{Failure, MAX_ERROR, Started};
+
+use super::{Job, Runner};
 
 /// How much of a name that the app has no Work for is kept, in characters.
 const MAX_UNKNOWN: usize = 64;

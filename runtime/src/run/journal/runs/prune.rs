@@ -1,8 +1,11 @@
 //! Removing old runs, by their age and by the size of all.
 
+use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::*;
+use super::{JournalError, Runs, read};
 
 /// Its time tells when old runs were last removed.
 const PRUNED: &str = ".pruned";
