@@ -1,0 +1,308 @@
+//! What every answer says, what is too large or too slow, and what is told of changes.
+
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
+
+use super::pages;
+use crate::support::http::{FORM, connect, form, request, send};
+use crate::support::{Admin, Home, guest, run};
+
+#[test]
+fn every_answer_tells_the_browser_what_it_may_not_do() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let mut answers: Vec<_> = pages(&home)
+        .iter()
+        .filter(|page| *page != "/live")
+        .map(|page| session.get(page))
+        .collect();
+    answers.push(admin.get("/login", &[]));
+    answers.push(admin.get("/secrets", &[]));
+    answers.push(admin.get("/assets/script.js", &[]));
+    answers.push(session.post("/secrets/new", &[("name", "_")]));
+    answers.push(
+        session
+            .post_with("/secrets/new", &[("Origin", "http://evil.test")], b"x")
+            .unwrap(),
+    );
+    answers.push(session.get("/secret/none"));
+    for answer in answers {
+        for (name, words) in [
+            (
+                "content-security-policy",
+                &[
+                    "default-src 'none'",
+                    "frame-ancestors 'none'",
+                    "script-src 'self'",
+                    "form-action 'self'",
+                    "base-uri 'none'",
+                ][..],
+            ),
+            ("cache-control", &["no-store"]),
+            ("x-content-type-options", &["nosniff"]),
+            ("x-frame-options", &["DENY"]),
+            ("referrer-policy", &["same-origin"]),
+            ("cross-origin-resource-policy", &["same-origin"]),
+        ] {
+            let value = answer.header(name).unwrap_or_default();
+            assert!(
+                words.iter().all(|word| value.contains(word)),
+                "{name}: {}",
+                answer.head
+            );
+        }
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(
+            !policy.contains("unsafe") && !policy.contains('*'),
+            "{policy}"
+        );
+        // Nothing inline, and nothing from elsewhere, which the policy would only break.
+        let text = answer.text();
+        if answer
+            .header("content-type")
+            .unwrap_or_default()
+            .starts_with("text/html")
+        {
+            for inline in [
+                " style=",
+                " onclick=",
+                "<style",
+                "javascript:",
+                "src=\"http",
+                "href=\"http",
+            ] {
+                assert!(!text.contains(inline), "{inline}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused_and_the_others_are_served() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let most = vec![b'x'; 1 << 20];
+    let fits = session.post_bytes("/secrets/new", &[("name", b"large"), ("value", &most)]);
+    fits.ended_with(303);
+    let more = vec![b'x'; (1 << 20) + 1];
+    session
+        .post_bytes("/secrets/new", &[("name", b"larger"), ("value", &more)])
+        .ended_with(413);
+    let huge = vec![b'x'; 3 << 20];
+    session
+        .post_bytes("/secrets/new", &[("name", b"huge"), ("value", &huge)])
+        .ended_with(413);
+    session
+        .post_bytes("/secrets/new", &[("name", &more[..5000]), ("value", b"x")])
+        .ended_with(413);
+    let many: Vec<_> = (0..100).map(|number| (format!("f{number}"), "x")).collect();
+    let many: Vec<_> = many
+        .iter()
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
+    session.post("/secrets/new", &many).ended_with(413);
+    // A length that is only said, and one that is not.
+    let host = admin.host();
+    let own = [
+        ("Host", host.as_str()),
+        ("Cookie", session.cookie.as_str()),
+        ("Content-Type", FORM),
+    ];
+    let mut endless = connect(admin.port);
+    let said = [&own[..], &[("Content-Length", "99999999999")]].concat();
+    endless
+        .write_all(&request("POST /secrets/new", &said, b""))
+        .unwrap();
+    endless
+        .write_all(&form(&[("csrf", session.csrf.as_bytes()), ("name", b"endless")])[..60])
+        .unwrap();
+    let chunked = [&own[..], &[("Transfer-Encoding", "chunked")]].concat();
+    let mut chunks = connect(admin.port);
+    chunks
+        .write_all(&request("POST /secrets/new", &chunked, b""))
+        .unwrap();
+    let start = form(&[("csrf", session.csrf.as_bytes()), ("value", b"x")]);
+    let start = &start[..start.len() - 24];
+    chunks
+        .write_all(format!("{:x}\r\n", start.len()).as_bytes())
+        .unwrap();
+    chunks.write_all(start).unwrap();
+    chunks.write_all(b"\r\n").unwrap();
+    let mut refused = false;
+    for _ in 0..400 {
+        if chunks
+            .write_all(b"10000\r\n")
+            .and_then(|()| chunks.write_all(&huge[..0x10000]))
+            .and_then(|()| chunks.write_all(b"\r\n"))
+            .is_err()
+        {
+            refused = true;
+            break;
+        }
+    }
+    let mut answer = Vec::new();
+    let _ = chunks.read_to_end(&mut answer);
+    assert!(
+        refused || answer.starts_with(b"HTTP/1.1 413"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    // Heads are bounded, too.
+    let long = "x".repeat(200_000);
+    let head = send(
+        admin.port,
+        &request("GET /secrets", &[("Host", &host), ("X-Long", &long)], b""),
+    );
+    assert!(head.is_none_or(|answer| answer.status == 431));
+    session.get("/secrets").ended_with(200);
+    let listed = home.run(["secret", "list"]).succeeded();
+    assert!(
+        listed.stdout.contains("large")
+            && !listed.stdout.contains("huge")
+            && !listed.stdout.contains("endless"),
+        "{listed:?}"
+    );
+}
+
+#[test]
+fn who_sends_slowly_is_hung_up_on_and_the_others_are_served() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let host = admin.host();
+    let mut slow: Vec<_> = (0..60).map(|_| connect(admin.port)).collect();
+    for stream in &mut slow {
+        stream
+            .write_all(b"GET /secrets HTTP/1.1\r\nHost: 127")
+            .unwrap();
+    }
+    let own = [
+        ("Host", host.as_str()),
+        ("Cookie", session.cookie.as_str()),
+        ("Content-Type", FORM),
+        ("Content-Length", "10000"),
+    ];
+    let mut bodies: Vec<_> = (0..30).map(|_| connect(admin.port)).collect();
+    for stream in &mut bodies {
+        stream
+            .write_all(&request("POST /secrets/new", &own, b""))
+            .unwrap();
+        stream.write_all(b"--leyden-test-edge\r\n").unwrap();
+    }
+    for _ in 0..20 {
+        session.get("/secrets").ended_with(200);
+    }
+    for stream in slow.iter_mut().chain(&mut bodies) {
+        let mut answer = Vec::new();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(200)))
+            .unwrap();
+        // It ends, where a reader that waits in vain would get an error.
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(
+            answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
+    session.get("/secrets").ended_with(200);
+}
+
+/// Reads until the stream has this text.
+fn until(stream: &mut std::net::TcpStream, text: &str) {
+    let (mut seen, mut buffer) = (Vec::new(), [0; 1024]);
+    while memchr::memmem::find(&seen, text.as_bytes()).is_none() {
+        let count = stream.read(&mut buffer).unwrap();
+        assert_ne!(count, 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&buffer[..count]);
+    }
+}
+
+#[test]
+fn changes_by_other_processes_are_told_until_the_session_ends() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let mut live = session.live();
+    until(&mut live, "text/event-stream");
+    home.create_secret("other", "x");
+    until(&mut live, "event: changed");
+    home.run_app(&guest("env-p2"), &["--secret", "A=my-secret"])
+        .succeeded();
+    until(&mut live, "event: changed");
+    session.post("/logout", &[]).ended_with(303);
+    home.create_secret("unheard", "x");
+    until(&mut live, "event: ended");
+}
+
+#[test]
+fn every_change_is_in_the_audit_log() {
+    let home = Home::new();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    session.create("my-secret", "x");
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let grant = [("to", digest.as_str()), ("env", "A")];
+    for (path, fields) in [
+        ("/secret/my-secret/versions", &[("value", "y")][..]),
+        (
+            "/secret/my-secret/expire",
+            &[("version", "1"), ("expires", "30d")],
+        ),
+        ("/secret/my-secret/grants", &grant),
+        ("/secret/my-secret/revoke", &grant),
+        ("/secret/my-secret/restrict", &[("restricted", "yes")]),
+        ("/secret/my-secret/restrict", &[("restricted", "no")]),
+        ("/secret/my-secret/delete", &[]),
+        ("/secret/my-secret/restore", &[]),
+    ] {
+        session.follow(&session.post(path, fields)).ended_with(200);
+    }
+    let exported = session
+        .get("/audit/leyden-audit.jsonl?secret=MY-SECRET")
+        .ended_with(200);
+    let events: Vec<_> = exported
+        .text()
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["event"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(
+        events,
+        [
+            "secret-created",
+            "secret-set",
+            "expiry-set",
+            "grant-added",
+            "grant-revoked",
+            "secret-restricted",
+            "secret-unrestricted",
+            "secret-deleted",
+            "secret-restored",
+        ]
+    );
+    session.post("/keys/rotate", &[]).ended_with(303);
+    let verified = session.post("/audit/verify", &[]).ended_with(200).text();
+    assert!(verified.contains("All is as it was written"), "{verified}");
+    // Somebody who writes to the log without the key is found by the same button.
+    run(home.leyden().args(["secret", "create", "last"]), b"x").succeeded();
+    let store = rusqlite::Connection::open(home.store()).unwrap();
+    store
+        .execute(
+            "UPDATE audit SET body = replace(body, 'secret-set', 'secret-let')",
+            (),
+        )
+        .unwrap();
+    let broken = session.post("/audit/verify", &[]).ended_with(200).text();
+    assert!(
+        broken.contains("Something is not as it was written"),
+        "{broken}"
+    );
+}
