@@ -237,7 +237,8 @@ impl Host {
 
     /// Begins the journal of a run of a bound app, in the folder of all runs. With a store, inputs
     /// and outputs are kept, sealed, and `invocation` with them: whatever is needed to start the
-    /// run again.
+    /// run again. Writes files, and each hour removes runs that are too old ([`Runs::prune`]): call
+    /// it where blocking is allowed.
     ///
     /// # Errors
     ///
