@@ -23,6 +23,7 @@ mod examples;
 mod files;
 mod grants;
 mod journal;
+mod keyring;
 mod keys;
 mod manifest;
 mod manners;

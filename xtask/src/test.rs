@@ -8,7 +8,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::{browser, guests, repository, sentinel, step};
+use crate::{apt, browser, guests, repository, sentinel, step};
+
+/// Debian's keyring, and the bus that it is asked over.
+const KEYRING: [&str; 2] = ["gnome-keyring", "dbus"];
 
 pub(crate) fn run() -> Result<()> {
     let root = repository::root()?;
@@ -26,6 +29,10 @@ pub(crate) fn run() -> Result<()> {
     })?;
     part("guests", guests::build)?;
     part("browser", || browser::prepare(&root))?;
+    part("keyring", || match apt::has(&KEYRING) {
+        true => Ok(()),
+        false => apt::install(&KEYRING).context("a keyring and a session bus are needed"),
+    })?;
     part("Flows' unit tests", || {
         // Natively, with functions for Works.
         let test = "test --locked --package pipeline --package etl --target-dir";

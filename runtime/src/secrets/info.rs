@@ -84,8 +84,12 @@ pub struct SlotInfo {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SlotKind {
-    /// A key file.
+    /// A random key in a key file.
     KeyFile,
+    /// A random key that a command prints.
+    KeyCommand,
+    /// A random key in the operating system's keyring, under the slot's label.
+    Keyring,
     /// A passphrase, stretched by Argon2id at this cost.
     Passphrase(Argon2Cost),
     /// A recovery code.

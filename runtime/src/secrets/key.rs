@@ -1,4 +1,5 @@
-//! What opens a store: a key file, a passphrase or a recovery code.
+//! What opens a store: a random key, which a file or something else holds, a passphrase, or a
+//! recovery code.
 //!
 //! A key file is one line of text: `leyden-key-1-` and then 58 characters of base32 (RFC 4648,
 //! section 6, without padding; case does not matter) for 36 bytes: the 32 random bytes of the key,
@@ -22,17 +23,29 @@ const CHECKSUM: usize = 4;
 const MAX_KEY_FILE_BYTES: usize = 1024;
 const MAX_PASSPHRASE_BYTES: usize = 64 * 1024;
 
-/// What opens a slot of a store: the 32 random bytes of a key file, a passphrase, or a recovery
-/// code.
+/// What opens a slot of a store: 32 random bytes, a passphrase, or a recovery code.
 ///
 /// It is wiped when dropped, and its `Debug` tells its kind alone.
 pub struct Key(pub(super) Credential);
 
 pub(super) enum Credential {
-    File(KeyBytes),
+    Random(KeyBytes, Holder),
     Passphrase(Zeroizing<String>),
     /// What the code stands for.
     Recovery(KeyBytes),
+}
+
+/// What holds a random key: a slot says it, so that people know what opens it. Whoever has the key
+/// opens the slot, wherever it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Holder {
+    /// A key file.
+    File,
+    /// A command that prints it: of a key management service, of a hardware token.
+    Command,
+    /// The operating system's keyring.
+    Keyring,
 }
 
 impl Key {
@@ -65,7 +78,7 @@ impl Key {
     pub fn from_text(text: &[u8]) -> Result<Self, KeyFileProblem> {
         match recovery::is_one(text) {
             true => recovery::parse(text).map(|key| Self(Credential::Recovery(key))),
-            false => parse(text).map(|key| Self(Credential::File(key))),
+            false => parse(text).map(|key| Self(Credential::Random(key, Holder::File))),
         }
     }
 
@@ -115,12 +128,22 @@ impl Key {
         Self(Credential::Passphrase(passphrase))
     }
 
-    /// A new random key for a key file.
+    /// A new random key, for a key file until [`held_by`](Self::held_by) says something else.
     ///
     /// # Errors
     /// [`StoreError::Random`].
     pub fn generate() -> Result<Self, StoreError> {
-        Ok(Self(Credential::File(KeyBytes::random()?)))
+        Ok(Self(Credential::Random(KeyBytes::random()?, Holder::File)))
+    }
+
+    /// Says what holds this key, for a slot that is made with it. A passphrase or a recovery code
+    /// stays what it is.
+    #[must_use]
+    pub fn held_by(mut self, holder: Holder) -> Self {
+        if let Credential::Random(_, held) = &mut self.0 {
+            *held = holder;
+        }
+        self
     }
 
     /// A new random recovery code, and its text, to be written on paper: it is kept nowhere else.
@@ -137,8 +160,8 @@ impl Key {
     /// alone, if there is none.
     ///
     /// # Errors
-    /// [`StoreError::Io`], also if there is a file; [`StoreError::Slot`] for anything but the key of
-    /// a key file.
+    /// [`StoreError::Io`], also if there is a file; [`StoreError::Slot`] for a passphrase or a
+    /// recovery code.
     pub fn write_new(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
         let path = path.as_ref();
         let text = self.to_text().ok_or_else(no_key_file)?;
@@ -155,7 +178,7 @@ impl Key {
 
     /// The key file's line, with its line end; `None` for anything else.
     pub fn to_text(&self) -> Option<Zeroizing<String>> {
-        let Credential::File(key) = &self.0 else {
+        let Credential::Random(key, _) = &self.0 else {
             return None;
         };
         let mut bytes = Zeroizing::new(Vec::with_capacity(32 + CHECKSUM));
@@ -174,7 +197,7 @@ impl Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Credential::File(_) => "Key::File",
+            Credential::Random(..) => "Key::Random",
             Credential::Passphrase(_) => "Key::Passphrase",
             Credential::Recovery(_) => "Key::Recovery",
         })
@@ -239,7 +262,9 @@ mod tests {
         let key = parse(LINE.as_bytes()).unwrap();
         assert!(key.expose().iter().copied().eq(0..32));
         assert_eq!(
-            *Key(Credential::File(key)).to_text().unwrap(),
+            *Key(Credential::Random(key, Holder::File))
+                .to_text()
+                .unwrap(),
             format!("{LINE}\n")
         );
     }
@@ -282,7 +307,8 @@ mod tests {
         fn what_is_written_is_read(bytes: [u8; 32]) {
             let mut key = KeyBytes::zeroed();
             key.expose_mut().copy_from_slice(&bytes);
-            let text = Key(Credential::File(key)).to_text().unwrap();
+            let key = Key(Credential::Random(key, Holder::File));
+            let text = key.to_text().unwrap();
             let read = parse(text.as_bytes()).unwrap();
             prop_assert_eq!(read.expose(), &bytes);
         }

@@ -8,7 +8,7 @@
 //! # Keys
 //!
 //! ```text
-//! key file, recovery code, passphrase by Argon2id      one slot each: `slot.rs`, `key.rs`
+//! random key, recovery code, passphrase by Argon2id    one slot each: `slot.rs`, `key.rs`
 //!   seals the root key                                32 random bytes
 //!     seals KEKs, by version                          32 random bytes; new versions use the newest
 //!       seals a DEK for each version of each secret   32 random bytes
@@ -92,7 +92,7 @@ pub use import::{ImportError, ImportFormat, Imported, named};
 pub use info::{
     Argon2Cost, KekInfo, SecretInfo, SecretState, SlotInfo, SlotKind, Verified, VersionInfo,
 };
-pub use key::Key;
+pub use key::{Holder, Key};
 pub use options::{Opened, StoreOptions};
 pub use release::{ReleaseRequest, Released, Wanted};
 pub use root::RootRotation;

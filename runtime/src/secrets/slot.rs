@@ -1,19 +1,19 @@
-//! Key slots: the root key, sealed once for each key file, passphrase or recovery code that opens
+//! Key slots: the root key, sealed once for each random key, passphrase or recovery code that opens
 //! the store.
 //!
 //! A slot has a label, a public part in JSON (when it was added, what opens it, and for a
 //! passphrase the cost and salt of Argon2id), and the sealed root key, to which the label and the
-//! exact text of the public part are bound. The key that a slot is sealed under is the key file's
-//! 32 bytes, what Argon2id (RFC 9106, version 0x13, 32 bytes) makes of the passphrase, or what
-//! `recovery.rs` makes of the code.
+//! exact text of the public part are bound. The key that a slot is sealed under is the 32 bytes of a
+//! random key (whatever the slot says that holds it: a file, a command, a keyring), what Argon2id
+//! (RFC 9106, version 0x13, 32 bytes) makes of the passphrase, or what `recovery.rs` makes of the
+//! code.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::actor::now;
-use super::key::Credential;
+use super::key::{Credential, Holder};
 use super::keys::{KeyBytes, StoreId, random};
 use super::seal::{self, Subject};
 use super::sql::SlotRow;
@@ -40,6 +40,8 @@ struct Public {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 enum Opener {
     KeyFile,
+    KeyCommand,
+    Keyring,
     Recovery,
     Passphrase {
         memory_kib: u32,
@@ -53,7 +55,9 @@ enum Opener {
 /// The label of a slot that is made without one.
 pub(super) fn default_label(key: &Key) -> &'static str {
     match key.0 {
-        Credential::File(_) => "key-file",
+        Credential::Random(_, Holder::File) => "key-file",
+        Credential::Random(_, Holder::Command) => "key-command",
+        Credential::Random(_, Holder::Keyring) => "keyring",
         Credential::Passphrase(_) => "passphrase",
         Credential::Recovery(_) => "recovery",
     }
@@ -68,21 +72,53 @@ pub(super) fn make(
     cost: Argon2Cost,
     created: Timestamp,
 ) -> Result<SlotRow, StoreError> {
-    let refuse = |problem| {
-        Err(StoreError::Slot {
-            label: label.to_owned(),
-            problem,
-        })
-    };
+    check_label(label)?;
+    let opener = opener(label, key, cost)?;
+    seal_root(root, store, label, key, &Public { created, opener })
+}
+
+/// Makes a slot again for another root key: with the label, the time, and what opens it, of one
+/// that this key opens. A passphrase gets another salt, and this cost.
+pub(super) fn make_again(
+    root: &KeyBytes,
+    store: &StoreId,
+    slot: &SlotRow,
+    key: &Key,
+    cost: Argon2Cost,
+) -> Result<SlotRow, StoreError> {
+    let mut public: Public = serde_json::from_str(&slot.public).map_err(|_| StoreError::Slot {
+        label: slot.label.clone(),
+        problem: "its public part cannot be read",
+    })?;
+    if matches!(public.opener, Opener::Passphrase { .. }) {
+        public.opener = opener(&slot.label, key, cost)?;
+    }
+    seal_root(root, store, &slot.label, key, &public)
+}
+
+fn check_label(label: &str) -> Result<(), StoreError> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if label.is_empty() || label.len() > MAX_LABEL || !label.chars().all(good) {
-        return refuse("a label is 1 to 64 letters, digits, `-`, `_` and `.`");
+        return Err(StoreError::Slot {
+            label: label.to_owned(),
+            problem: "a label is 1 to 64 letters, digits, `-`, `_` and `.`",
+        });
     }
-    let opener = match &key.0 {
-        Credential::File(_) => Opener::KeyFile,
+    Ok(())
+}
+
+/// What a slot of this key says of what opens it.
+fn opener(label: &str, key: &Key, cost: Argon2Cost) -> Result<Opener, StoreError> {
+    Ok(match &key.0 {
+        Credential::Random(_, Holder::File) => Opener::KeyFile,
+        Credential::Random(_, Holder::Command) => Opener::KeyCommand,
+        Credential::Random(_, Holder::Keyring) => Opener::Keyring,
         Credential::Recovery(_) => Opener::Recovery,
         Credential::Passphrase(passphrase) if passphrase.is_empty() => {
-            return refuse("the passphrase is empty");
+            return Err(StoreError::Slot {
+                label: label.to_owned(),
+                problem: "the passphrase is empty",
+            });
         }
         Credential::Passphrase(_) => {
             let mut salt = [0; SALT];
@@ -99,8 +135,23 @@ pub(super) fn make(
                 salt: HEXLOWER.encode(&salt),
             }
         }
+    })
+}
+
+fn seal_root(
+    root: &KeyBytes,
+    store: &StoreId,
+    label: &str,
+    key: &Key,
+    public: &Public,
+) -> Result<SlotRow, StoreError> {
+    let refuse = |problem| {
+        Err(StoreError::Slot {
+            label: label.to_owned(),
+            problem,
+        })
     };
-    let Some(public) = serde_json::to_string(&Public { created, opener }).ok() else {
+    let Ok(public) = serde_json::to_string(public) else {
         return refuse("its public part cannot be written");
     };
     let subject = Subject::slot(store, label, &public);
@@ -115,20 +166,6 @@ pub(super) fn make(
         public,
         sealed,
     })
-}
-
-/// Makes a slot again for another root key: with the label, and the time, of one that this key
-/// opens.
-pub(super) fn make_again(
-    root: &KeyBytes,
-    store: &StoreId,
-    slot: &SlotRow,
-    key: &Key,
-    cost: Argon2Cost,
-) -> Result<SlotRow, StoreError> {
-    // A slot that opened has a public part that can be read.
-    let created = describe(slot).map_or_else(now, |(_, created)| created);
-    make(root, store, &slot.label, key, cost, created)
 }
 
 /// The root key, and the label of the slot that gave it: the first that opens, of all or of the
@@ -166,6 +203,8 @@ pub(super) fn describe(slot: &SlotRow) -> Option<(SlotKind, Timestamp)> {
     let public: Public = serde_json::from_str(&slot.public).ok()?;
     let kind = match public.opener {
         Opener::KeyFile => SlotKind::KeyFile,
+        Opener::KeyCommand => SlotKind::KeyCommand,
+        Opener::Keyring => SlotKind::Keyring,
         Opener::Recovery => SlotKind::Recovery,
         Opener::Passphrase {
             memory_kib,
@@ -191,7 +230,7 @@ fn with_key<T>(
         return Ok(None);
     };
     match (&key.0, opener) {
-        (Credential::File(key), Opener::KeyFile)
+        (Credential::Random(key, _), Opener::KeyFile | Opener::KeyCommand | Opener::Keyring)
         | (Credential::Recovery(key), Opener::Recovery) => Ok(Some(then(key))),
         (
             Credential::Passphrase(passphrase),

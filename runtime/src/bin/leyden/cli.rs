@@ -91,17 +91,25 @@ pub(crate) struct StoreOptions {
     ///
     /// Without a key file, the passphrase is read from the file that LEYDEN_PASSPHRASE_FILE names,
     /// or asked for on the terminal.
-    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["key_command", "ask_key"])]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        conflicts_with_all = ["key_command", "keyring", "ask_key"]
+    )]
     pub(crate) key_file: Option<PathBuf>,
-    /// A shell command that prints what a key file holds: from a key management service, a keyring,
-    /// a hardware token [env: LEYDEN_KEY_COMMAND]
+    /// A shell command that prints what a key file holds: from a key management service, a hardware
+    /// token [env: LEYDEN_KEY_COMMAND]
     #[arg(
         long,
         global = true,
         value_name = "COMMAND",
-        conflicts_with = "ask_key"
+        conflicts_with_all = ["keyring", "ask_key"]
     )]
     pub(crate) key_command: Option<OsString>,
+    /// The key slot whose key the operating system's keyring holds [env: LEYDEN_KEYRING]
+    #[arg(long, global = true, value_name = "LABEL", conflicts_with = "ask_key")]
+    pub(crate) keyring: Option<String>,
     /// Ask for a passphrase or recovery code, though there is a key file
     #[arg(long, global = true)]
     pub(crate) ask_key: bool,
@@ -137,7 +145,7 @@ pub(crate) enum Command {
     /// Make, change and list secrets
     #[command(subcommand)]
     Secret(SecretCommand),
-    /// Manage what opens the store: key files, passphrases, a recovery code
+    /// Manage what opens the store: key files, passphrases, a keyring, a recovery code
     #[command(subcommand)]
     Key(KeyCommand),
     /// See and verify who was given what
@@ -161,6 +169,15 @@ pub(crate) enum Command {
     /// Says for each what is wrong and what to do, and changes nothing. The exit status is 1 if
     /// something must be mended.
     Doctor(Report),
+    /// Read or change an entry of the operating system's keyring: what other commands start, so
+    /// that nothing of it stays in their memory
+    #[command(hide = true)]
+    KeyringEntry {
+        /// What to do with it
+        action: crate::keyring::Action,
+        /// The entry's name
+        label: String,
+    },
     /// Print a completion script for a shell
     #[command(after_long_help = COMPLETIONS)]
     Completions {

@@ -13,7 +13,7 @@ use crate::cli::Report;
 use crate::exit::{DONE, Failure, NO, explain};
 use crate::paths::{Folders, KeyFrom, Paths};
 use crate::report::{self, Format, cell};
-use crate::{harden, unlock};
+use crate::{harden, keyring, unlock};
 
 /// The line of wasmtime that this is built with.
 const WASMTIME: &str = "48.0";
@@ -65,7 +65,7 @@ impl Check {
 
 /// Reports; the exit status.
 pub(crate) fn run(report: &Report, paths: &Paths) -> anyhow::Result<u8> {
-    let mut checks = vec![versions(), platform(), core_dumps()];
+    let mut checks = vec![versions(), platform(), core_dumps(), locked_memory()];
     let Folders {
         data,
         config,
@@ -147,6 +147,20 @@ fn core_dumps() -> Check {
             "this system did not let them be turned off: a crash may write secrets to disk",
             "ulimit -c 0",
         )
+    }
+}
+
+/// Whether a page can be kept from being swapped out, as the pages of keys are where that works.
+fn locked_memory() -> Check {
+    let page = [0_u8; 1];
+    match region::lock(page.as_ptr(), page.len()) {
+        Ok(_) => Check::ok("locked memory", "keys are not swapped out"),
+        Err(error) => Check::not(
+            State::Warn,
+            "locked memory",
+            format!("this system does not let keys be kept from being swapped out: {error}"),
+            "raise the limit (ulimit -l), or encrypt what is swapped",
+        ),
     }
 }
 
@@ -258,6 +272,15 @@ fn key(paths: &Paths) -> Check {
     }
     if let KeyFrom::Command(_) = &paths.key_from {
         return Check::ok("key", "what the key command prints; it was not run");
+    }
+    if let KeyFrom::Keyring(label) = &paths.key_from {
+        return match keyring::read(label) {
+            Ok(_) => Check::ok("key", format!("`{label}`, in the keyring")),
+            Err(error) => {
+                let remedy = "unlock the keyring, or open the store with another key";
+                Check::not(State::Fail, "key", explain(&error), remedy)
+            }
+        };
     }
     if unlock::is_there(&paths.key_file) {
         return match leyden::Key::from_file(&paths.key_file) {

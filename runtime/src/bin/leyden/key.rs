@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use anyhow::Context as _;
-use leyden::secrets::{Key, RootRotation, SecretStore, SlotInfo, SlotKind, StoreError};
+use leyden::secrets::{Holder, Key, RootRotation, SecretStore, SlotInfo, SlotKind, StoreError};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -13,13 +13,18 @@ use crate::exit::{say, usage};
 use crate::paths::Paths;
 use crate::progress::Shown;
 use crate::report::{self, Format, cell, time};
-use crate::{key_command, prompt, unlock};
+use crate::{key_command, keyring, prompt, unlock};
 
 pub(crate) fn run(command: KeyCommand, paths: &Paths) -> anyhow::Result<()> {
     match command {
         KeyCommand::List(report) => list(&report, paths),
         KeyCommand::Add { label, new, report } => add(&label, &new, &report, paths),
-        KeyCommand::Remove { label, yes, report } => remove(&label, yes, &report, paths),
+        KeyCommand::Remove {
+            label,
+            from_keyring,
+            yes,
+            report,
+        } => remove(&label, from_keyring, yes, &report, paths),
         KeyCommand::Rotate(rotate) => self::rotate(&rotate, paths),
         KeyCommand::Export { to, yes } => export(to.as_deref(), yes, paths),
     }
@@ -48,6 +53,8 @@ fn list(report: &Report, paths: &Paths) -> anyhow::Result<()> {
 pub(crate) fn kind(slot: &SlotInfo) -> String {
     match slot.kind {
         SlotKind::KeyFile => "key file".into(),
+        SlotKind::KeyCommand => "key command".into(),
+        SlotKind::Keyring => "keyring".into(),
         SlotKind::Recovery => "recovery code".into(),
         SlotKind::Passphrase(cost) => format!(
             "passphrase (Argon2id, {} MiB, {} passes, {} lanes)",
@@ -71,11 +78,16 @@ fn add(label: &str, new: &NewKey, report: &Report, paths: &Paths) -> anyhow::Res
             return Err(without_slot(error, path));
         }
     } else if let Some(command) = &new.key_to {
-        let key = Key::generate()?;
+        let key = Key::generate()?.held_by(Holder::Command);
         key_command::write(command.as_ref(), &key)?;
         store
             .add_slot(label, &key)
             .context("the key that the command took opens nothing")?;
+    } else if new.to_keyring {
+        let key = keyring::make(label)?;
+        if let Err(error) = store.add_slot(label, &key) {
+            return Err(without_keyring_slot(error, label));
+        }
     } else if new.recovery {
         let (key, code) = Key::generate_recovery()?;
         store.add_slot(label, &key)?;
@@ -103,10 +115,23 @@ fn show_recovery(label: &str, code: &str) -> anyhow::Result<()> {
     report::print(line.as_bytes())
 }
 
-fn remove(label: &str, yes: bool, report: &Report, paths: &Paths) -> anyhow::Result<()> {
+fn remove(
+    label: &str,
+    from_keyring: bool,
+    yes: bool,
+    report: &Report,
+    paths: &Paths,
+) -> anyhow::Result<()> {
     let store = unlock::open(paths)?;
     let slots = store.slots()?;
-    let current = slots.iter().any(|slot| slot.label == label && slot.current);
+    let slot = slots.iter().find(|slot| slot.label == label);
+    let current = slot.is_some_and(|slot| slot.current);
+    let in_keyring = slot.is_some_and(|slot| slot.kind == SlotKind::Keyring);
+    if from_keyring && slot.is_some() && !in_keyring {
+        return Err(usage(format!(
+            "the key of the slot {label} is not in the keyring"
+        )));
+    }
     // What cannot be done is told without asking.
     if slots.len() > 1 && slots.iter().any(|slot| slot.label == label) {
         let warning = if current {
@@ -118,6 +143,13 @@ fn remove(label: &str, yes: bool, report: &Report, paths: &Paths) -> anyhow::Res
         prompt::confirm_or_refuse(&question, yes, "nothing was removed")?;
     }
     store.remove_slot(label)?;
+    if from_keyring {
+        keyring::remove(label).context("the slot is removed, but its key stays in the keyring")?;
+    } else if in_keyring {
+        say(&format!(
+            "the key {label} stays in the keyring, where it opens copies of the store from before"
+        ));
+    }
     match report.output {
         Format::Json => report::json(&json!({ "label": label, "removed": true })),
         Format::Text => report::line(&format!("removed the key slot {label}")),
@@ -159,6 +191,9 @@ fn rotate_root(
     for file in &rotate.keep_passphrase_file {
         keep.push(Key::from_passphrase_file(file)?);
     }
+    for label in &rotate.keep_keyring {
+        keep.push(keyring::read(label)?);
+    }
     for number in 1..=rotate.keep_asked {
         let question = format!("Passphrase or recovery code to keep ({number}): ");
         keep.push(unlock::typed_key(&question)?);
@@ -191,6 +226,20 @@ fn rotate_root(
         ))?;
     }
     Ok(rotated)
+}
+
+/// The keyring's key of a slot that was not added goes away; what may open the store stays.
+fn without_keyring_slot(error: StoreError, label: &str) -> anyhow::Error {
+    if error.may_be_committed() {
+        let kept = "the key is kept in the keyring, because the store may have its slot; leyden key list tells";
+        return anyhow::Error::new(error).context(kept);
+    }
+    match keyring::remove(label) {
+        Ok(()) => error.into(),
+        Err(removing) => anyhow::Error::new(error).context(format!(
+            "the key {label} in the keyring opens nothing and could not be removed: {removing:#}"
+        )),
+    }
 }
 
 /// The key file of a slot that was not added goes away; what may open the store stays.

@@ -1,12 +1,12 @@
-//! A shell command that hands out a key, or takes one: what a key management service, a keyring or
-//! a hardware token is asked with.
+//! A shell command that hands out a key, or takes one: what a key management service or a hardware
+//! token is asked with.
 
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
-use leyden::Key;
+use leyden::secrets::{Holder, Key};
 use zeroize::Zeroizing;
 
 use crate::exit::Failure;
@@ -29,9 +29,12 @@ pub(crate) fn read(command: &OsStr) -> anyhow::Result<Key> {
         read.context("cannot read what the key command prints")?;
     }
     succeeded(&mut child)?;
-    Key::from_text(&text).map_err(|problem| {
-        Failure::Denied(format!("what the key command prints is no key: {problem}")).into()
-    })
+    match Key::from_text(&text) {
+        Ok(key) => Ok(key.held_by(Holder::Command)),
+        Err(problem) => {
+            Err(Failure::Denied(format!("what the key command prints is no key: {problem}")).into())
+        }
+    }
 }
 
 /// Hands the key's line to the command, on its standard input.

@@ -12,6 +12,7 @@ mod harden;
 mod inspect;
 mod key;
 mod key_command;
+mod keyring;
 mod man;
 mod paths;
 mod progress;
@@ -58,6 +59,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         #[cfg(feature = "admin")]
         Command::Admin(arguments) => return admin::run(&arguments, &paths()?),
         Command::Doctor(arguments) => return doctor::run(&arguments, &paths()?),
+        Command::KeyringEntry { action, label } => keyring::serve(action, &label)?,
         Command::Completions { shell } => completions::print(shell)?,
         Command::Man { command } => man::print(&command)?,
     }

@@ -15,6 +15,7 @@ const STORE: &str = "LEYDEN_STORE";
 const KEY_FILE: &str = "LEYDEN_KEY_FILE";
 const PASSPHRASE_FILE: &str = "LEYDEN_PASSPHRASE_FILE";
 const KEY_COMMAND: &str = "LEYDEN_KEY_COMMAND";
+const KEYRING: &str = "LEYDEN_KEYRING";
 const AUDIT_TO: &str = "LEYDEN_AUDIT_TO";
 const AUDIT_REQUIRED: &str = "LEYDEN_AUDIT_REQUIRED";
 const NEW_PASSPHRASE_FILE: &str = "LEYDEN_NEW_PASSPHRASE_FILE";
@@ -51,6 +52,9 @@ pub(crate) enum KeyFrom {
     /// What this shell command prints: `--key-command`, or `LEYDEN_KEY_COMMAND`, which is weaker
     /// than a passphrase's file.
     Command(OsString),
+    /// The slot whose key is in the operating system's keyring: `--keyring`, or `LEYDEN_KEYRING`,
+    /// which is weaker than `LEYDEN_KEY_COMMAND`.
+    Keyring(String),
     /// `--ask-key`: a passphrase or recovery code that is asked for.
     Ask,
     /// A passphrase in the file that the environment names.
@@ -131,12 +135,16 @@ impl Paths {
             KeyFrom::Option
         } else if let Some(command) = &options.key_command {
             KeyFrom::Command(command.clone())
+        } else if let Some(label) = &options.keyring {
+            KeyFrom::Keyring(label.clone())
         } else if options.ask_key {
             KeyFrom::Ask
         } else if let Some(file) = variable(PASSPHRASE_FILE) {
             KeyFrom::Passphrase(file)
         } else if let Some(command) = variable(KEY_COMMAND) {
             KeyFrom::Command(command.into_os_string())
+        } else if let Some(label) = variable(KEYRING) {
+            KeyFrom::Keyring(label.to_string_lossy().into_owned())
         } else if variable(KEY_FILE).is_some() {
             KeyFrom::Environment
         } else {
@@ -167,9 +175,9 @@ impl Paths {
             Some(sink) => options.audit_sink(sink.clone()),
             None => options,
         };
-        match &self.slot {
-            Some(label) => options.slot(label),
-            None => options,
+        match (&self.slot, &self.key_from) {
+            (Some(label), _) | (None, KeyFrom::Keyring(label)) => options.slot(label),
+            (None, _) => options,
         }
     }
 
@@ -234,6 +242,7 @@ mod tests {
             store: store.map(PathBuf::from),
             key_file: key.map(PathBuf::from),
             key_command: None,
+            keyring: None,
             ask_key: false,
             slot: None,
             audit_to: None,
@@ -302,6 +311,21 @@ mod tests {
             resolve(None, Some("/o/key"), &variables).key_from,
             KeyFrom::Option
         );
+    }
+
+    #[test]
+    fn a_keyring_is_stronger_than_a_key_files_variable_only_and_names_the_slot() {
+        let variables = [
+            ("LEYDEN_KEYRING", "desk"),
+            ("LEYDEN_KEY_FILE", "/e/key"),
+            ("LEYDEN_KEY_COMMAND", "cat k"),
+        ];
+        let keyring = resolve(None, None, &variables[..2]);
+        assert_eq!(keyring.key_from, KeyFrom::Keyring("desk".into()));
+        let command = resolve(None, None, &variables);
+        assert_eq!(command.key_from, KeyFrom::Command("cat k".into()));
+        let file = resolve(None, Some("/o/key"), &variables);
+        assert_eq!(file.key_from, KeyFrom::Option);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::path::Path;
 use leyden::secrets::{Key, SecretStore, StoreError, StoreOptions};
 
 use crate::exit::{Failure, say, usage};
-use crate::key_command;
 use crate::paths::{KeyFrom, Paths};
 use crate::progress::Shown;
 use crate::prompt::{self, NoTerminal};
+use crate::{key_command, keyring};
 
 /// Opens the store that there is.
 ///
@@ -32,7 +32,7 @@ pub(crate) fn look(paths: &Paths) -> anyhow::Result<SecretStore> {
 /// cannot be had.
 pub(crate) fn open_without_asking(paths: &Paths) -> Option<SecretStore> {
     let by_key_file = match &paths.key_from {
-        KeyFrom::Passphrase(_) | KeyFrom::Command(_) => false,
+        KeyFrom::Passphrase(_) | KeyFrom::Command(_) | KeyFrom::Keyring(_) => false,
         _ => is_there(&paths.key_file) && is_there(&paths.store),
     };
     match by_key_file {
@@ -100,6 +100,9 @@ pub(crate) fn open_or_make(paths: &Paths) -> anyhow::Result<SecretStore> {
     let opener = match &paths.key_from {
         KeyFrom::Passphrase(file) => Some(format!("the passphrase in {}", file.display())),
         KeyFrom::Command(_) => Some("the key of your key command".into()),
+        KeyFrom::Keyring(label) => {
+            return make_with(&keyring::read_or_make(label)?, "the keyring", paths);
+        }
         KeyFrom::Ask => {
             let key = new_passphrase(paths)?;
             return make_with(&key, "your passphrase", paths);
@@ -157,12 +160,13 @@ struct Chosen {
 }
 
 /// Chooses the key that opens the store: a passphrase file, else what the key command prints, else
-/// the key file if it is there, else a passphrase or recovery code from the terminal.
+/// the keyring's, else the key file if it is there, else a passphrase or recovery code from the
+/// terminal. What was asked for and cannot be had is not made up for by another.
 ///
 /// # Errors
 ///
 /// [`StoreError`] of the key file; [`Failure::Denied`] where there is none and no terminal, or the
-/// key command fails.
+/// key command or the keyring gives none.
 fn choose(paths: &Paths) -> anyhow::Result<Chosen> {
     match &paths.key_from {
         KeyFrom::Passphrase(file) => {
@@ -174,6 +178,12 @@ fn choose(paths: &Paths) -> anyhow::Result<Chosen> {
         KeyFrom::Command(command) => {
             return Ok(Chosen {
                 key: key_command::read(command)?,
+                passphrase: false,
+            });
+        }
+        KeyFrom::Keyring(label) => {
+            return Ok(Chosen {
+                key: keyring::read(label)?,
                 passphrase: false,
             });
         }

@@ -10,7 +10,7 @@ use super::Report;
 pub(crate) enum KeyCommand {
     /// List the key slots: what opens the store
     List(Report),
-    /// Add a key that opens the store, too: a key file, a passphrase, a recovery code
+    /// Add a key that opens the store, too: a key file, a passphrase, the keyring's, a recovery code
     #[command(after_long_help = KEY_ADD)]
     Add {
         /// What to call it: `laptop`, `recovery`
@@ -28,6 +28,10 @@ pub(crate) enum KeyCommand {
     Remove {
         /// The slot's label, as `leyden key list` shows it
         label: String,
+        /// Remove its key from the keyring, too: copies of the store from before do not open with
+        /// it then
+        #[arg(long)]
+        from_keyring: bool,
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
@@ -62,9 +66,12 @@ pub(crate) struct NewKey {
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file_to: Option<PathBuf>,
     /// A new random key, handed to this shell command on its standard input, to be kept in a key
-    /// management service, a keyring or a hardware token
+    /// management service or a hardware token
     #[arg(long, value_name = "COMMAND")]
     pub(crate) key_to: Option<String>,
+    /// A new random key in the operating system's keyring, under the slot's label
+    #[arg(long)]
+    pub(crate) to_keyring: bool,
     /// A recovery code to write on paper; it is shown once, now
     #[arg(long)]
     pub(crate) recovery: bool,
@@ -88,6 +95,9 @@ pub(crate) struct Rotate {
     /// Keep the slot of the passphrase in this file, too
     #[arg(long, value_name = "FILE", requires = "root")]
     pub(crate) keep_passphrase_file: Vec<PathBuf>,
+    /// Keep the slot of this label, whose key the keyring holds, too
+    #[arg(long, value_name = "LABEL", requires = "root")]
+    pub(crate) keep_keyring: Vec<String>,
     /// Ask for the passphrases or recovery codes of this many further slots
     #[arg(long, value_name = "NUMBER", requires = "root", default_value_t)]
     pub(crate) keep_asked: u8,
@@ -103,8 +113,12 @@ Examples:
   leyden key add usb --key-file-to /media/usb/leyden.key
   leyden key add me --passphrase
   leyden key add paper --recovery
-  leyden key add desk --key-to 'secret-tool store --label=leyden service leyden'
-      and from then on  LEYDEN_KEY_COMMAND='secret-tool lookup service leyden'
+  leyden key add desk --to-keyring
+      and from then on  LEYDEN_KEYRING=desk
+  leyden key add vault --key-to 'vault kv put -mount=secret leyden key=-'
+      and from then on  LEYDEN_KEY_COMMAND='vault kv get -mount=secret -field=key leyden'
+The keyring is the desktop's Secret Service on Linux (GNOME Keyring, KWallet, KeePassXC) and the
+keychain on macOS; nothing else is used in its place where there is none.
 A recovery code is typed in with --ask-key, where a passphrase is asked for, or kept in a file that
 --key-file names.";
 
