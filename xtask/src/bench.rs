@@ -12,6 +12,7 @@ mod plot;
 mod report;
 mod row;
 mod samples;
+mod store;
 mod wasmtime;
 mod works;
 
@@ -78,6 +79,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         report.add(row);
     }
     for row in works::measure(&home, quick)? {
+        report.add(row);
+    }
+    for row in store::measure(&home, quick)? {
         report.add(row);
     }
     report.add(admin::measure(&home, quick)?);

@@ -3,11 +3,17 @@
 //! The programs measure in turn, A B A B, which no benchmark harness does; what follows from the
 //! numbers is a library's to say.
 
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
 use statrs::statistics::{Data, OrderStatistics as _};
 
 /// Measurements of one thing, in the order they were made.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Samples(pub(crate) Vec<f64>);
+
+/// Samples by what was measured, and of whom.
+pub(crate) type Measured = BTreeMap<String, BTreeMap<String, Samples>>;
 
 /// The middle of some samples, and between what the middle half of them lies.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,6 +39,21 @@ impl Samples {
         let rounds = self.0.iter().zip(&other.0);
         Self(rounds.map(|(own, other)| own / other).collect())
     }
+}
+
+/// Reads a program's lines: what, who, a number.
+pub(crate) fn parse(text: &str) -> Result<Measured> {
+    let mut measured = Measured::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split('\t').collect();
+        let [what, who, number] = words.as_slice() else {
+            anyhow::bail!("an unexpected line: {line}");
+        };
+        let of = measured.entry((*what).to_owned()).or_default();
+        let samples = of.entry((*who).to_owned()).or_default();
+        samples.0.push(number.parse().context("not a number")?);
+    }
+    Ok(measured)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use super::row::{Bound, Goal, Row};
-use super::samples::Samples;
+use super::samples::{self, Samples};
 use crate::home::Home;
 use crate::{repository, step};
 
@@ -18,9 +18,6 @@ const LIGHTNING_NEXT: f64 = 7.0;
 const LIGHTNING_MEMORY: f64 = 7.0 * 1024.0;
 const LIGHTNING_IDLE: f64 = 100.0;
 const LIGHTNING: &str = "Lightning Apps, as measured before";
-
-/// Samples by what was measured, and of whom.
-type Measured = BTreeMap<String, BTreeMap<String, Samples>>;
 
 /// Beside bare wasmtime: without and with the journal. Beside Lightning: a hundredth.
 const GOALS: [Goal; 3] = [
@@ -51,7 +48,7 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
     let mut program = home.command(repository::built("release")?.join("works"));
     program.arg(guests).arg(folder).arg(rounds);
     program.args(counts.iter().map(usize::to_string));
-    let mut measured = parse(&step::output(&mut program)?)?;
+    let mut measured = samples::parse(&step::output(&mut program)?)?;
 
     let mut compared = vec![
         (
@@ -189,19 +186,4 @@ fn first(home: &Home, quick: bool) -> Result<Row> {
         beside: vec![constant(LIGHTNING_FIRST, &by_whom)],
         leyden: by_whom.into_iter().collect(),
     })
-}
-
-/// Reads the program's lines: what, who, a number.
-fn parse(text: &str) -> Result<Measured> {
-    let mut measured = Measured::new();
-    for line in text.lines() {
-        let words: Vec<&str> = line.split('\t').collect();
-        let [what, who, number] = words.as_slice() else {
-            anyhow::bail!("an unexpected line: {line}");
-        };
-        let of = measured.entry((*what).to_owned()).or_default();
-        let samples = of.entry((*who).to_owned()).or_default();
-        samples.0.push(number.parse().context("not a number")?);
-    }
-    Ok(measured)
 }

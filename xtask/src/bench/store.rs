@@ -1,0 +1,90 @@
+//! Stores of few and of many secrets: what a secret takes, and how that grows.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::row::{Bound, Goal, Row};
+use super::samples::{self, Samples};
+use crate::home::Home;
+use crate::{repository, step};
+
+const FEW: usize = 100;
+const BARE: &str = "a point read and AES-256-GCM";
+
+/// What is measured of each store: by what the program calls it, and in words.
+const GROWING: [(&str, &str); 6] = [
+    (
+        "resolve",
+        "A further secret of a bind: resolved, opened, its audit record",
+    ),
+    ("open", "Opening a store by a key file"),
+    ("bind", "A bind of one secret, audited and on disk"),
+    ("page", "A page of 50 of the list"),
+    ("add", "Adding a secret, audited and on disk"),
+    ("rotate", "Rotating the KEK, for each version"),
+];
+
+pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
+    let (rounds, many) = if quick {
+        ("15", 10_000)
+    } else {
+        ("50", 100_000)
+    };
+    let mut program = home.command(repository::built("release")?.join("store"));
+    program.arg(home.path().join("stores")).arg(rounds);
+    program.args([FEW, many].map(|size| size.to_string()));
+    let mut measured = samples::parse(&step::output(&mut program)?)?;
+
+    let mut rows = Vec::new();
+    for (what, title) in GROWING {
+        let mut by_whom = measured.remove(what).unwrap_or_default();
+        if what == "resolve" {
+            rows.push(resolve(&by_whom, "few", FEW));
+            rows.push(resolve(&by_whom, "many", many));
+        }
+        let mut of = |size: usize| {
+            let name = format!("leyden {size}");
+            let samples = by_whom.remove(&name).unwrap_or_default();
+            (format!("of {size} secrets"), samples)
+        };
+        let (few, (_, samples)) = (of(FEW), of(many));
+        // The tree over the secrets has a level for each 16 times as many.
+        let logarithm = (many as f64).ln() / (FEW as f64).ln();
+        rows.push(Row {
+            id: format!("store growth: {what}"),
+            title: format!("{title}; a store of {many} secrets beside one of {FEW}"),
+            unit: "microseconds; less is better",
+            digits: 1,
+            leyden: vec![("of many secrets".into(), samples)],
+            beside: vec![few],
+            goals: match what {
+                "resolve" => vec![at_most("of many", "of", logarithm)],
+                _ => Vec::new(),
+            },
+        });
+    }
+    Ok(rows)
+}
+
+/// Beside what nobody can do without, in a store of so many.
+fn resolve(by_whom: &BTreeMap<String, Samples>, which: &str, size: usize) -> Row {
+    let of = |who: &str| by_whom.get(&format!("{who} {size}")).cloned();
+    Row {
+        id: format!("store of {which}: resolve"),
+        title: format!("Resolving and opening a secret, of {size}; its bind's commit apart"),
+        unit: "microseconds; less is better",
+        digits: 1,
+        leyden: vec![("leyden".into(), of("leyden").unwrap_or_default())],
+        beside: vec![(BARE.into(), of(BARE).unwrap_or_default())],
+        goals: vec![at_most("leyden", BARE, 8.0)],
+    }
+}
+
+fn at_most(own: &'static str, other: &'static str, most: f64) -> Goal {
+    Goal {
+        own,
+        other,
+        bound: Bound::AtMost(most),
+    }
+}
