@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{repository, step};
+use crate::{guests, repository, step};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -19,6 +19,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    // `wit` runs them.
+    guests::build()?;
     let fuzz = repository::root()?.join("fuzz");
     let mut build = Command::new("cargo");
     build.args(["+nightly", "build", "--locked", "--bins"]);

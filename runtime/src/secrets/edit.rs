@@ -9,7 +9,7 @@ use crate::app::SecretName;
 use super::actor::now;
 use super::delete::record;
 use super::head::{self, Head, HeadVersion, MAX_VERSIONS};
-use super::keys::{Hash, KeyBytes};
+use super::keys::{Hash, KeyBytes, random};
 use super::seal::{self, Subject};
 use super::snapshot::Snapshot;
 use super::sql::VersionRow;
@@ -224,7 +224,8 @@ fn add_version(
     let number = version.get();
     let (kek_version, kek) = snapshot.newest_kek()?;
     let (store, name) = (snapshot.store_id(), head.canonical.as_str());
-    let dek = KeyBytes::random()?;
+    let mut dek = KeyBytes::brief();
+    random(dek.expose_mut())?;
     let row = VersionRow {
         kek: kek_version,
         dek: seal::seal(

@@ -17,14 +17,20 @@ pub(super) type Hash = [u8; 32];
 pub(super) type StoreId = [u8; 16];
 
 /// 32 bytes of key: on the heap, so that moving it leaves no copy, and wiped when dropped.
-///
-/// It has a page of its own, which is locked in memory where the operating system allows it
-/// (`RLIMIT_MEMLOCK`), so that the key is not swapped out: locks do not nest, and with a shared page
-/// the first key to go would unlock the others.
-pub(super) struct KeyBytes {
-    // Before the page: it is unlocked while it is still ours.
-    _locked: Option<region::LockGuard>,
-    page: Box<Page>,
+pub(super) struct KeyBytes(Place);
+
+/// Where a key is.
+enum Place {
+    /// A page of its own, which is locked in memory where the operating system allows it
+    /// (`RLIMIT_MEMLOCK`), so that the key is not swapped out: locks do not nest, and with a shared
+    /// page the first key to go would unlock the others.
+    Locked {
+        // Before the page: it is unlocked while it is still ours.
+        _locked: Option<region::LockGuard>,
+        page: Box<Page>,
+    },
+    /// Any place: for microseconds, in which locking takes longer than what is done with the key.
+    Brief(Box<[u8; 32]>),
 }
 
 /// A page of x86-64 and most others; where pages are larger, locking is of a larger neighbourhood.
@@ -35,11 +41,16 @@ impl KeyBytes {
     /// All zeros, to be filled in place.
     pub(super) fn zeroed() -> Self {
         let page = Box::new(Page([0; 32]));
-        Self {
-            // Best effort: most keys are short-lived, and the limit may be low.
+        Self(Place::Locked {
+            // Best effort: the limit may be low.
             _locked: region::lock(page.0.as_ptr(), page.0.len()).ok(),
             page,
-        }
+        })
+    }
+
+    /// All zeros, to be filled in place, used once and dropped: not locked in memory.
+    pub(super) fn brief() -> Self {
+        Self(Place::Brief(Box::new([0; 32])))
     }
 
     /// 32 bytes from the operating system.
@@ -50,11 +61,17 @@ impl KeyBytes {
     }
 
     pub(super) fn expose(&self) -> &[u8; 32] {
-        &self.page.0
+        match &self.0 {
+            Place::Locked { page, .. } => &page.0,
+            Place::Brief(bytes) => bytes,
+        }
     }
 
     pub(super) fn expose_mut(&mut self) -> &mut [u8; 32] {
-        &mut self.page.0
+        match &mut self.0 {
+            Place::Locked { page, .. } => &mut page.0,
+            Place::Brief(bytes) => bytes,
+        }
     }
 
     /// HKDF-SHA-256 (RFC 5869) without salt; `info` is the parts, one after the other. Returns
@@ -92,7 +109,7 @@ impl KeyBytes {
 
 impl Drop for KeyBytes {
     fn drop(&mut self) {
-        self.page.0.zeroize();
+        self.expose_mut().zeroize();
     }
 }
 

@@ -130,7 +130,7 @@ fn rewrap(snapshot: &mut Snapshot<'_>, place: &Hash, kek: u32) -> Result<u64, St
         }
         let (store, name) = (snapshot.store_id(), head.canonical.as_str());
         let dek = snapshot.kek(row.kek).and_then(|old| {
-            seal::open_key(&old, &Subject::dek(store, name, number, row.kek), &row.dek)
+            seal::open_dek(&old, &Subject::dek(store, name, number, row.kek), &row.dek)
         });
         let dek = dek.ok_or_else(|| not_written(&head, version))?;
         row.kek = kek;

@@ -203,6 +203,17 @@ pub(super) fn open_key(
     Some(key)
 }
 
+/// Opens a sealed key that is used once, for what it seals.
+pub(super) fn open_dek(
+    parent: &KeyBytes,
+    subject: &Subject<'_>,
+    sealed: &[u8],
+) -> Option<KeyBytes> {
+    let mut key = KeyBytes::brief();
+    open_into(parent, subject, sealed, key.expose_mut())?;
+    Some(key)
+}
+
 /// Opens into a buffer of exactly the content's length.
 fn open_into(
     parent: &KeyBytes,

@@ -5,6 +5,9 @@
 //! bytes; `slots` and `KEKs` are SHA-256 over all their rows. Through it, every row of every table
 //! is covered.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use serde::Serialize;
 
 use crate::app::{SecretName, nearest};
@@ -28,6 +31,8 @@ pub(super) struct Snapshot<'t> {
     /// The audit records that were added, as they are written.
     pub(super) recorded: Vec<String>,
     header: HeaderRow,
+    /// The KEK that was opened last: what is bound at once is mostly under one.
+    opened: RefCell<Option<(u32, Rc<KeyBytes>)>>,
 }
 
 impl<'t> Snapshot<'t> {
@@ -54,6 +59,7 @@ impl<'t> Snapshot<'t> {
             slots,
             keks,
             recorded: Vec::new(),
+            opened: RefCell::default(),
             header,
         })
     }
@@ -224,7 +230,7 @@ impl<'t> Snapshot<'t> {
     }
 
     /// The KEK that new versions are sealed under.
-    pub(super) fn newest_kek(&self) -> Result<(u32, KeyBytes), StoreError> {
+    pub(super) fn newest_kek(&self) -> Result<(u32, Rc<KeyBytes>), StoreError> {
         let version = self.newest_kek_version();
         let kek = self.kek(version).map(|kek| (version, kek));
         kek.ok_or_else(|| self.tables.tampered("it has no KEK that opens"))
@@ -235,13 +241,17 @@ impl<'t> Snapshot<'t> {
     }
 
     /// The KEK of this version, if there is one and it opens.
-    pub(super) fn kek(&self, version: u32) -> Option<KeyBytes> {
+    pub(super) fn kek(&self, version: u32) -> Option<Rc<KeyBytes>> {
+        if let Some((opened, kek)) = &*self.opened.borrow()
+            && *opened == version
+        {
+            return Some(Rc::clone(kek));
+        }
         let row = self.keks.iter().find(|row| row.version == version)?;
-        seal::open_key(
-            &self.keys.root,
-            &Subject::kek(&self.header.store, version),
-            &row.sealed,
-        )
+        let subject = Subject::kek(&self.header.store, version);
+        let kek = Rc::new(seal::open_key(&self.keys.root, &subject, &row.sealed)?);
+        self.opened.replace(Some((version, Rc::clone(&kek))));
+        Some(kek)
     }
 
     pub(super) fn store_id(&self) -> &StoreId {
@@ -294,6 +304,7 @@ impl<'t> Snapshot<'t> {
             sealed,
         };
         self.tables.add_kek(&row)?;
+        self.opened.take();
         self.keks.retain(|kek| kek.version != version);
         self.keks.push(row);
         self.keks.sort_by_key(|kek| kek.version);
@@ -303,6 +314,7 @@ impl<'t> Snapshot<'t> {
     /// Removes a KEK; [`seal`](Self::seal) covers it.
     pub(super) fn remove_kek(&mut self, version: u32) -> Result<(), StoreError> {
         self.tables.remove_kek(version)?;
+        self.opened.take();
         self.keks.retain(|kek| kek.version != version);
         Ok(())
     }
@@ -356,6 +368,7 @@ impl<'t> Snapshot<'t> {
             slots: Vec::new(),
             keks: Vec::new(),
             recorded: Vec::new(),
+            opened: RefCell::default(),
             header,
         })
     }

@@ -128,7 +128,7 @@ impl Tables<'_> {
         limit: usize,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.connection.prepare(sql).map_err(self.failed())?;
+        let mut statement = self.connection.prepare_cached(sql).map_err(self.failed())?;
         let rows = statement.query_map(params, read).map_err(self.failed())?;
         rows.take(limit)
             .collect::<Result<_, _>>()
@@ -143,7 +143,7 @@ impl Tables<'_> {
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
         mut each: impl FnMut(T) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        let mut statement = self.connection.prepare(sql).map_err(self.failed())?;
+        let mut statement = self.connection.prepare_cached(sql).map_err(self.failed())?;
         for row in statement.query_map(params, read).map_err(self.failed())? {
             if !each(row.map_err(self.failed())?)? {
                 break;
@@ -166,7 +166,8 @@ impl Tables<'_> {
 
     fn run(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
         self.connection
-            .execute(sql, params)
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(params))
             .map(|_| ())
             .map_err(self.failed())
     }

@@ -64,6 +64,9 @@ const SCHEMA: [(&str, &str); 7] = [
     ),
 ];
 
+/// More than there are: none is made twice.
+const STATEMENTS: usize = 64;
+
 /// Opens the database of a store, and checks that it is one.
 pub(in crate::secrets) fn connect(
     path: &Path,
@@ -152,6 +155,7 @@ fn connect_any(
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(busy_timeout).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     for (setting, on) in [
         // A one-shot command ends without copying the log into the database: the next one may.
         (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
