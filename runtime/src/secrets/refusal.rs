@@ -1,0 +1,191 @@
+//! Why bindings are refused: a word for the audit log, a line for people.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use jiff::Timestamp;
+
+use crate::app::{Digest, EnvName};
+
+use super::NotText;
+
+/// One binding that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The component that it was for.
+    pub component: String,
+    /// The environment name that it was for.
+    pub env: EnvName,
+    /// The secret's name as the binding had it.
+    pub secret: String,
+    /// Why.
+    pub reason: RefusalReason,
+}
+
+/// Why a binding was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// There is no secret of this name.
+    NotFound {
+        /// The nearest name that there is.
+        suggestion: Option<String>,
+    },
+    /// The secret was deleted.
+    Deleted,
+    /// The secret has no such version.
+    NoSuchVersion {
+        /// The version asked for.
+        version: NonZeroU32,
+        /// The versions there are, oldest first.
+        available: Vec<NonZeroU32>,
+    },
+    /// The version has expired.
+    Expired {
+        /// The version.
+        version: NonZeroU32,
+        /// When.
+        at: Timestamp,
+    },
+    /// The app asks for the secret, and no grant covers that any more.
+    NotGranted,
+    /// The grant that covered it has expired.
+    GrantExpired {
+        /// When.
+        at: Timestamp,
+    },
+    /// The secret is restricted, and not granted to this app's digest.
+    Restricted {
+        /// The app's digest.
+        app: Digest,
+    },
+    /// What is stored for this version is not what was written there.
+    Undecryptable {
+        /// The version.
+        version: NonZeroU32,
+    },
+    /// The value cannot stand in the environment as text.
+    NotText(NotText),
+}
+
+impl RefusalReason {
+    /// A short word for it, as the audit log has it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not-found",
+            Self::Deleted => "deleted",
+            Self::NoSuchVersion { .. } => "no-such-version",
+            Self::Expired { .. } => "expired",
+            Self::NotGranted => "not-granted",
+            Self::GrantExpired { .. } => "grant-expired",
+            Self::Restricted { .. } => "restricted",
+            Self::Undecryptable { .. } => "undecryptable",
+            Self::NotText(_) => "not-text",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}={} for `{}`: ",
+            self.env,
+            self.secret,
+            shown(&self.component)
+        )?;
+        match &self.reason {
+            RefusalReason::NotFound { suggestion } => {
+                let hint = did_you_mean(suggestion.as_deref());
+                write!(f, "there is no such secret{hint}")
+            }
+            RefusalReason::Deleted => f.write_str("the secret was deleted"),
+            RefusalReason::NoSuchVersion { version, available } => {
+                write!(
+                    f,
+                    "there is no version {version}; there are {}",
+                    ranges(available)
+                )
+            }
+            RefusalReason::Expired { version, at } => {
+                write!(f, "version {version} expired at {at}; set a new one")
+            }
+            RefusalReason::NotGranted => f.write_str("no grant covers this"),
+            RefusalReason::GrantExpired { at } => write!(f, "its grant expired at {at}"),
+            RefusalReason::Restricted { app } => write!(
+                f,
+                "the secret is restricted to apps that it is granted to by their digest; leyden secret grant {} --app {app} --env {}",
+                self.secret, self.env
+            ),
+            RefusalReason::Undecryptable { version } => write!(
+                f,
+                "version {version} has been tampered with or is damaged; set a new version or restore a backup"
+            ),
+            RefusalReason::NotText(problem) => problem.fmt(f),
+        }
+    }
+}
+
+pub(super) fn refused(refusals: &[Refusal]) -> String {
+    let mut text = String::from("no secret was released:");
+    for refusal in refusals {
+        text.push_str("\n  ");
+        text.push_str(&refusal.to_string());
+    }
+    text
+}
+
+pub(super) fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default()
+}
+
+/// A component's name comes from a manifest: no control character of it reaches a terminal.
+fn shown(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
+}
+
+/// `1, 2, 3, 7` as `1 to 3, 7`.
+pub(super) fn ranges(numbers: &[NonZeroU32]) -> String {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for number in numbers.iter().map(|number| number.get()) {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let shown = |(first, last)| match last == first {
+        true => format!("{first}"),
+        false => format!("{first} to {last}"),
+    };
+    runs.into_iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_in_ranges() {
+        let of = |numbers: &[u32]| {
+            ranges(
+                &numbers
+                    .iter()
+                    .filter_map(|n| NonZeroU32::new(*n))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(of(&[1]), "1");
+        assert_eq!(of(&[1, 2, 3, 7, 9, 10]), "1 to 3, 7, 9 to 10");
+    }
+}
