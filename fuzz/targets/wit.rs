@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 use std::{fs, process};
 
-use leyden::secrets::{SecretValue, StoreOptions};
-use leyden::{App, Bound, Ending, Host, Input, Output};
+use leyden_fuzz::secrets::{SecretValue, StoreOptions};
+use leyden_fuzz::{App, Bound, Ending, Host, Input, Output};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;

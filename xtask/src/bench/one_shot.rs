@@ -8,13 +8,14 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
 use wait4::Wait4 as _;
 
 use super::row::{Bound, Goal, Row};
 use super::samples::Samples;
 use super::wasmtime::Wasmtime;
 use crate::home::Home;
-use crate::repository;
+use crate::{repository, step};
 
 /// Rounds before the ones that count: caches are filled, and all must print the same.
 const WARM_UP: usize = 2;
@@ -62,6 +63,39 @@ pub(crate) fn measure(home: &Home, wasmtime: Option<&Wasmtime>, quick: bool) -> 
     Ok(rows)
 }
 
+/// The folders with the store, its key and what this machine remembers, in memory.
+struct InMemory(TempDir);
+
+impl InMemory {
+    const FOLDERS: [(&str, &str); 3] = [
+        ("XDG_DATA_HOME", ".local/share"),
+        ("XDG_CONFIG_HOME", ".config"),
+        ("XDG_STATE_HOME", ".local/state"),
+    ];
+
+    /// Copies them; none, told, where there is no file system in memory.
+    fn copy(home: &Home) -> Result<Option<Self>> {
+        let Ok(folder) = TempDir::new_in("/dev/shm") else {
+            eprintln!("There is no file system in memory: a run without a disk is left out.");
+            return Ok(None);
+        };
+        for (_, from) in Self::FOLDERS {
+            let to = folder.path().join(from);
+            fs::create_dir_all(to.parent().context("a folder in a folder")?)?;
+            let mut copy = Command::new("cp");
+            copy.arg("-a").arg(home.path().join(from)).arg(&to);
+            step::output(&mut copy)?;
+        }
+        Ok(Some(Self(folder)))
+    }
+
+    fn use_in(&self, command: &mut Command) {
+        for (variable, folder) in Self::FOLDERS {
+            command.env(variable, self.0.path().join(folder));
+        }
+    }
+}
+
 fn goal(own: &'static str, other: &'static str, most: f64) -> Goal {
     Goal {
         own,
@@ -90,6 +124,13 @@ fn rust(
         ),
         Subject::new("bare wasmtime crate", bare),
     ];
+    let in_memory = InMemory::copy(home)?;
+    if let Some(in_memory) = &in_memory {
+        let mut command = run_app(home, leyden, "hello.wasm", &SECRETS);
+        in_memory.use_in(&mut command);
+        // What this takes less is the disk's time: of the audit record, and of the rollback record.
+        subjects.push(Subject::new("leyden without a disk, two secrets", command));
+    }
     if let Some(wasmtime) = wasmtime {
         let command = wasmtime_run(home, wasmtime, "hello.wasm");
         subjects.push(Subject::new(&wasmtime.version, command));
