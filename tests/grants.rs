@@ -190,6 +190,7 @@ fn an_app_is_inspected_without_store_key_or_running_it() {
         "my-secret",
         "api.example.com",
         "wasi:cli/environment@",
+        "not granted: there is no store here",
     ] {
         assert!(seen.stdout.contains(words), "{words}: {seen:#?}");
     }

@@ -34,7 +34,7 @@ pub(crate) struct Seen {
     folder: Option<String>,
     /// Digest and imports of each component.
     components: BTreeMap<String, (String, Result<BTreeSet<String>, String>)>,
-    /// What it asks for, and whether that is granted; without a store nobody knows.
+    /// What it asks for, and whether that is granted; nothing is without a store.
     requests: Vec<(Request, Option<Coverage>)>,
     last: Option<Trusted>,
 }
@@ -115,10 +115,7 @@ impl Seen {
         }
         for (request, found) in &self.requests {
             let ask = request.to_string();
-            match found {
-                Some(found) => line("asks for", &format!("{ask}: {}", told(found))),
-                None => line("asks for", &ask),
-            }
+            line("asks for", &format!("{ask}: {}", told_of(found.as_ref())));
         }
         for change in self.changes() {
             line("changed", &change);
@@ -175,8 +172,8 @@ impl Seen {
             .requests
             .iter()
             .map(|(request, found)| {
-                let granted = found.as_ref().map(Coverage::is_granted);
-                let why = found.as_ref().map(told);
+                let granted = found.as_ref().is_some_and(Coverage::is_granted);
+                let why = told_of(found.as_ref());
                 json!({ "ask": request.to_string(), "granted": granted, "why": why })
             })
             .collect();
@@ -212,6 +209,11 @@ fn sorted(app: &App) -> impl Iterator<Item = (String, &app::ComponentSource)> {
         .map(named)
         .collect::<BTreeMap<_, _>>()
         .into_iter()
+}
+
+/// Whether it is granted, in words, also where there is no store.
+fn told_of(found: Option<&Coverage>) -> String {
+    found.map_or_else(|| "not granted: there is no store here".into(), told)
 }
 
 /// Whether it is granted, in words.
