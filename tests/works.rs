@@ -222,6 +222,68 @@ fn a_cached_work_answers_the_same_input_from_the_first_start() {
 }
 
 #[test]
+fn of_many_starts_with_one_failing_input_one_runs_after_the_other() {
+    let home = Home::new();
+    let app = App::scripted(&home, "cache = true\nparallel = 8\n");
+    let fails = json!({ "error": "no" });
+    let script = json!([
+        { "start": { "work": "probe", "input": fails, "times": 200 } },
+        // One that is stopped keeps nobody waiting.
+        { "stop": [3, 150] },
+        "count",
+    ]);
+    let told = lines(&app.run(&home, &[], &script).succeeded());
+    assert_eq!(told[0]["count"], json!({ "error": 198, "stopped": 2 }));
+    let run = last_run(&home);
+    let ran = run["works"].as_array().unwrap().iter();
+    let ran = ran.filter_map(|work| work["attempts"].as_array().unwrap().first());
+    let moments: Vec<jiff::Timestamp> = ran
+        .flat_map(|attempt| [&attempt["started"], &attempt["ended"]])
+        .map(|moment| moment.as_str().unwrap().parse().unwrap())
+        .collect();
+    assert!(moments.len() >= 2 * 198);
+    assert!(
+        moments.is_sorted(),
+        "in the order of their starts, and never two at once"
+    );
+}
+
+#[test]
+fn a_work_that_waits_to_be_tried_again_has_no_place_meanwhile() {
+    let home = Home::new();
+    let data = home.path().join("data-for-works");
+    std::fs::create_dir(&data).unwrap();
+    let app = App::scripted(&home, "retries = 5\nparallel = 1\n");
+    // It has six attempts, and ends well only once the others have counted, too.
+    let first = json!({ "trap-before": { "file": "/d/count", "attempt": 10 } });
+    let script = json!([
+        { "start": { "work": "probe", "input": first } },
+        { "start": { "work": "probe", "input": { "attempt": "/d/count" }, "times": 9 } },
+        "count",
+        // One that waits behind another ends at once where it is stopped.
+        { "start": { "work": "probe", "input": "trap" } },
+        { "start": { "work": "probe", "input": { "sleep": 600_000 } } },
+        { "sleep": 1000 },
+        { "stop": [0] },
+        { "wait": [0] },
+        { "stop": [1] },
+        { "wait": "all" },
+    ]);
+    let dir = format!("probe:{}::/d", data.display());
+    let ran = app.run(&home, &["--dir", &dir], &script).succeeded();
+    let told = lines(&ran);
+    assert_eq!(told[0]["count"], json!({ "output": 10 }));
+    assert_eq!(told[1]["failure"], "stopped");
+    let run = last_run(&home);
+    let work = &run["works"][10];
+    assert_eq!(work["failure"]["kind"], "stopped");
+    let attempts = work["attempts"].as_array().unwrap();
+    // What failed stays as it was.
+    let failed = &attempts[..attempts.len() - 1];
+    assert!(failed.iter().all(|one| one["failure"]["kind"] == "trap"));
+}
+
+#[test]
 fn a_flow_that_lets_outputs_go_has_room_for_more_also_where_they_are_cached() {
     let home = Home::new();
     let app = App::scripted(&home, "cache = true\n");

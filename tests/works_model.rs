@@ -258,9 +258,10 @@ proptest! {
             for (at, attempt) in attempts.iter().enumerate() {
                 prop_assert_eq!(&attempt["attempt"], &json!(at + 1));
             }
-            if let (Some(first), true) = (attempts.first(), ended) {
-                borders.push((moment(&first["started"]), 1));
-                borders.push((moment(&work["ended"]), -1));
+            // Between its attempts it has no place.
+            for attempt in attempts.iter().filter(|_| ended) {
+                borders.push((moment(&attempt["started"]), 1));
+                borders.push((moment(&attempt["ended"]), -1));
             }
         }
         // No more than allowed at any moment; an end comes before a start of the same moment.

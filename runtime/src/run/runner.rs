@@ -1,25 +1,28 @@
-//! Runs the Works of one run: queues, places, attempts, retries.
+//! The Works of one run: starting them, the room that they take, and telling of their ends.
 
+mod attempts;
 mod cached;
+mod queue;
 mod refused;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::app::{Digest, RetryOn};
+use crate::app::Digest;
 use crate::sandbox::{Failure, MAX_PAYLOAD, Payload, Started, Starting, Works};
 
-use super::bound::{BoundApp, BoundWork};
+use super::bound::BoundApp;
 use super::event::{Answer, Event, Observer, WorkId};
 use super::journal::{End, Journal};
-use super::lines;
+
+use queue::{Job, Queue};
 
 /// What one run may hold of inputs of Works that have not ended, of inputs that wait for that room,
 /// of outputs that its Flow has not dropped, and of answers that are kept for the same input again:
@@ -28,11 +31,6 @@ const INPUT_ROOM: usize = 256 << 10;
 const WAITING_ROOM: usize = 256 << 10;
 const OUTPUT_ROOM: usize = 1 << 20;
 const CACHE_ROOM: usize = 256 << 10;
-/// The wait before the second attempt; it doubles with each one.
-const BACKOFF: Duration = Duration::from_millis(100);
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// How long short Works of one kind follow on each other before others have a turn.
-const TURN: Duration = Duration::from_micros(200);
 /// How long Works have to end when their Flow has.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -52,30 +50,6 @@ pub(super) struct Runner {
     journal: Option<Arc<Journal>>,
 }
 
-/// One Work's starts, in the order in which they were asked for.
-struct Queue {
-    name: Arc<str>,
-    work: Arc<BoundWork>,
-    waiting: Mutex<Waiting>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    jobs: VecDeque<Job>,
-    /// Tasks that take jobs: at most as many as the Work may run at once.
-    workers: usize,
-    /// Where it is cached: the start whose answer serves, by the input's digest.
-    cache: HashMap<Digest, Started>,
-}
-
-/// One start of a Work.
-struct Job {
-    id: WorkId,
-    started: Started,
-    /// The input's digest, where the answer is kept for it.
-    cached: Option<Digest>,
-}
-
 impl Runner {
     /// Must be called within a tokio runtime, which then runs the Works.
     pub(super) fn new(
@@ -83,17 +57,13 @@ impl Runner {
         observer: Option<Observer>,
         journal: Option<Arc<Journal>>,
     ) -> Arc<Self> {
-        let queue = |(name, work): (&Arc<str>, &Arc<BoundWork>)| {
-            let queue = Queue {
-                name: Arc::clone(name),
-                work: Arc::clone(work),
-                waiting: Mutex::default(),
-            };
-            (Arc::clone(name), Arc::new(queue))
-        };
         let first = journal.as_ref().map_or(1, |journal| journal.next_number());
         Arc::new(Self {
-            queues: app.works.iter().map(queue).collect(),
+            queues: app
+                .works
+                .iter()
+                .map(|(name, work)| (Arc::clone(name), Arc::new(Queue::new(name, work))))
+                .collect(),
             app: Arc::clone(app),
             inputs: Arc::new(Semaphore::new(INPUT_ROOM)),
             waiting: Arc::new(Semaphore::new(WAITING_ROOM)),
@@ -123,13 +93,12 @@ impl Runner {
     /// Stops what waits. Their Flow is gone, and the journal writes their end with the run's.
     fn stop_waiting(&self) {
         for queue in self.queues.values() {
-            let jobs = std::mem::take(&mut lock(&queue.waiting).jobs);
-            for job in jobs {
+            for job in queue.drain() {
                 job.started.stop();
                 self.tell(&Event::Ended {
+                    attempts: job.attempts,
+                    took: job.took(),
                     id: job.id,
-                    attempts: 0,
-                    took: Duration::ZERO,
                     answer: Answer::Ran,
                     result: Err(Failure::Stopped),
                 });
@@ -142,7 +111,7 @@ impl Runner {
         self.closing.send_replace(true);
         lock(&self.tasks).abort_all();
         for queue in self.queues.values() {
-            for job in std::mem::take(&mut lock(&queue.waiting).jobs) {
+            for job in queue.drain() {
                 job.started.stop();
             }
         }
@@ -170,11 +139,11 @@ impl Runner {
 
     async fn start_work(self: &Arc<Self>, name: &str, input: Vec<u8>) -> Started {
         let Some(queue) = self.queues.get(name) else {
-            return self.refused_unknown(name, input.len()).await;
+            return self.refused_unknown(name, input.len());
         };
         let refused = |why| self.refused(Arc::clone(&queue.name), input.len(), why);
         if *self.closing.borrow() {
-            return refused("the run is being stopped".into()).await;
+            return refused("the run is being stopped".into());
         }
         if input.len() > MAX_PAYLOAD {
             let why = format!(
@@ -182,12 +151,12 @@ impl Runner {
                  or as a file",
                 input.len()
             );
-            return refused(why).await;
+            return refused(why);
         }
         let Some(room) = self.room(input.len()).await else {
             let why = "the inputs of Works that have not begun fill the run's room (512 MiB): wait \
                        for some, then start more";
-            return refused(why.into()).await;
+            return refused(why.into());
         };
         let input = Bytes::from(input);
         let digest = queue.work.component.program.digest();
@@ -206,12 +175,9 @@ impl Runner {
         {
             let started = self.answered(id, result);
             if queue.work.cache
-                && let Some(Ok(_)) = started.output_now()
-                && queue.claim(Digest::of(&input), &started).is_none()
+                && let Some(Ok(bytes)) = started.output_now()
             {
-                // Serves from now on, unless another does already.
-                let answer = started.output_now().unwrap_or(Err(Failure::Stopped));
-                self.keep(queue, Digest::of(&input), &started, &answer);
+                self.serve(queue, Digest::of(&input), bytes);
             }
             return started;
         }
@@ -224,20 +190,10 @@ impl Runner {
             bytes: input,
             room: Some(room),
         });
-        let job = Job {
-            id,
-            started: started.clone(),
-            cached,
-        };
+        let job = Job::new(id, started.clone(), cached);
         match cached {
             None => self.enqueue(queue, job),
-            Some(digest) if queue.claim(digest, &job.started).is_none() => {
-                self.enqueue(queue, job);
-            }
-            Some(digest) => {
-                let (runner, queue) = (Arc::clone(self), Arc::clone(queue));
-                self.spawn(async move { runner.take_cached(&queue, digest, job).await });
-            }
+            Some(digest) => self.start_cached(queue, digest, job),
         }
         started
     }
@@ -270,138 +226,6 @@ impl Runner {
         })
     }
 
-    fn enqueue(self: &Arc<Self>, queue: &Arc<Queue>, job: Job) {
-        let needs_worker = {
-            let mut waiting = lock(&queue.waiting);
-            waiting.jobs.push_back(job);
-            let needs_worker = waiting.workers < queue.work.parallel;
-            waiting.workers += usize::from(needs_worker);
-            needs_worker
-        };
-        if needs_worker {
-            let (runner, queue) = (Arc::clone(self), Arc::clone(queue));
-            self.spawn(async move { runner.work_off(&queue).await });
-        }
-    }
-
-    /// Takes jobs until none waits.
-    async fn work_off(&self, queue: &Queue) {
-        let mut last_turn = Instant::now();
-        loop {
-            // In the host's order first, so that a job is pending until it has a place.
-            let place = tokio::select! {
-                place = Arc::clone(&self.app.places).acquire_owned() => place.ok(),
-                // What waits is stopped, for which nobody needs a place.
-                () = self.closed() => None,
-            };
-            let job = {
-                let mut waiting = lock(&queue.waiting);
-                match waiting.jobs.pop_front() {
-                    Some(job) => job,
-                    None => {
-                        waiting.workers -= 1;
-                        return;
-                    }
-                }
-            };
-            self.do_job(queue, job).await;
-            drop(place);
-            // Whoever waits for it has a turn. Each yield may wake another thread, which costs as
-            // much as a short Work: several of these share one.
-            if last_turn.elapsed() > TURN {
-                tokio::task::yield_now().await;
-                last_turn = Instant::now();
-            }
-        }
-    }
-
-    async fn do_job(&self, queue: &Queue, job: Job) {
-        let work = &*queue.work;
-        let since = Instant::now();
-        let Some(input) = job.started.take() else {
-            let stopped = Err(Failure::Stopped);
-            return self.finish(job, Answer::Ran, 0, since, stopped).await;
-        };
-        // Whatever happens to this task, its Flow must not wait for ever.
-        let mut unended = Unended(Some(job.started.clone()));
-        let mut attempt = 1;
-        let result = loop {
-            let result = self.attempt(work, &job, attempt, &input.bytes).await;
-            let Err(failure) = &result else {
-                break result;
-            };
-            let is_error = matches!(failure, Failure::Error(_) | Failure::Exit(_));
-            let again = failure.is_fault() || (is_error && work.retry_on == RetryOn::Error);
-            if !again || attempt > work.retries {
-                break result;
-            }
-            let wait = backoff(attempt);
-            let failure = self.masked(failure);
-            if let Some(journal) = &self.journal {
-                journal.failed(&job.id, attempt, &failure);
-            }
-            self.tell(&Event::Retrying(job.id.clone(), attempt, failure, wait));
-            let stopped = tokio::select! {
-                () = tokio::time::sleep(wait) => false,
-                () = job.started.stop_asked() => true,
-                () = self.closed() => true,
-            };
-            if stopped {
-                break Err(Failure::Stopped);
-            }
-            attempt += 1;
-        };
-        drop(input);
-        if let Some(digest) = job.cached {
-            self.keep(queue, digest, &job.started, &result);
-        }
-        let result = match result {
-            Ok(bytes) => self.output(bytes),
-            Err(failure) => Err(failure),
-        };
-        self.finish(job, Answer::Ran, attempt, since, result).await;
-        unended.0 = None;
-    }
-
-    async fn attempt(
-        &self,
-        work: &BoundWork,
-        job: &Job,
-        attempt: u32,
-        input: &Bytes,
-    ) -> Result<Bytes, Failure> {
-        self.tell(&Event::Started(job.id.clone(), attempt));
-        if let Some(journal) = &self.journal {
-            journal.attempt(&job.id, attempt);
-        }
-        let name = job.id.work.to_string();
-        let mut setup = work.component.setup(vec![name], &self.app.mask);
-        if self.observer.is_some() || self.journal.is_some() {
-            let (observer, journal) = (self.observer.clone(), self.journal.clone());
-            let id = job.id.clone();
-            let show = Arc::new(move |line: String| {
-                if let Some(journal) = &journal {
-                    journal.log(&id, &line);
-                }
-                if let Some(observer) = &observer {
-                    observer.tell(&Event::Line(id.clone(), line));
-                }
-            });
-            let also = Arc::clone(&show);
-            setup.stdout = lines::output(move |line| show(line));
-            setup.stderr = lines::output(move |line| also(line));
-            setup.mask_stdout = true;
-        }
-        tokio::select! {
-            biased;
-            () = job.started.stop_asked() => Err(Failure::Stopped),
-            () = self.closed() => Err(Failure::Stopped),
-            result = work.component.program.work(setup, input.clone()) => {
-                result.unwrap_or_else(|error| Err(Failure::Refused(error.to_string())))
-            }
-        }
-    }
-
     /// An output with the room that it takes, or the failure of having none.
     fn output(&self, bytes: Bytes) -> Result<Payload, Failure> {
         match Arc::clone(&self.outputs).try_acquire_many_owned(kib(bytes.len())) {
@@ -429,41 +253,30 @@ impl Runner {
     }
 
     /// Tells of a Work's end: to whoever watches, to the journal, and then to the Flow.
-    async fn finish(
-        &self,
-        job: Job,
-        answer: Answer,
-        attempts: u32,
-        since: Instant,
-        result: Result<Payload, Failure>,
-    ) {
+    fn finish(&self, job: Job, answer: Answer, result: Result<Payload, Failure>) {
         let told = match &result {
             Ok(output) => Ok(output.bytes.len()),
             Err(failure) => Err(self.masked(failure)),
         };
         self.tell_of_journal();
-        let Job { id, started, .. } = job;
         self.tell(&Event::Ended {
-            id: id.clone(),
-            attempts,
-            took: since.elapsed(),
+            id: job.id.clone(),
+            attempts: job.attempts,
+            took: job.took(),
             answer,
             result: told.clone(),
         });
         match &self.journal {
-            None => started.end(result),
+            None => job.started.end(result),
             // Once it is written: what a Flow has seen must not be done again.
-            Some(journal) => {
-                let end = End {
-                    id,
-                    attempt: attempts,
-                    answer,
-                    told,
-                    started,
-                    result,
-                };
-                journal.ended(end);
-            }
+            Some(journal) => journal.ended(End {
+                attempt: if job.is_under_way { job.attempts } else { 0 },
+                id: job.id,
+                answer,
+                told,
+                started: job.started,
+                result,
+            }),
         }
     }
 }
@@ -478,26 +291,9 @@ impl Works for Arc<Runner> {
     }
 }
 
-/// Ends a Work as stopped if the task that runs it is dropped.
-struct Unended(Option<Started>);
-
-impl Drop for Unended {
-    fn drop(&mut self) {
-        if let Some(started) = &self.0 {
-            started.end(Err(Failure::Stopped));
-        }
-    }
-}
-
 /// Whole KiB, rounded up: what is bounded to 64 MiB. At least one, for what stands beside the bytes.
 fn kib(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(1024).max(1)).unwrap_or(u32::MAX)
-}
-
-/// The wait after an attempt.
-fn backoff(attempt: u32) -> Duration {
-    let doubled = 1_u32.checked_shl(attempt - 1).unwrap_or(u32::MAX);
-    BACKOFF.saturating_mul(doubled).min(MAX_BACKOFF)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -507,13 +303,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn waits_double_up_to_a_bound() {
-        assert_eq!(backoff(1), Duration::from_millis(100));
-        assert_eq!(backoff(3), Duration::from_millis(400));
-        assert_eq!(backoff(200), MAX_BACKOFF);
-    }
 
     #[test]
     fn room_is_counted_in_whole_kib() {

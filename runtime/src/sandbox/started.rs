@@ -45,7 +45,11 @@ struct Shared {
 
 enum Progress {
     Pending(Payload),
-    Running { stop: bool },
+    /// It was run, and waits to be run again.
+    Again(Payload),
+    Running {
+        stop: bool,
+    },
     Ended(Result<Payload, Failure>),
 }
 
@@ -84,16 +88,11 @@ impl Started {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether both are the same start.
-    pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     /// How it stands.
     pub fn status(&self) -> Status {
         match &*self.lock() {
             Progress::Pending(_) => Status::Pending,
-            Progress::Running { .. } => Status::Running,
+            Progress::Again(_) | Progress::Running { .. } => Status::Running,
             Progress::Ended(Ok(_)) => Status::Succeeded,
             Progress::Ended(Err(Failure::Stopped)) => Status::Stopped,
             Progress::Ended(Err(_)) => Status::Failed,
@@ -104,12 +103,24 @@ impl Started {
     pub fn take(&self) -> Option<Payload> {
         let mut progress = self.lock();
         match &mut *progress {
-            Progress::Pending(input) => {
+            Progress::Pending(input) | Progress::Again(input) => {
                 let input = std::mem::take(input);
                 *progress = Progress::Running { stop: false };
                 Some(input)
             }
             _ => None,
+        }
+    }
+
+    /// It is to have another turn, with its input. False where it was stopped meanwhile.
+    pub fn put_back(&self, input: Payload) -> bool {
+        let mut progress = self.lock();
+        match &*progress {
+            Progress::Running { stop: false } => {
+                *progress = Progress::Again(input);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -123,11 +134,13 @@ impl Started {
         }
     }
 
-    /// Asks for its end; at once where it has not begun.
+    /// Asks for its end; at once where it waits for its turn.
     pub fn stop(&self) {
         let mut progress = self.lock();
         match &mut *progress {
-            Progress::Pending(_) => *progress = Progress::Ended(Err(Failure::Stopped)),
+            Progress::Pending(_) | Progress::Again(_) => {
+                *progress = Progress::Ended(Err(Failure::Stopped));
+            }
             Progress::Running { stop } => *stop = true,
             Progress::Ended(_) => return,
         }
@@ -204,6 +217,25 @@ mod tests {
         started.stop();
         started.end(Err(Failure::Stopped));
         assert_eq!(started.status(), Status::Succeeded);
+    }
+
+    #[test]
+    fn what_waits_for_another_turn_is_stopped_at_once() {
+        let started = Started::new(payload(b"in"));
+        let input = started.take().unwrap();
+        assert!(started.put_back(input));
+        assert_eq!(started.status(), Status::Running);
+        let input = started.take().unwrap();
+        assert_eq!(input.bytes, "in");
+        assert!(started.put_back(input));
+        started.stop();
+        assert_eq!(started.status(), Status::Stopped);
+        assert!(started.take().is_none());
+        // One that is stopped while it runs has no other turn.
+        let started = Started::new(payload(b"in"));
+        let input = started.take().unwrap();
+        started.stop();
+        assert!(!started.put_back(input));
     }
 
     #[tokio::test]

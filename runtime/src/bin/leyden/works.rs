@@ -1,6 +1,6 @@
 //! What a person sees of an app's Works: live lines on a terminal, plain ones elsewhere, a summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,6 +36,8 @@ struct Kind {
     stopped: u64,
     answered: u64,
     retries: u64,
+    /// Those of the waiting that wait for another attempt, by their numbers.
+    again: HashSet<u64>,
     bar: Option<ProgressBar>,
 }
 
@@ -97,14 +99,18 @@ impl Watch {
     fn see(&self, event: &Event) {
         match event {
             Event::Queued(id) => self.change(&id.work, |kind| kind.waiting += 1),
-            Event::Started(id, attempt) => self.change(&id.work, |kind| {
-                if *attempt == 1 {
-                    kind.waiting = kind.waiting.saturating_sub(1);
-                    kind.running += 1;
-                }
+            Event::Started(id, _) => self.change(&id.work, |kind| {
+                kind.again.remove(&id.number);
+                kind.waiting = kind.waiting.saturating_sub(1);
+                kind.running += 1;
             }),
             Event::Retrying(id, attempt, failure, wait) => {
-                self.change(&id.work, |kind| kind.retries += 1);
+                self.change(&id.work, |kind| {
+                    kind.retries += 1;
+                    kind.again.insert(id.number);
+                    kind.running = kind.running.saturating_sub(1);
+                    kind.waiting += 1;
+                });
                 let wait = humantime::format_duration(*wait);
                 self.say(&format!(
                     "{id}: attempt {attempt} failed: {failure}; again in {wait}"
@@ -119,9 +125,10 @@ impl Watch {
                 result,
             } => {
                 self.change(&id.work, |kind| {
-                    match attempts {
-                        0 => kind.waiting = kind.waiting.saturating_sub(1),
-                        _ => kind.running = kind.running.saturating_sub(1),
+                    let waited = kind.again.remove(&id.number) || *attempts == 0;
+                    match waited {
+                        true => kind.waiting = kind.waiting.saturating_sub(1),
+                        false => kind.running = kind.running.saturating_sub(1),
                     }
                     kind.answered += u64::from(*answer != Answer::Ran);
                     match result {
@@ -311,6 +318,46 @@ mod tests {
             work: "train".into(),
             number,
         }
+    }
+
+    #[test]
+    fn what_waits_for_another_attempt_does_not_run() {
+        let watch = Watch {
+            since: Instant::now(),
+            live: None,
+            kinds: Mutex::default(),
+            ends: Mutex::default(),
+        };
+        let now = || {
+            let kinds = watch.kinds();
+            let kind = kinds.values().next().unwrap();
+            (kind.waiting, kind.running)
+        };
+        let retrying = || {
+            Event::Retrying(
+                id(1),
+                1,
+                Failure::Trap(String::new()),
+                Duration::from_secs(1),
+            )
+        };
+        watch.see(&Event::Queued(id(1)));
+        assert_eq!(now(), (1, 0));
+        watch.see(&Event::Started(id(1), 1));
+        assert_eq!(now(), (0, 1));
+        watch.see(&retrying());
+        assert_eq!(now(), (1, 0));
+        watch.see(&Event::Started(id(1), 2));
+        assert_eq!(now(), (0, 1));
+        watch.see(&retrying());
+        watch.see(&Event::Ended {
+            id: id(1),
+            attempts: 2,
+            took: Duration::from_secs(1),
+            answer: Answer::Ran,
+            result: Err(Failure::Stopped),
+        });
+        assert_eq!(now(), (0, 0));
     }
 
     #[test]

@@ -1,88 +1,74 @@
 //! Works that are cached: the same input in the same run is answered by one start of them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::app::Digest;
 use crate::run::event::Answer;
-use crate::sandbox::{Failure, Payload, Started, Status};
+use crate::sandbox::{Failure, Payload};
 
-use super::{Job, Queue, Runner, kib, lock};
+use super::queue::{Job, Joined, Queue};
+use super::{Runner, kib};
 
 impl Runner {
-    /// Waits for another start with the same input, whose answer then serves; where that does not
-    /// end well, this one runs, and others wait for it.
-    pub(super) async fn take_cached(self: Arc<Self>, queue: &Arc<Queue>, digest: Digest, job: Job) {
-        while let Some(other) = queue.claim(digest, &job.started) {
-            tokio::select! {
-                () = other.wait() => {}
-                () = job.started.stop_asked() => {}
-                () = self.closed() => {}
-            }
-            let given_up = *self.closing.borrow() || job.started.status() == Status::Stopped;
-            let result = match other.output_now() {
-                _ if given_up => Err(Failure::Stopped),
-                Some(Ok(_)) if job.started.take().is_none() => Err(Failure::Stopped),
-                Some(Ok(bytes)) => self.output(bytes),
-                _ => continue,
-            };
-            let answer = match result {
-                Ok(_) => Answer::Cached,
-                Err(_) => Answer::Ran,
-            };
-            return self.finish(job, answer, 0, Instant::now(), result).await;
+    /// Runs a start, or answers it, or lets it wait for the one that runs with the same input.
+    pub(super) fn start_cached(self: &Arc<Self>, queue: &Arc<Queue>, digest: Digest, job: Job) {
+        match queue.join(digest, job) {
+            Joined::Runs(job) => self.enqueue(queue, job),
+            Joined::Waits => {}
+            Joined::Answered(job, bytes) => self.answer(job, bytes),
         }
-        self.enqueue(queue, job);
     }
 
-    /// Keeps an answer for the same input again, apart from what the Flow holds of it. Where there
-    /// is no room for it, the next start with that input runs.
-    pub(super) fn keep(
+    /// The start that runs has ended. If it ended well, those that are returned wait for that
+    /// answer; else the next of them runs.
+    pub(super) fn settle(
         &self,
         queue: &Queue,
         digest: Digest,
-        started: &Started,
         result: &Result<Bytes, Failure>,
-    ) {
-        let room = |bytes: &Bytes| {
-            let kib = kib(bytes.len());
-            Arc::clone(&self.cache).try_acquire_many_owned(kib).ok()
-        };
-        let kept = match result {
-            Ok(bytes) => room(bytes).map(|room| (bytes.clone(), room)),
-            // What has failed is no answer; who waits for it sees that itself.
-            Err(_) => return,
-        };
-        let mut waiting = lock(&queue.waiting);
-        if !waiting.cache.get(&digest).is_some_and(|of| of.is(started)) {
-            return;
-        }
-        match kept {
-            Some((bytes, room)) => {
-                let room = Some(room);
-                let kept = Started::ended(Ok(Payload { bytes, room }));
-                waiting.cache.insert(digest, kept);
-            }
-            None => {
-                waiting.cache.remove(&digest);
+    ) -> VecDeque<Job> {
+        match result {
+            Ok(bytes) => queue.answered(digest, self.kept(bytes)),
+            Err(_) => {
+                // It was asked for before all that wait. Whoever calls this takes the next job.
+                if let Some(next) = queue.next(digest) {
+                    queue.push_first(next);
+                }
+                VecDeque::new()
             }
         }
     }
-}
 
-impl Queue {
-    /// Makes a start the one whose answer serves for its input; `None` if it is, or the other one
-    /// that does already.
-    pub(super) fn claim(&self, digest: Digest, started: &Started) -> Option<Started> {
-        let mut waiting = lock(&self.waiting);
-        if let Some(other) = waiting.cache.get(&digest)
-            && !matches!(other.status(), Status::Failed | Status::Stopped)
-        {
-            return Some(other.clone());
+    /// An answer that is known from elsewhere serves from now on.
+    pub(super) fn serve(&self, queue: &Queue, digest: Digest, bytes: Bytes) {
+        if let Some(kept) = self.kept(&bytes) {
+            queue.keep(digest, kept);
         }
-        waiting.cache.insert(digest, started.clone());
-        None
+    }
+
+    /// Answers a start with what another one has answered.
+    pub(super) fn answer(&self, job: Job, bytes: Bytes) {
+        let result = match job.started.take() {
+            Some(_) => self.output(bytes),
+            None => Err(Failure::Stopped),
+        };
+        let answer = match result {
+            Ok(_) => Answer::Cached,
+            Err(_) => Answer::Ran,
+        };
+        self.finish(job, answer, result);
+    }
+
+    /// An answer with the room that it takes, apart from what the Flow holds of it. Where there is
+    /// none, the next start with that input runs.
+    fn kept(&self, bytes: &Bytes) -> Option<Payload> {
+        let room = Arc::clone(&self.cache).try_acquire_many_owned(kib(bytes.len()));
+        Some(Payload {
+            bytes: bytes.clone(),
+            room: Some(room.ok()?),
+        })
     }
 }

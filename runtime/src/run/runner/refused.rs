@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use crate::app::nearest;
 use crate::run::event::{Answer, Event, WorkId};
@@ -19,18 +18,18 @@ const MAX_SEARCHED: usize = 4096;
 impl Runner {
     /// A Work that the app does not have. Anything may stand for its name: secrets are taken out
     /// before it is cut, because one that was cut would not be found any more.
-    pub(super) async fn refused_unknown(&self, name: &str, input_size: usize) -> Started {
+    pub(super) fn refused_unknown(&self, name: &str, input_size: usize) -> Started {
         let start: String = name.chars().take(MAX_SEARCHED).collect();
         let name = self.app.mask.hide(&start);
         // On one line, wherever it is shown.
         let shown = |of: char| if of.is_control() { '\u{fffd}' } else { of };
         let name: String = name.chars().take(MAX_UNKNOWN).map(shown).collect();
         let why = self.unknown(&name);
-        self.refused(Arc::from(&*name), input_size, why).await
+        self.refused(Arc::from(&*name), input_size, why)
     }
 
     /// A Work that is not run at all, which is told and written as other ends are.
-    pub(super) async fn refused(&self, work: Arc<str>, input_size: usize, why: String) -> Started {
+    pub(super) fn refused(&self, work: Arc<str>, input_size: usize, why: String) -> Started {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = WorkId { work, number };
         self.tell(&Event::Queued(id.clone()));
@@ -40,13 +39,8 @@ impl Runner {
         let failure = Failure::Refused(why);
         // At once: there is no answer that the journal could be asked for.
         let started = Started::ended(Err(failure.clone()));
-        let job = Job {
-            id,
-            started: started.clone(),
-            cached: None,
-        };
-        self.finish(job, Answer::Ran, 0, Instant::now(), Err(failure))
-            .await;
+        let job = Job::new(id, started.clone(), None);
+        self.finish(job, Answer::Ran, Err(failure));
         started
     }
 
