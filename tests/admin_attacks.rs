@@ -2,6 +2,7 @@
 
 mod bounds;
 mod entry;
+mod recorded;
 mod texts;
 
 use crate::support::Home;

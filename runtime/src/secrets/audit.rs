@@ -59,6 +59,9 @@ pub struct AuditRecord {
     /// The host that was granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_rule: Option<String>,
+    /// The run that was stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// The last record that was pruned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub up_to: Option<u64>,
@@ -124,6 +127,12 @@ pub enum AuditEvent {
     SecretUnrestricted,
     /// A secret was released to a component, or the release was denied.
     Release,
+    /// Somebody logged in to the store's page.
+    LoggedIn,
+    /// Somebody logged out of it.
+    LoggedOut,
+    /// A run was asked to stop, from there.
+    RunStopped,
     /// Something that a newer Leyden does.
     #[serde(untagged)]
     Other(String),

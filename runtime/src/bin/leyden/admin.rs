@@ -41,6 +41,7 @@ use crate::cli;
 use crate::exit::say;
 use crate::paths::Paths;
 use crate::{signals, unlock};
+use page::Problem;
 use server::Listeners;
 use session::Sessions;
 use watch::Changes;
@@ -83,6 +84,16 @@ impl Admin {
             token.as_str()
         ));
         Ok(())
+    }
+
+    /// Does what may block.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let admin = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&admin)).await;
+        done.unwrap_or(Err(Problem::Panicked))
     }
 
     /// Somebody tried a token that is none.

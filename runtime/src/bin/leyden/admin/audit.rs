@@ -20,7 +20,7 @@ use crate::cli::moment;
 /// Records on a page.
 const ON_A_PAGE: usize = 50;
 
-const EVENTS: [AuditEvent; 24] = [
+const EVENTS: [AuditEvent; 29] = [
     AuditEvent::Release,
     AuditEvent::SecretCreated,
     AuditEvent::SecretSet,
@@ -45,6 +45,11 @@ const EVENTS: [AuditEvent; 24] = [
     AuditEvent::StoreBackedUp,
     AuditEvent::StoreRestored,
     AuditEvent::AuditPruned,
+    AuditEvent::StoreCreated,
+    AuditEvent::RollbackAccepted,
+    AuditEvent::LoggedIn,
+    AuditEvent::LoggedOut,
+    AuditEvent::RunStopped,
 ];
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
@@ -179,6 +184,7 @@ fn subject(record: &AuditRecord) -> Markup {
     html! {
         @match &record.secret {
             Some(secret) => a href=(format!("/secret/{}", encoded(secret))) { (about) },
+            None if record.run.is_some() => a href=(format!("/run/{}", encoded(&about))) { (about) },
             None => (about),
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use leyden::secrets::{Act, StoreError};
 use maud::html;
 use serde::Deserialize;
 
@@ -14,6 +15,7 @@ use super::form::Posted;
 use super::guard::COOKIE;
 use super::page::{Problem, bare, logged_out};
 use super::session::Session;
+use crate::exit::say;
 
 /// Links are printed no faster than this.
 const BETWEEN_LINKS: Duration = Duration::from_secs(10);
@@ -44,6 +46,10 @@ pub(super) async fn enter(
         admin.refused_log_in();
         return Ok(logged_out(StatusCode::FORBIDDEN));
     };
+    if let Err(problem) = admin.blocking(record_log_in).await {
+        admin.sessions().end(&session.id);
+        return Err(problem);
+    }
     let page = bare(
         "Logged in",
         html! {
@@ -60,6 +66,19 @@ pub(super) async fn enter(
     let cookie = HeaderValue::try_from(cookie).map_err(|_| Problem::NoRandom)?;
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)
+}
+
+/// Writes it to the audit log, first.
+fn record_log_in(admin: &Admin) -> Result<(), Problem> {
+    match admin.store.record(Act::LogIn) {
+        // Nothing can be changed or released on a log with a damaged end. Somebody must get in to see
+        // where it is.
+        Err(error @ StoreError::AuditBroken { .. }) => {
+            say(&format!("a log-in was not recorded: {error}"));
+            Ok(())
+        }
+        recorded => Ok(recorded?),
+    }
 }
 
 /// Prints a new link, where nobody is logged in.
@@ -92,6 +111,13 @@ pub(super) async fn leave(
     _form: Posted,
 ) -> Response {
     admin.sessions().end(&session.id);
+    let recorded = admin.blocking(|admin| {
+        let recorded = admin.store.record(Act::LogOut);
+        // It has ended in any case.
+        recorded.unwrap_or_else(|error| say(&format!("a log-out was not recorded: {error}")));
+        Ok(())
+    });
+    let _ = recorded.await;
     let mut response = Redirect::to("/login").into_response();
     let gone = HeaderValue::from_static("leyden=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
     response.headers_mut().insert(header::SET_COOKIE, gone);

@@ -99,9 +99,7 @@ impl Visit {
         &self,
         work: impl FnOnce(&Admin) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let admin = Arc::clone(&self.admin);
-        let done = tokio::task::spawn_blocking(move || work(&admin)).await;
-        done.unwrap_or(Err(Problem::Panicked))
+        self.admin.blocking(work).await
     }
 
     /// A page: with its frame, and what the session is to be told once.

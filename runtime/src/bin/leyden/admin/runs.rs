@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use leyden::run::journal::{RunId, RunInfo, RunState, WorkInfo};
+use leyden::secrets::{Act, StoreError};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -248,8 +249,17 @@ async fn stop(visit: Visit, Path(id): Path<String>, _posted: Posted) -> Result<R
     let to = format!("/run/{id}");
     let said = visit
         .blocking(move |admin| {
-            let asked = ask_to_stop(&admin.runs.show(&id)?);
-            asked.map_err(|error| Problem::Usage(crate::exit::explain(&error)))
+            let run = admin.runs.show(&id)?;
+            let act = Act::StopRun {
+                run: run.id.as_str(),
+                app: &run.app,
+                digest: &run.digest,
+            };
+            let asked = ask_to_stop(&run, || Ok(admin.store.record(act)?));
+            asked.map_err(|error| match error.downcast::<StoreError>() {
+                Ok(of_store) => Problem::from(of_store),
+                Err(other) => Problem::Usage(crate::exit::explain(&other)),
+            })
         })
         .await?;
     let mut said = said;
