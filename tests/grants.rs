@@ -246,6 +246,49 @@ fn versions_expire_are_kept_deleted_restored_and_destroyed() {
 }
 
 #[test]
+fn when_a_version_expires_can_be_set_and_taken_back() {
+    let home = Home::with_my_secret();
+    run(
+        home.leyden().args(["secret", "set", "my-secret"]),
+        b"second",
+    )
+    .succeeded();
+    let expire = |words: &str| home.run(format!("secret expire {words}").split(' '));
+    let run = |secret: &str| home.run_app(&guest("env-p2"), &["--secret", secret]);
+    let said = expire("my-secret --expires 0s").succeeded();
+    assert!(
+        said.stdout.contains("version 2 of my-secret expires at"),
+        "{said:?}"
+    );
+    run("A=my-secret")
+        .ended_with(77)
+        .says(&["version 2 expired at"]);
+    run("A=my-secret@1").succeeded();
+    expire("my-secret@1 --expires 2001-01-01T00:00:00Z").succeeded();
+    run("A=my-secret@1").ended_with(77).says(&["2001-01-01"]);
+    let said = expire("my-secret@1 --never --output json").succeeded();
+    let said: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let expected = serde_json::json!({ "name": "my-secret", "version": 1, "expires": null });
+    assert_eq!(said, expected);
+    run("A=my-secret@1").succeeded();
+    // Whoever says neither, both, or nonsense gets nothing done.
+    for (words, status) in [
+        ("my-secret", 2),
+        ("my-secret --never --expires 30d", 2),
+        ("my-secret --expires soon", 2),
+        ("my-secret:base64 --never", 2),
+        ("my-secret@7 --never", 2),
+        ("none --never", 77),
+    ] {
+        expire(words).ended_with(status);
+    }
+    let log = home
+        .run(["audit", "list", "--secret", "my-secret"])
+        .succeeded();
+    assert_eq!(log.stdout.matches("expiry-set").count(), 3, "{log:?}");
+}
+
+#[test]
 fn a_value_is_printed_to_a_pipe_only_when_that_is_said_and_never_unrecorded() {
     let home = Home::with_my_secret();
     home.run(["secret", "reveal", "my-secret"])
