@@ -3,6 +3,7 @@
 //! The page is a second face of the command line: it calls what the commands call, and holds no
 //! rule of its own. It never shows a secret's value.
 
+mod app;
 mod apps;
 mod assets;
 mod audit;
@@ -14,6 +15,8 @@ mod live;
 mod login;
 mod new_secret;
 mod page;
+mod pieces;
+mod problem;
 mod runs;
 mod secret;
 mod secrets;
@@ -41,7 +44,7 @@ use crate::cli;
 use crate::exit::say;
 use crate::paths::Paths;
 use crate::{signals, unlock};
-use page::Problem;
+use problem::Problem;
 use server::Listeners;
 use session::Sessions;
 use watch::Changes;
@@ -176,6 +179,7 @@ fn pages(admin: Arc<Admin>) -> Router {
         .route("/secrets/check", get(new_secret::check))
         .merge(secret::routes())
         .merge(apps::routes())
+        .merge(app::routes())
         .merge(runs::routes())
         .merge(audit::routes())
         .merge(keys::routes())
@@ -191,7 +195,7 @@ fn pages(admin: Arc<Admin>) -> Router {
         .route("/assets/script.js", get(assets::script))
         .route("/assets/icon.svg", get(assets::icon))
         .merge(inside)
-        .fallback(page::not_found)
+        .fallback(problem::not_found)
         .layer(DefaultBodyLimit::max(form::MOST_BYTES))
         .layer(timeout)
         .layer(from_fn_with_state(Arc::clone(&admin), guard::outer))

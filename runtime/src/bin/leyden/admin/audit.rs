@@ -13,7 +13,9 @@ use serde::Deserialize;
 
 use super::Admin;
 use super::form::Posted;
-use super::page::{Live, Problem, Tab, Visit, badge, cell, command, digest, empty, encoded, time};
+use super::page::{Live, Tab, Visit};
+use super::pieces::{badge, cell, command, digest, empty, encoded, time};
+use super::problem::Problem;
 use crate::audit::{about, json_lines, word};
 use crate::cli::moment;
 

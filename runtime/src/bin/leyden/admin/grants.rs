@@ -13,7 +13,9 @@ use maud::{Markup, html};
 use super::Admin;
 use super::form::Posted;
 use super::new_secret::when;
-use super::page::{Problem, Visit, badge, cell, digest, encoded, time};
+use super::page::Visit;
+use super::pieces::{badge, cell, digest, encoded, time};
+use super::problem::Problem;
 use super::secret::{named, path};
 use crate::cli::future;
 
@@ -188,7 +190,7 @@ async fn revoke(
 fn back(posted: &Posted, name: &str) -> String {
     match posted.text("from") {
         "" => format!("/secret/{name}"),
-        digest => super::apps::address(digest, posted.text("path")),
+        digest => super::app::address(digest, posted.text("path")),
     }
 }
 

@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 
 use super::Admin;
-use super::page::Problem;
+use super::problem::Problem;
 use super::session::Session;
 
 /// The cookie of a session.

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use super::Admin;
 use super::form::Posted;
 use super::guard::COOKIE;
-use super::page::{Problem, bare, logged_out};
+use super::page::bare;
+use super::problem::{Problem, logged_out};
 use super::session::Session;
 use crate::exit::say;
 

@@ -10,7 +10,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::form::Posted;
-use super::page::{Live, Problem, Tab, Visit};
+use super::page::{Live, Tab, Visit};
+use super::problem::Problem;
 use crate::cli::expiry;
 
 pub(super) async fn show(visit: Visit) -> Markup {

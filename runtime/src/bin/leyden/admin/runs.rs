@@ -13,7 +13,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::form::Posted;
-use super::page::{Live, Problem, Tab, Visit, badge, cell, command, digest, empty, encoded, time};
+use super::page::{Live, Tab, Visit};
+use super::pieces::{badge, cell, command, digest, empty, encoded, time};
+use super::problem::Problem;
 use super::{Admin, timeline};
 use crate::runs::{ask_to_stop, log_of, state};
 use crate::timeline::{duration, end, micros, outcome};

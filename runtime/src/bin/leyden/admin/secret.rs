@@ -16,7 +16,9 @@ use maud::{Markup, html};
 
 use super::form::Posted;
 use super::new_secret::{meant_value, options, value_fields, when};
-use super::page::{Live, Problem, Tab, Visit, badge, cell, command, digest, encoded, time};
+use super::page::{Live, Tab, Visit};
+use super::pieces::{badge, cell, command, digest, encoded, time};
+use super::problem::Problem;
 use super::secrets::state;
 use super::{Admin, audit, grants};
 

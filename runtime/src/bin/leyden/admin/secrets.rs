@@ -5,7 +5,9 @@ use leyden::secrets::{SecretInfo, SecretOrder, SecretPage, SecretQuery, SecretSt
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::page::{Live, Problem, Tab, Visit, badge, cell, command, empty, encoded, time};
+use super::page::{Live, Tab, Visit};
+use super::pieces::{badge, cell, command, empty, encoded, time};
+use super::problem::Problem;
 
 /// Secrets on a page.
 const ON_A_PAGE: usize = 50;
