@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Admin, App, Home, run, wait};
+use super::pages;
+use crate::support::{Admin, App, Home, guest, run, wait};
 
 /// The events of JSON lines.
 fn events(lines: &str) -> Vec<String> {
@@ -130,4 +131,58 @@ fn who_comes_and_goes_and_stops_a_run_is_in_the_audit_log() {
         .find(|line| line.contains("run-stopped"));
     assert!(line.is_some_and(|line| line.contains(&run)), "{listed:?}");
     home.run(["audit", "verify"]).succeeded();
+}
+
+#[test]
+fn where_the_log_is_damaged_pages_say_so_and_show_the_rest() {
+    let home = Home::with_my_secret();
+    home.create_secret("other", "x");
+    home.run_app(&guest("env-p2"), &["--secret", "A=my-secret"])
+        .succeeded();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    session.get("/secrets").ended_with(200);
+    let damage = |sequence: u32| {
+        let store = rusqlite::Connection::open(home.store()).unwrap();
+        let sql =
+            "UPDATE audit SET body = replace(body, '\"done\"', '\"denied\"') WHERE sequence = ?";
+        assert_eq!(store.execute(sql, [sequence]).unwrap(), 1);
+    };
+    // The making of `my-secret`; then also the log-in, which is the last record.
+    for (damaged, at) in [(3, 3), (6, 3)] {
+        damage(damaged);
+        let told = format!("is broken at record {at}: it is not what was written");
+        for path in pages(&home).iter().filter(|path| *path != "/live") {
+            let answer = session.get(path);
+            assert!(answer.status < 500, "{path}: {}", answer.text());
+            let looks = [
+                "/secret/my-secret",
+                "/apps",
+                "/audit",
+                "/audit?outcome=denied",
+            ];
+            if looks.contains(&path.as_str()) || path.starts_with("/app/") {
+                let text = answer.ended_with(200).text();
+                assert!(text.contains(&told), "{path}: {text}");
+                assert!(text.contains("leyden audit verify"), "{path}: {text}");
+            }
+        }
+        let audit = session.get("/audit").text();
+        assert!(!audit.contains("denied</span>"), "{audit}");
+        assert!(
+            audit.contains("release") && audit.contains("other@1"),
+            "{audit}"
+        );
+        assert!(session.get("/apps").text().contains("env-p2"));
+        assert!(session.get("/secret/my-secret").text().contains("env-p2"));
+        // Half a log is not exported as if it were one.
+        let export = session.get("/audit/leyden-audit.jsonl").ended_with(409);
+        assert!(export.text().contains(&told));
+    }
+    // Nothing is added to an end that was changed, and somebody can still come and look.
+    let refused = session.post("/secrets/new", &[("name", "third"), ("value", "x")]);
+    assert!(refused.ended_with(409).text().contains("record 6"));
+    admin.print_another();
+    admin.log_in(2).get("/audit").ended_with(200);
+    assert!(admin.printed().contains("a log-in was not recorded"));
 }

@@ -82,7 +82,7 @@ mod tests;
 
 pub use act::Act;
 pub(crate) use actor::Actor;
-pub use audit::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
+pub use audit::{AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord};
 pub use catalogue::{SecretOrder, SecretPage, SecretQuery, Shown};
 pub use delete::RECOVERY_WINDOW;
 pub use edit::VersionOptions;

@@ -13,7 +13,7 @@ use leyden::app::{Ask, Digest, Request};
 use leyden::secrets::{AuditOutcome, Coverage, Grant, Grantee};
 use maud::{Markup, html};
 
-use super::apps::{Asked, Known, known};
+use super::apps::{Asked, Known, Traces, traces};
 use super::form::Posted;
 use super::grants::sentence;
 use super::page::{Live, Tab, Visit};
@@ -61,17 +61,20 @@ struct Same {
 
 struct Seen {
     known: Known,
+    /// What else there is to say of them.
+    traces: Traces,
     found: Found,
     grants: Vec<(String, Grant)>,
 }
 
 fn see(admin: &Admin, of: &Digest, path: &str) -> Result<Seen, Problem> {
-    let known = known(admin, Some(&of.to_string()))?.remove(&of.to_string());
-    let known = known.unwrap_or_default();
+    let mut traces = traces(admin, Some(&of.to_string()))?;
+    let known = traces.apps.remove(&of.to_string()).unwrap_or_default();
     Ok(Seen {
         found: find(admin, of, path, &known)?,
         grants: admin.store.grants_to(&Grantee::App(*of))?,
         known,
+        traces,
     })
 }
 
@@ -132,7 +135,7 @@ async fn show(
         div id="run-line" { (place(&seen)) }
         @if let Found::Same(same) = &seen.found { (asks(&visit, &of, same)) }
         (grants(&visit, &of, &seen))
-        (got(&seen.known))
+        (got(&of, &seen))
         @if !seen.known.runs.is_empty() {
             section aria-labelledby="runs-title" {
                 h2 id="runs-title" { "Runs" }
@@ -288,12 +291,13 @@ fn grants(visit: &Visit, of: &str, seen: &Seen) -> Markup {
     }
 }
 
-fn got(known: &Known) -> Markup {
-    let got = known.got();
+fn got(of: &str, seen: &Seen) -> Markup {
+    let got = seen.known.got();
     html! {
         section aria-labelledby="got-title" {
             h2 id="got-title" { "What it got" }
             div id="got" {
+                (audit::damage(seen.traces.broken.as_ref()))
                 @if got.is_empty() { p.quiet { "No secret, as far as the audit log goes." } }
                 @else {
                     table.rows {
@@ -307,6 +311,7 @@ fn got(known: &Known) -> Markup {
                         } } }
                     }
                 }
+                (audit::older(seen.traces.older, &format!("/audit?event=release&app={}", encoded(of))))
             }
         }
     }

@@ -10,15 +10,15 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use leyden::App;
 use leyden::run::journal::RunInfo;
-use leyden::secrets::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
+use leyden::secrets::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord, StoreError};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::Admin;
 use super::app::address;
 use super::page::{Live, Tab, Visit};
 use super::pieces::{cell, command, digest, empty, encoded, time};
 use super::problem::Problem;
+use super::{Admin, audit};
 
 /// Runs and releases among which apps are looked for.
 const RUNS: usize = 300;
@@ -56,17 +56,29 @@ impl Known {
     }
 }
 
-/// All apps that left traces, by digest.
-pub(super) fn known(admin: &Admin, only: Option<&str>) -> Result<BTreeMap<String, Known>, Problem> {
+/// The apps that left traces.
+#[derive(Default)]
+pub(super) struct Traces {
+    /// By digest.
+    pub(super) apps: BTreeMap<String, Known>,
+    /// Where the audit log is damaged, and whether older records were not looked at.
+    pub(super) broken: Option<StoreError>,
+    pub(super) older: bool,
+}
+
+/// All apps that left traces, or one.
+pub(super) fn traces(admin: &Admin, only: Option<&str>) -> Result<Traces, Problem> {
     let mut apps = BTreeMap::<String, Known>::new();
     let filter = AuditFilter::default()
         .event(AuditEvent::Release)
-        .limit(RELEASES);
+        .limit(RELEASES)
+        .among(audit::NEWEST);
     let filter = match only {
         Some(digest) => filter.app(digest),
         None => filter,
     };
-    for record in admin.store.audit_list(&filter)? {
+    let found = admin.store.audit_look(&filter)?;
+    for record in found.records {
         if let Some(digest) = record.app_digest.clone() {
             let app = apps.entry(digest).or_default();
             app.name = record.app.clone().unwrap_or_default();
@@ -82,12 +94,16 @@ pub(super) fn known(admin: &Admin, only: Option<&str>) -> Result<BTreeMap<String
             app.runs.push(run);
         }
     }
-    Ok(apps)
+    Ok(Traces {
+        apps,
+        broken: found.broken,
+        older: found.older,
+    })
 }
 
 async fn list(visit: Visit) -> Result<Markup, Problem> {
-    let apps = visit.blocking(|admin| known(admin, None)).await?;
-    let mut apps: Vec<_> = apps.into_iter().collect();
+    let traces = visit.blocking(|admin| traces(admin, None)).await?;
+    let mut apps: Vec<_> = traces.apps.into_iter().collect();
     apps.sort_by_key(|(_, app)| std::cmp::Reverse(app.last()));
     let content = html! {
         h1 { "Apps" }
@@ -97,6 +113,7 @@ async fn list(visit: Visit) -> Result<Markup, Problem> {
             button type="submit" { "Look" }
         }
         div id="list" {
+            (audit::damage(traces.broken.as_ref()))
             @if apps.is_empty() {
                 (empty("No app has run here yet", html! {
                     p { "Apps stand here once they have run, or have asked for a secret. Look at one above to see what \
@@ -109,6 +126,7 @@ async fn list(visit: Visit) -> Result<Markup, Problem> {
                     tbody { @for (of, app) in &apps { (row(of, app)) } }
                 }
             }
+            (audit::older(traces.older, "/audit?event=release"))
         }
     };
     Ok(visit.page(Tab::Apps, "Apps", Live::All, content))

@@ -7,7 +7,7 @@ use axum::extract::Query;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use leyden::secrets::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
+use leyden::secrets::{AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord, StoreError};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -21,6 +21,9 @@ use crate::cli::moment;
 
 /// Records on a page.
 const ON_A_PAGE: usize = 50;
+/// Records among which other pages look for what they show: reading and verifying them takes some
+/// 35 ms.
+pub(super) const NEWEST: usize = 20_000;
 
 const EVENTS: [AuditEvent; 29] = [
     AuditEvent::Release,
@@ -107,7 +110,12 @@ impl Asked {
 
 async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Problem> {
     let filter = asked.filter()?.limit(ON_A_PAGE + 1);
-    let mut records = visit.store(move |store| store.audit_list(&filter)).await?;
+    let found = visit.store(move |store| store.audit_look(&filter)).await?;
+    let AuditFound {
+        mut records,
+        broken,
+        ..
+    } = found;
     let more = records.len() > ON_A_PAGE;
     if more {
         records.remove(0);
@@ -123,6 +131,7 @@ async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Proble
         }
         (filters(&asked))
         div id="list" {
+            (damage(broken.as_ref()))
             @if records.is_empty() {
                 (empty("There is no such record", html! { p { a href="/audit" { "Show all" } } }))
             } @else {
@@ -135,6 +144,28 @@ async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Proble
         }
     };
     Ok(visit.page(Tab::Audit, "Audit log", Live::Store, content))
+}
+
+/// Where the log is damaged, as far as a page has read it.
+pub(super) fn damage(broken: Option<&StoreError>) -> Markup {
+    html! {
+        @if let Some(broken) = broken {
+            div.callout role="alert" {
+                p { strong { "Somebody or something has damaged the audit log: " } (broken) "." }
+                p { "Records that are still what was written are shown, and no others. Where the damage begins, in all of the log:" }
+                (command("leyden audit verify"))
+            }
+        }
+    }
+}
+
+/// Says that a page has not read all of the log, and what has.
+pub(super) fn older(is_older: bool, all: &str) -> Markup {
+    html! {
+        @if is_older {
+            p.quiet { "Older records were not looked at for this page; " a href=(all) { "the audit log" } " has them." }
+        }
+    }
 }
 
 fn filters(asked: &Asked) -> Markup {

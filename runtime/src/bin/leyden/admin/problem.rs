@@ -36,6 +36,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Deleted { .. }
             | StoreError::NotRestorable { .. }
+            | StoreError::AuditBroken { .. }
             | StoreError::Permission { .. } => StatusCode::CONFLICT,
             StoreError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             StoreError::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,

@@ -10,7 +10,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use leyden::app::SecretName;
 use leyden::secrets::{
-    AuditEvent, AuditFilter, AuditRecord, RECOVERY_WINDOW, SecretInfo, SecretState, VersionInfo,
+    AuditEvent, AuditFilter, AuditFound, AuditRecord, RECOVERY_WINDOW, SecretInfo, SecretState,
+    VersionInfo,
 };
 use maud::{Markup, html};
 
@@ -47,20 +48,18 @@ pub(super) fn named(typed: &str) -> Result<SecretName, Problem> {
 /// All that is shown of a secret.
 struct Seen {
     secret: SecretInfo,
-    /// Oldest first.
-    records: Vec<AuditRecord>,
+    log: AuditFound,
 }
 
 async fn show(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> {
     let name = named(&name)?;
     let seen = visit
         .store(move |store| {
+            let secret = store.show(&name)?;
             let filter = AuditFilter::default().secret(name.canonical());
-            let records = store.audit_list(&filter.limit(RECORDS))?;
-            Ok(Seen {
-                secret: store.show(&name)?,
-                records,
-            })
+            let filter = filter.limit(RECORDS).among(audit::NEWEST);
+            let log = store.audit_look(&filter)?;
+            Ok(Seen { secret, log })
         })
         .await?;
     let secret = &seen.secret;
@@ -81,10 +80,12 @@ async fn show(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem>
         (facts(secret))
         (versions(&visit, secret, is_active))
         @if is_active { (grants::section(&visit, secret)) }
-        (apps(&seen.records))
+        div id="damage" { (audit::damage(seen.log.broken.as_ref())) }
+        (apps(&seen.log.records))
         section aria-labelledby="recent" {
             h2 id="recent" { "What happened" }
-            div id="recent-list" { (audit::table(seen.records.iter().rev().take(RECENT), false)) }
+            div id="recent-list" { (audit::table(seen.log.records.iter().rev().take(RECENT), false)) }
+            (audit::older(seen.log.older, &format!("/audit?secret={}", secret.name)))
             p { a href=(format!("/audit?secret={}", secret.name)) { "All of it in the audit log" } }
         }
         @if is_active {
