@@ -76,9 +76,11 @@ impl Admin {
         lock(&self.link_printed)
     }
 
-    /// Prints a log-in link, which takes the place of the one before.
+    /// Prints a new log-in link, unless there are enough that are good.
     fn print_link(&self) -> Result<(), getrandom::Error> {
-        let token = self.sessions().new_link(Instant::now())?;
+        let Some(token) = self.sessions().new_link(Instant::now())? else {
+            return Ok(());
+        };
         let [name, ..] = &self.names;
         say(&format!(
             "open this link in a browser on this machine; it is good once and for 15 minutes:\n  \

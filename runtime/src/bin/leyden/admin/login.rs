@@ -82,15 +82,16 @@ fn record_log_in(admin: &Admin) -> Result<(), Problem> {
     }
 }
 
-/// Prints a new link, where nobody is logged in.
+/// Prints a new link, where nobody is logged in: whoever reaches the port may ask, so that no earlier
+/// one ends by it, and neither how often nor how many can be chosen by whoever asks.
 pub(super) async fn new_link(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
-    let printed = {
+    let may = {
         let mut last = admin.link_printed();
         let now = Instant::now();
         let may = last.is_none_or(|last| now.duration_since(last) >= BETWEEN_LINKS);
         may.then(|| *last = Some(now)).is_some()
     };
-    if printed {
+    if may {
         admin.print_link().map_err(|_| Problem::NoRandom)?;
     }
     let page = bare(
@@ -98,8 +99,10 @@ pub(super) async fn new_link(State(admin): State<Arc<Admin>>) -> Result<Response
         html! {},
         html! {
             h1 { "Look where leyden admin runs" }
-            p { "It has printed a new link, which is good once and for 15 minutes. Open it in this \
-                browser." }
+            p { "The newest link that it has printed there is good once, and for 15 minutes from then. Open it \
+                in this browser." }
+            p.quiet { "No more than four links are good at once: where four were printed in the last minutes, any of \
+                those that was not used yet is." }
         },
     );
     Ok(page.into_response())
