@@ -1,25 +1,13 @@
 //! The admin page in a real browser: by keyboard alone, wide and narrow, light and dark.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
+use crate::admin_attacks::report;
 use crate::support::browser::{Browser, ENTER, axe};
 use crate::support::{Admin, App, Home, guest};
 
 /// A phone and a desk.
 const WIDTHS: [u32; 2] = [360, 1440];
-
-/// An app that asks for `my-secret`.
-fn report(home: &Home) -> PathBuf {
-    let folder = home.path().join("report");
-    std::fs::create_dir_all(&folder).unwrap();
-    let manifest =
-        "name = \"report\"\n[flow]\ncomponent = \"flow.wasm\"\n[secrets]\nTOKEN = \"my-secret\"\n";
-    std::fs::write(folder.join("leyden.toml"), manifest).unwrap();
-    std::fs::copy(guest("env-p2"), folder.join("flow.wasm")).unwrap();
-    folder
-}
 
 /// Marks the page, to see that it was not loaded again.
 fn mark(browser: &Browser) {

@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use leyden::App;
 use leyden::app::{Ask, Digest, Request};
-use leyden::secrets::{AuditOutcome, Coverage, Grant, Grantee};
+use leyden::secrets::{Coverage, Grant, Grantee};
 use maud::{Markup, html};
 
 use super::apps::{Asked, Known, Traces, traces};
@@ -150,26 +150,29 @@ async fn show(
 fn place(seen: &Seen) -> Markup {
     html! {
         @match &seen.found {
-            Found::Same(same) => (command(&run_line(same, &seen.known))),
+            Found::Same(same) => {
+                @let path = same.path.display().to_string();
+                (command(&run_line(&quoted(&path), &same.asks, &seen.known)))
+            },
             Found::Changed(path, is) => div.callout {
                 p { "What is at " code { (path.display()) } " now is another version, to which none of this applies: "
                     a href=(address(is, &path.display().to_string())) { (digest(is)) } }
             },
             Found::Gone(Some((path, why))) => div.callout { p { "It is not at " code { (path.display()) } " any more: " (why) } },
-            Found::Gone(None) => p.quiet { "Where it lies is not known: no run of it has kept that." },
+            Found::Gone(None) => {
+                @if !seen.known.got().is_empty() { (command(&run_line("APP", &[], &seen.known))) }
+                p.quiet { "Where it lies is not known: no run of it has kept that." }
+            },
         }
     }
 }
 
-/// What runs it with all that it asks for, and what it was given before.
-fn run_line(same: &Same, known: &Known) -> String {
-    let mut words = vec![
-        "leyden run app".to_owned(),
-        quoted(&same.path.display().to_string()),
-    ];
+/// What runs it with all that it asks for, and what it was given or refused before.
+fn run_line(app: &str, asks: &[(Request, Coverage)], known: &Known) -> String {
+    let mut words = vec!["leyden run app".to_owned(), app.to_owned()];
     let mut bound = BTreeSet::new();
     let mut options = BTreeSet::new();
-    for (request, coverage) in &same.asks {
+    for (request, coverage) in asks {
         let work = request.work.as_ref().map(ToString::to_string);
         if let Ask::Secret(secret) = &request.ask {
             bound.insert((work.clone(), secret.env.as_str().to_owned()));
@@ -185,10 +188,12 @@ fn run_line(same: &Same, known: &Known) -> String {
     }
     for record in known.got() {
         let work = record.component.clone().filter(|of| of != "flow");
-        let (Some(env), Some(secret)) = (&record.env, &record.secret) else {
+        let Some(env) = &record.env else {
             continue;
         };
-        if record.outcome == AuditOutcome::Done && !bound.contains(&(work.clone(), env.clone())) {
+        // The log has no name that no secret had: it may have been a value.
+        let secret = record.secret.as_deref().unwrap_or("SECRET");
+        if !bound.contains(&(work.clone(), env.clone())) {
             let scope = work.map(|work| format!("{work}:")).unwrap_or_default();
             options.insert(format!(
                 "--secret {}",
