@@ -222,7 +222,7 @@ fn until(stream: &mut std::net::TcpStream, text: &str) {
 }
 
 #[test]
-fn changes_by_other_processes_are_told_until_the_session_ends() {
+fn changes_by_other_processes_are_told() {
     let home = Home::with_my_secret();
     let admin = Admin::start(&home);
     let session = admin.log_in(1);
@@ -233,7 +233,24 @@ fn changes_by_other_processes_are_told_until_the_session_ends() {
     home.run_app(&guest("env-p2"), &["--secret", "A=my-secret"])
         .succeeded();
     until(&mut live, "event: changed");
+}
+
+#[test]
+fn who_has_logged_out_is_told_of_nothing_more() {
+    let home = Home::new();
+    let admin = Admin::start(&home);
+    let (session, mut live) = (admin.log_in(1), Vec::new());
+    for _ in 0..2 {
+        let mut stream = session.live_of("runs");
+        until(&mut stream, "text/event-stream");
+        live.push(stream);
+    }
     session.post("/logout", &[]).ended_with(303);
-    home.create_secret("unheard", "x");
-    until(&mut live, "event: ended");
+    home.run_app(&guest("env-p2"), &[]).succeeded();
+    for mut stream in live {
+        let mut told = String::new();
+        stream.read_to_string(&mut told).unwrap();
+        assert!(told.contains("event: ended"), "{told}");
+        assert!(!told.contains("event: changed"), "{told}");
+    }
 }

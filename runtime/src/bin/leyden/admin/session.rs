@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use data_encoding::BASE64URL_NOPAD;
 use subtle::ConstantTimeEq as _;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 /// How long a log-in link is good.
@@ -48,10 +49,22 @@ pub(super) struct Session {
     pub(super) csrf: Token,
     /// When it ends if nothing more happens.
     pub(super) ends: Instant,
+    /// Closed with the session.
+    open: watch::Receiver<()>,
+}
+
+impl Session {
+    /// Waits until somebody ends the session.
+    pub(super) async fn ended(&mut self) {
+        // Nothing is ever sent.
+        let _ = self.open.changed().await;
+    }
 }
 
 struct Open {
     session: Session,
+    /// What tells those who follow the session that it has ended, by being dropped.
+    _open: watch::Sender<()>,
     begun: Instant,
     /// What the next page says once.
     notice: Option<String>,
@@ -96,10 +109,12 @@ impl Sessions {
             return Ok(None);
         };
         self.links.remove(place);
+        let (sender, open) = watch::channel(());
         let session = Session {
             id: Token::random()?,
             csrf: Token::random()?,
             ends: now + IDLE,
+            open,
         };
         self.open.retain(|open| now < open.session.ends);
         if self.open.len() >= MOST {
@@ -107,6 +122,7 @@ impl Sessions {
         }
         self.open.push(Open {
             session: session.clone(),
+            _open: sender,
             begun: now,
             notice: None,
             answer: None,
