@@ -118,7 +118,7 @@ fn a_page_past_the_last_one_is_the_last_one() {
             .ended_with(200);
         assert!(secrets.text().contains("/secret/my-secret"), "{page}");
     }
-    let many = (0..60).map(|number| format!("s-{number}=x\n"));
+    let many = (0..60).map(|number| format!("s_{number}=x\n"));
     let file = home.path().join("many.env");
     std::fs::write(&file, many.collect::<String>()).unwrap();
     home.run(["secret", "import", file.to_str().unwrap()])

@@ -48,14 +48,15 @@ fn named(typed: &str) -> Result<RunId, Problem> {
 }
 
 async fn list(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Problem> {
-    let page = asked.page.max(1);
-    let skipped = (page - 1).saturating_mul(ON_A_PAGE);
-    let runs = visit
-        .blocking(move |admin| Ok(admin.runs.list(skipped.saturating_add(ON_A_PAGE + 1))?))
+    let newest = asked.page.max(1).saturating_mul(ON_A_PAGE);
+    let mut runs = visit
+        .blocking(move |admin| Ok(admin.runs.list(newest.saturating_add(1))?))
         .await?;
-    let mut runs: Vec<_> = runs.into_iter().skip(skipped).collect();
-    let more = runs.len() > ON_A_PAGE;
-    runs.truncate(ON_A_PAGE);
+    let more = runs.len() > newest;
+    runs.truncate(newest);
+    // Past the last page, that one.
+    let page = runs.len().div_ceil(ON_A_PAGE).max(1);
+    let runs = runs.split_off((page - 1) * ON_A_PAGE);
     let content = html! {
         h1 { "Runs" }
         div id="list" {

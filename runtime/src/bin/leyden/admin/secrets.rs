@@ -68,7 +68,23 @@ impl Asked {
 
 pub(super) async fn list(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Problem> {
     let query = asked.query();
-    let page = visit.store(move |store| store.page(&query)).await?;
+    let page = visit
+        .store(move |store| {
+            let page = store.page(&query)?;
+            // Past the last page, that one.
+            match page
+                .matching
+                .checked_sub(1)
+                .filter(|_| page.secrets.is_empty())
+            {
+                Some(last) => store.page(&SecretQuery {
+                    offset: last - last % ON_A_PAGE,
+                    ..query
+                }),
+                None => Ok(page),
+            }
+        })
+        .await?;
     let content = html! {
         div.heading {
             h1 { "Secrets" }
