@@ -3,6 +3,7 @@
 //! The page is a second face of the command line: it calls what the commands call, and holds no
 //! rule of its own. It never shows a secret's value.
 
+mod address;
 mod app;
 mod apps;
 mod assets;
@@ -188,6 +189,7 @@ fn pages(admin: Arc<Admin>) -> Router {
         .route("/live", get(live::stream))
         .route("/logout", post(login::leave))
         .route(guard::ANSWER, get(guard::answer))
+        .method_not_allowed_fallback(problem::not_so)
         .layer(from_fn_with_state(Arc::clone(&admin), guard::session));
     let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME);
     Router::new()

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query};
 use axum::response::Response;
 use axum::routing::{get, post};
 use leyden::App;
@@ -13,6 +12,7 @@ use leyden::app::{Ask, Digest, Request};
 use leyden::secrets::{Coverage, Grant, Grantee};
 use maud::{Markup, html};
 
+use super::address::{InPath, InQuery};
 use super::apps::{Asked, Known, Traces, traces};
 use super::form::Posted;
 use super::grants::sentence;
@@ -108,13 +108,13 @@ fn find(admin: &Admin, of: &Digest, path: &str, known: &Known) -> Result<Found, 
 fn parsed(typed: &str) -> Result<Digest, Problem> {
     typed
         .parse()
-        .map_err(|error| Problem::NotFound(format!("{error}.")))
+        .map_err(|error| Problem::NotFound(format!("{error}")))
 }
 
 async fn show(
     visit: Visit,
-    Path(of): Path<String>,
-    Query(asked): Query<Asked>,
+    InPath(of): InPath,
+    InQuery(asked): InQuery<Asked>,
 ) -> Result<Markup, Problem> {
     let of = parsed(&of)?;
     let seen = visit
@@ -322,7 +322,7 @@ fn got(of: &str, seen: &Seen) -> Markup {
     }
 }
 
-async fn trust(visit: Visit, Path(of): Path<String>, posted: Posted) -> Result<Response, Problem> {
+async fn trust(visit: Visit, InPath(of): InPath, posted: Posted) -> Result<Response, Problem> {
     let of = parsed(&of)?;
     let path = posted.text("path").to_owned();
     let to = address(&of.to_string(), &path);
@@ -340,11 +340,7 @@ async fn trust(visit: Visit, Path(of): Path<String>, posted: Posted) -> Result<R
     Ok(visit.done(&to, "Granted all that it asks for."))
 }
 
-async fn distrust(
-    visit: Visit,
-    Path(of): Path<String>,
-    posted: Posted,
-) -> Result<Response, Problem> {
+async fn distrust(visit: Visit, InPath(of): InPath, posted: Posted) -> Result<Response, Problem> {
     let of = parsed(&of)?;
     let to = address(&of.to_string(), posted.text("path"));
     let revoked = visit

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Query;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use leyden::App;
@@ -14,6 +13,7 @@ use leyden::secrets::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord, StoreE
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::address::InQuery;
 use super::app::address;
 use super::page::{Live, Tab, Visit};
 use super::pieces::{cell, command, digest, empty, encoded, time};
@@ -159,7 +159,7 @@ pub(super) struct Asked {
 }
 
 /// Goes to the page of the app that is at a path now.
-async fn look(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+async fn look(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Response, Problem> {
     let path = PathBuf::from(asked.path.trim());
     if !path.is_absolute() {
         let text = "Where an app is must be an absolute path, such as /home/ada/report.";

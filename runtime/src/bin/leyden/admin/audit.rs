@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Query;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -12,6 +11,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::Admin;
+use super::address::InQuery;
 use super::form::Posted;
 use super::page::{Live, Tab, Visit};
 use super::pieces::{badge, cell, command, digest, empty, encoded, time};
@@ -88,7 +88,7 @@ impl Asked {
             _ => None,
         };
         let since = given(&self.since).map(|typed| moment(&typed)).transpose();
-        filter.since = since.map_err(|wrong| Problem::Usage(format!("Since: {wrong}.")))?;
+        filter.since = since.map_err(|wrong| Problem::Usage(format!("Since: {wrong}")))?;
         filter.before = self.before;
         Ok(filter)
     }
@@ -108,7 +108,7 @@ impl Asked {
     }
 }
 
-async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Problem> {
+async fn show(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Markup, Problem> {
     let filter = asked.filter()?.limit(ON_A_PAGE + 1);
     let found = visit.store(move |store| store.audit_look(&filter)).await?;
     let AuditFound {
@@ -267,7 +267,7 @@ async fn verify(visit: Visit, _posted: Posted) -> Result<Markup, Problem> {
     Ok(visit.page(Tab::Audit, "Verified", Live::No, content))
 }
 
-async fn export(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+async fn export(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Response, Problem> {
     let filter = asked.filter()?;
     let records = visit.store(move |store| store.audit_list(&filter)).await?;
     let lines = json_lines(&records).map_err(|_| Problem::Panicked)?;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Path;
 use axum::response::Response;
 use axum::routing::post;
 use leyden::app::EnvName;
@@ -11,6 +10,7 @@ use leyden::secrets::{Grant, Grantee, NewGrant, SecretInfo};
 use maud::{Markup, html};
 
 use super::Admin;
+use super::address::InPath;
 use super::form::Posted;
 use super::new_secret::when;
 use super::page::Visit;
@@ -135,24 +135,29 @@ fn restriction(visit: &Visit, secret: &SecretInfo) -> Markup {
     }
 }
 
+/// Whom somebody named.
+fn named_grantee(posted: &Posted) -> Result<Grantee, Problem> {
+    match posted.optional("to") {
+        Ok(Some(to)) => Ok(to),
+        Ok(None) => Err(Problem::Usage("Who is meant?".to_owned())),
+        Err(wrong) => Err(Problem::Usage(format!("What was typed is {wrong}"))),
+    }
+}
+
+/// To whom something is to be granted.
 fn grantee_of(posted: &Posted) -> Result<Grantee, Problem> {
-    let to: Grantee = match posted.optional("to") {
-        Ok(Some(to)) => to,
-        Ok(None) => return Err(Problem::Usage("To whom?".to_owned())),
-        Err(wrong) => return Err(Problem::Usage(format!("It is {wrong}."))),
-    };
-    Ok(match to {
+    Ok(match named_grantee(posted)? {
         // As the command line does: without links.
         Grantee::Folder(folder) => Grantee::Folder(
             folder
                 .canonicalize()
-                .map_err(|error| Problem::Usage(format!("{}: {error}.", folder.display())))?,
+                .map_err(|error| Problem::Usage(format!("{}: {error}", folder.display())))?,
         ),
         app => app,
     })
 }
 
-async fn add(visit: Visit, Path(name): Path<String>, posted: Posted) -> Result<Response, Problem> {
+async fn add(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let new = NewGrant {
         to: grantee_of(&posted)?,
@@ -168,15 +173,10 @@ async fn add(visit: Visit, Path(name): Path<String>, posted: Posted) -> Result<R
     ))
 }
 
-async fn revoke(
-    visit: Visit,
-    Path(name): Path<String>,
-    posted: Posted,
-) -> Result<Response, Problem> {
+async fn revoke(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     // A folder that is gone is taken back, too.
-    let to: Option<Grantee> = posted.optional("to").map_err(Problem::Usage)?;
-    let to = to.ok_or_else(|| Problem::Usage("From whom?".to_owned()))?;
+    let to = named_grantee(&posted)?;
     let env: Option<EnvName> = posted.optional("env").map_err(Problem::Usage)?;
     let (wanted, from) = (name.clone(), to.clone());
     visit
@@ -194,11 +194,7 @@ fn back(posted: &Posted, name: &str) -> String {
     }
 }
 
-async fn restrict(
-    visit: Visit,
-    Path(name): Path<String>,
-    posted: Posted,
-) -> Result<Response, Problem> {
+async fn restrict(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let (wanted, restricted) = (name.clone(), posted.text("restricted") == "yes");
     visit

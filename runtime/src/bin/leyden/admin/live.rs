@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::Query;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 
+use super::address::InQuery;
 use super::page::Visit;
 use super::watch::Counts;
 
@@ -27,7 +27,7 @@ pub(super) struct Of {
 /// ends.
 pub(super) async fn stream(
     visit: Visit,
-    Query(of): Query<Of>,
+    InQuery(of): InQuery<Of>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let (store, runs) = (of.of != "runs", of.of != "store");
     let count = move |counts: &Counts| {

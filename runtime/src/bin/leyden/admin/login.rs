@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use leyden::secrets::{Act, StoreError};
@@ -11,6 +11,7 @@ use maud::html;
 use serde::Deserialize;
 
 use super::Admin;
+use super::address::InQuery;
 use super::form::Posted;
 use super::guard::COOKIE;
 use super::page::bare;
@@ -33,7 +34,7 @@ pub(super) async fn enter(
     State(admin): State<Arc<Admin>>,
     method: Method,
     headers: HeaderMap,
-    Query(link): Query<Link>,
+    InQuery(link): InQuery<Link>,
 ) -> Result<Response, Problem> {
     if link.token.is_empty() || method != Method::GET {
         return Ok(logged_out(StatusCode::OK));

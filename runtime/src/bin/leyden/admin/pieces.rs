@@ -45,6 +45,19 @@ pub(super) fn command(line: &str) -> Markup {
     }
 }
 
+/// An error's text as a sentence of a page: the command writes it behind its own name.
+pub(super) fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters
+        .next()
+        .map(|first| first.to_uppercase().to_string());
+    let mut sentence = first.unwrap_or_default() + characters.as_str();
+    if !sentence.ends_with(['.', '?', '!']) {
+        sentence.push('.');
+    }
+    sentence
+}
+
 /// What stands where there is nothing yet, and what to do next.
 pub(super) fn empty(title: &str, content: Markup) -> Markup {
     html! { div.empty { h2 { (title) } (content) } }
@@ -108,6 +121,17 @@ mod tests {
             (-86_400 * 800, "2 years ago"),
         ] {
             assert_eq!(relative(at(seconds), now), told);
+        }
+    }
+
+    #[test]
+    fn an_error_becomes_a_sentence() {
+        for (text, shown) in [
+            ("there is none", "There is none."),
+            ("`a` is bad; did you mean b?", "`a` is bad; did you mean b?"),
+            ("Done.", "Done."),
+        ] {
+            assert_eq!(sentence(text), shown);
         }
     }
 

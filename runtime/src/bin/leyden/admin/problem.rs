@@ -7,6 +7,7 @@ use leyden::secrets::StoreError;
 use maud::html;
 
 use super::page::bare;
+use super::pieces::sentence;
 use crate::exit;
 
 /// What went wrong.
@@ -100,7 +101,7 @@ impl IntoResponse for Problem {
             html! {},
             html! {
                 h1 { (title) }
-                p.error role="alert" { (text) }
+                p.error role="alert" { (sentence(&text)) }
                 p { a.button href="/secrets" { "To the secrets" } }
             },
         );
@@ -123,6 +124,12 @@ pub(super) fn logged_out(status: StatusCode) -> Response {
         },
     );
     (status, page).into_response()
+}
+
+/// There is such a page, and not to be asked for in this way.
+pub(super) async fn not_so() -> Problem {
+    let text = "Something is done here by a form of another page, or only looked at.".to_owned();
+    Problem::Failed(StatusCode::METHOD_NOT_ALLOWED, text)
 }
 
 /// There is no such page.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -12,6 +11,7 @@ use leyden::secrets::{Act, StoreError};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::address::{InPath, InQuery};
 use super::form::Posted;
 use super::page::{Live, Tab, Visit};
 use super::pieces::{badge, cell, command, digest, empty, encoded, time};
@@ -44,10 +44,10 @@ struct Asked {
 fn named(typed: &str) -> Result<RunId, Problem> {
     typed
         .parse()
-        .map_err(|error| Problem::NotFound(format!("{error}.")))
+        .map_err(|error| Problem::NotFound(format!("{error}")))
 }
 
-async fn list(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Problem> {
+async fn list(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Markup, Problem> {
     let newest = asked.page.max(1).saturating_mul(ON_A_PAGE);
     let mut runs = visit
         .blocking(move |admin| Ok(admin.runs.list(newest.saturating_add(1))?))
@@ -108,8 +108,8 @@ fn shown_state(run: &RunInfo) -> Markup {
 
 async fn show(
     visit: Visit,
-    Path(id): Path<String>,
-    Query(asked): Query<Asked>,
+    InPath(id): InPath,
+    InQuery(asked): InQuery<Asked>,
 ) -> Result<Markup, Problem> {
     let id = named(&id)?;
     let of = Some(asked.of.trim().to_owned()).filter(|of| !of.is_empty());
@@ -238,7 +238,7 @@ fn log_part(run: &RunInfo, of: Option<&str>, log: &str) -> Markup {
     }
 }
 
-async fn log(visit: Visit, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn log(visit: Visit, InPath(id): InPath) -> Result<Response, Problem> {
     let id = named(&id)?;
     let log = visit
         .blocking(move |admin| Ok(log_of(&admin.runs.log(&id)?, None)))
@@ -247,7 +247,7 @@ async fn log(visit: Visit, Path(id): Path<String>) -> Result<Response, Problem> 
     Ok(([(header::CONTENT_TYPE, kind)], log).into_response())
 }
 
-async fn stop(visit: Visit, Path(id): Path<String>, _posted: Posted) -> Result<Response, Problem> {
+async fn stop(visit: Visit, InPath(id): InPath, _posted: Posted) -> Result<Response, Problem> {
     let id = named(&id)?;
     let to = format!("/run/{id}");
     let said = visit

@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Path;
 use axum::response::Response;
 use axum::routing::{get, post};
 use leyden::app::SecretName;
@@ -15,10 +14,11 @@ use leyden::secrets::{
 };
 use maud::{Markup, html};
 
+use super::address::InPath;
 use super::form::Posted;
 use super::new_secret::{meant_value, options, value_fields, when};
 use super::page::{Live, Tab, Visit};
-use super::pieces::{badge, cell, command, digest, encoded, time};
+use super::pieces::{badge, cell, command, digest, encoded, sentence, time};
 use super::problem::Problem;
 use super::secrets::state;
 use super::{Admin, audit, grants};
@@ -42,7 +42,7 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
 pub(super) fn named(typed: &str) -> Result<SecretName, Problem> {
     typed
         .parse()
-        .map_err(|error| Problem::NotFound(format!("{error}.")))
+        .map_err(|error| Problem::NotFound(format!("{error}")))
 }
 
 /// All that is shown of a secret.
@@ -51,7 +51,7 @@ struct Seen {
     log: AuditFound,
 }
 
-async fn show(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> {
+async fn show(visit: Visit, InPath(name): InPath) -> Result<Markup, Problem> {
     let name = named(&name)?;
     let seen = visit
         .store(move |store| {
@@ -230,7 +230,7 @@ fn apps(records: &[AuditRecord]) -> Markup {
 }
 
 /// The form for a new version.
-async fn add(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> {
+async fn add(visit: Visit, InPath(name): InPath) -> Result<Markup, Problem> {
     let name = named(&name)?;
     let secret = visit.store(move |store| store.show(&name)).await?;
     Ok(version_form(&visit, &secret.name, None))
@@ -243,7 +243,7 @@ fn version_form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
         p { "Bindings without a version get it from now on; older versions can still be bound by their \
             number. Apps that run keep what they have." }
         (visit.form(&path(name, "versions"), html! {
-            @if let Some(wrong) = wrong { p.error role="alert" { (wrong) " Nothing was stored." } }
+            @if let Some(wrong) = wrong { p.error role="alert" { (sentence(wrong)) " Nothing was stored." } }
             (value_fields())
             button type="submit" { "Add version" }
             a.button.quiet href=(format!("/secret/{name}")) { "Cancel" }
@@ -259,7 +259,7 @@ fn version_form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
 
 async fn set(
     visit: Visit,
-    Path(name): Path<String>,
+    InPath(name): InPath,
     mut posted: Posted,
 ) -> Result<Result<Response, Markup>, Problem> {
     let name = named(&name)?;
@@ -278,13 +278,11 @@ async fn set(
     )))
 }
 
-async fn expire(
-    visit: Visit,
-    Path(name): Path<String>,
-    posted: Posted,
-) -> Result<Response, Problem> {
+async fn expire(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
-    let version: Option<NonZeroU32> = posted.optional("version").map_err(Problem::Usage)?;
+    let version: Option<NonZeroU32> = posted
+        .optional("version")
+        .map_err(|_| Problem::Usage("A version is a number from 1 on.".to_owned()))?;
     let expires = match posted.ticked("now") {
         true => Some(jiff::Timestamp::now()),
         false => when(&posted, crate::cli::expiry).map_err(Problem::Usage)?,
@@ -301,7 +299,7 @@ async fn expire(
 }
 
 /// Asks before a secret is deleted.
-async fn ask(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> {
+async fn ask(visit: Visit, InPath(name): InPath) -> Result<Markup, Problem> {
     let name = named(&name)?;
     let secret = visit.store(move |store| store.show(&name)).await?;
     let name = &secret.name;
@@ -320,11 +318,7 @@ async fn ask(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> 
     Ok(visit.page(Tab::Secrets, &format!("Delete {name}?"), Live::No, content))
 }
 
-async fn delete(
-    visit: Visit,
-    Path(name): Path<String>,
-    _posted: Posted,
-) -> Result<Response, Problem> {
+async fn delete(visit: Visit, InPath(name): InPath, _posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let wanted = name.clone();
     visit
@@ -337,11 +331,7 @@ async fn delete(
     Ok(visit.done(&format!("/secret/{name}"), format!("Deleted {name}.")))
 }
 
-async fn restore(
-    visit: Visit,
-    Path(name): Path<String>,
-    _posted: Posted,
-) -> Result<Response, Problem> {
+async fn restore(visit: Visit, InPath(name): InPath, _posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let wanted = name.clone();
     visit.store(move |store| store.restore(&wanted)).await?;

@@ -1,10 +1,10 @@
 //! The list of secrets: searched, sorted and cut by the store.
 
-use axum::extract::Query;
 use leyden::secrets::{SecretInfo, SecretOrder, SecretPage, SecretQuery, SecretState, Shown};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::address::InQuery;
 use super::page::{Live, Tab, Visit};
 use super::pieces::{badge, cell, command, empty, encoded, time};
 use super::problem::Problem;
@@ -66,7 +66,7 @@ impl Asked {
     }
 }
 
-pub(super) async fn list(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Problem> {
+pub(super) async fn list(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Markup, Problem> {
     let query = asked.query();
     let page = visit
         .store(move |store| {
