@@ -161,6 +161,41 @@ fn a_secret_is_granted_by_name_for_a_time_and_taken_back() {
 }
 
 #[test]
+fn a_grant_to_a_folder_that_is_no_apps_own_is_asked_about() {
+    let home = Home::with_my_secret();
+    let report = app(&home, ".", MANIFEST);
+    let grants = || home.run(["secret", "show", "my-secret"]).succeeded().stdout;
+    for (folder, what) in [
+        ("/", "the folder of all folders"),
+        (".", "your home folder"),
+        ("..", "a folder that your home folder is in"),
+    ] {
+        let grant = ["secret", "grant", "my-secret", "--folder", folder];
+        // Nobody can answer.
+        home.run(grant)
+            .ended_with(2)
+            .says(&[what, "whatever app is put there", "--yes"]);
+        assert!(!grants().contains("granted to"), "{folder}");
+    }
+    let words = "secret grant my-secret --folder / --yes";
+    leyden(&home, words, &report).succeeded().says(&["warning"]);
+    assert!(grants().contains("folder:/"));
+    leyden(&home, "trust APP --folder", &report)
+        .ended_with(2)
+        .says(&["your home folder"]);
+    refused(&home, &report);
+    leyden(&home, "trust APP --folder --yes", &report)
+        .succeeded()
+        .says(&["your home folder"]);
+    runs(&home, &report);
+    // An app's own folder is nothing to ask about.
+    let own = app(&home, "own", MANIFEST);
+    let words = "secret grant my-secret --folder APP";
+    let granted = leyden(&home, words, &own).succeeded();
+    assert!(!granted.stderr.contains("warning"), "{granted:?}");
+}
+
+#[test]
 fn a_restricted_secret_is_bound_by_a_grant_to_the_digest_alone() {
     let home = Home::with_my_secret();
     home.run(["secret", "restrict", "my-secret"]).succeeded();

@@ -176,3 +176,54 @@ fn an_app_that_was_only_refused_has_the_line_that_runs_it_with_what_it_asked_for
     );
     assert!(shown.contains(&line), "{shown}");
 }
+
+#[test]
+fn what_a_grant_to_a_folder_of_more_than_an_app_permits_is_said_first() {
+    let home = Home::with_my_secret();
+    let report = report(&home);
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let granted = || {
+        home.run(["secret", "show", "my-secret"])
+            .succeeded()
+            .stdout
+            .contains("granted to")
+    };
+    for (folder, what) in [
+        ("/".to_owned(), "is the folder of all folders"),
+        (home.path().display().to_string(), "is your home folder"),
+    ] {
+        let to = format!("folder:{folder}");
+        let fields = [("to", to.as_str()), ("env", "A"), ("expires", "30d")];
+        let asked = session
+            .post("/secret/my-secret/grants", &fields)
+            .ended_with(200)
+            .text();
+        assert!(
+            asked.contains(what) && asked.contains("whatever app is put there"),
+            "{asked}"
+        );
+        for (name, value) in fields {
+            let field = format!("name=\"{name}\" value=\"{value}\"");
+            assert!(asked.contains(&field), "{field}: {asked}");
+        }
+        assert!(!granted());
+        let sure = [&fields[..], &[("sure", "yes")]].concat();
+        let done = session.follow(&session.post("/secret/my-secret/grants", &sure));
+        assert!(
+            done.ended_with(200)
+                .text()
+                .contains(&format!("Granted my-secret to {to}."))
+        );
+        assert!(granted());
+        let revoke = [("to", to.as_str()), ("env", "A")];
+        session
+            .post("/secret/my-secret/revoke", &revoke)
+            .ended_with(303);
+    }
+    let own = format!("folder:{}", report.display());
+    session
+        .post("/secret/my-secret/grants", &[("to", &own)])
+        .ended_with(303);
+    assert!(granted());
+}

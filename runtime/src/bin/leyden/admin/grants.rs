@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use leyden::app::EnvName;
+use leyden::app::{EnvName, SecretName};
 use leyden::secrets::{Grant, Grantee, NewGrant, SecretInfo};
 use maud::{Markup, html};
 
-use super::Admin;
 use super::address::InPath;
 use super::form::Posted;
 use super::new_secret::when;
-use super::page::Visit;
+use super::page::{Live, Tab, Visit};
 use super::pieces::{badge, cell, digest, encoded, time};
 use super::problem::Problem;
 use super::secret::{named, path};
+use super::{Admin, pieces};
 use crate::cli::future;
+use crate::wide;
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new()
@@ -157,6 +158,24 @@ fn grantee_of(posted: &Posted) -> Result<Grantee, Problem> {
     })
 }
 
+/// Asks before a secret is granted to a folder that is no app's own.
+fn ask(visit: &Visit, name: &SecretName, posted: &Posted, warning: &str) -> Markup {
+    let back = back(posted, name.as_str());
+    let content = html! {
+        p.crumb { a href="/secrets" { "Secrets" } " / " a href=(back) { (name) } }
+        h1 { "Grant " (name) " to that folder?" }
+        div.callout { p { (pieces::sentence(warning)) } }
+        (visit.form(&path(name.as_str(), "grants"), html! {
+            @for field in ["to", "env", "app", "expires", "from", "path"] {
+                input type="hidden" name=(field) value=(posted.text(field));
+            }
+            button.warn type="submit" name="sure" value="yes" { "Grant it all the same" }
+            a.button.quiet href=(back) autofocus { "Do not" }
+        }))
+    };
+    visit.page(Tab::Secrets, &format!("Grant {name}?"), Live::No, content)
+}
+
 async fn add(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let new = NewGrant {
@@ -165,6 +184,10 @@ async fn add(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Respo
         app: posted.optional("app").map_err(|_| Problem::Stale)?,
         expires: when(&posted, future).map_err(Problem::Usage)?,
     };
+    let warning = wide::warning(&new.to).filter(|_| !posted.ticked("sure"));
+    if let Some(warning) = warning {
+        return Ok(ask(&visit, &name, &posted, &warning).into_response());
+    }
     let (wanted, to) = (name.clone(), new.to.clone());
     visit.store(move |store| store.grant(&wanted, &new)).await?;
     Ok(visit.done(
