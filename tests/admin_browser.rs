@@ -165,6 +165,59 @@ fn a_run_is_watched_while_it_goes_on_and_stopped() {
     );
 }
 
+#[test]
+fn a_rotation_is_watched_from_its_beginning_to_its_end() {
+    const SECRETS: usize = 2000;
+    let home = Home::new();
+    let file = home.path().join("many.env");
+    let lines = (0..SECRETS).map(|number| format!("s_{number}=x\n"));
+    std::fs::write(&file, lines.collect::<String>()).unwrap();
+    home.run(["secret", "import", file.to_str().unwrap()])
+        .succeeded();
+    let admin = Admin::start(&home);
+    let browser = Browser::start(1440, false);
+    browser.go(&admin.address());
+    browser.shows("2000 in all");
+    // On a machine that lets the page wait too long, a rotation may pass unseen.
+    for attempt in 1.. {
+        assert!(attempt <= 20, "no rotation was seen in its middle");
+        browser.visit("/keys");
+        mark(&browser);
+        browser.script(
+            "window.seen = [];
+             new MutationObserver(() => {
+               const bar = document.querySelector('progress#rotating');
+               if (bar) window.seen.push([bar.value, bar.max, document.querySelector('label[for=rotating]').innerText]);
+             }).observe(document.body, { subtree: true, childList: true, attributes: true });
+             const form = document.querySelector('form[action=\"/keys/rotate\"]');
+             fetch('/keys/rotate', { method: 'POST', body: new FormData(form) });",
+        );
+        let ended = format!(
+            "The keys of {SECRETS} versions were sealed under KEK {}.",
+            attempt + 1
+        );
+        browser.shows(&ended);
+        assert!(is_marked(&browser));
+        assert_eq!(
+            browser.script("return document.querySelector('progress#rotating') === null"),
+            true
+        );
+        let keks = browser.script("return document.querySelector('#keks-list tbody').innerText");
+        assert!(keks.as_str().unwrap().contains("2000"), "{keks}");
+        let seen = browser.script("return window.seen");
+        let middle = seen.as_array().unwrap().iter().find(|seen| {
+            let done = seen[0].as_u64().unwrap();
+            0 < done && done < SECRETS as u64
+        });
+        if let Some(middle) = middle {
+            assert_eq!(middle[1], SECRETS);
+            let told = format!("Rotating: {} of {SECRETS} secrets", middle[0]);
+            assert_eq!(middle[2], told.as_str());
+            return;
+        }
+    }
+}
+
 /// A home in which something of everything happened.
 fn lived_in() -> Home {
     let home = Home::new();
