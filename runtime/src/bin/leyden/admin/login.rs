@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -16,6 +17,7 @@ use super::form::Posted;
 use super::guard::COOKIE;
 use super::page::bare;
 use super::problem::{Problem, logged_out};
+use super::server::Place;
 use super::session::Session;
 use crate::exit::say;
 
@@ -34,6 +36,7 @@ pub(super) async fn enter(
     State(admin): State<Arc<Admin>>,
     method: Method,
     headers: HeaderMap,
+    place: Option<Extension<Arc<Place>>>,
     InQuery(link): InQuery<Link>,
 ) -> Result<Response, Problem> {
     if link.token.is_empty() || method != Method::GET {
@@ -48,6 +51,10 @@ pub(super) async fn enter(
         admin.refused_log_in();
         return Ok(logged_out(StatusCode::FORBIDDEN));
     };
+    // The link is used up: nobody else's connection may take the answer's place.
+    if let Some(Extension(place)) = place {
+        place.keep();
+    }
     if let Err(problem) = admin.blocking(record_log_in).await {
         admin.sessions().end(&session.id);
         return Err(problem);
@@ -112,7 +119,7 @@ pub(super) async fn new_link(State(admin): State<Arc<Admin>>) -> Result<Response
 /// Ends the session, and has the browser forget the cookie and what it kept of the pages.
 pub(super) async fn leave(
     State(admin): State<Arc<Admin>>,
-    axum::Extension(session): axum::Extension<Session>,
+    Extension(session): Extension<Session>,
     _form: Posted,
 ) -> Response {
     admin.sessions().end(&session.id);
