@@ -2,9 +2,24 @@
 
 mod bounds;
 mod entry;
+mod recorded;
 mod texts;
+mod told;
 
-use crate::support::Home;
+use std::path::PathBuf;
+
+use crate::support::{Home, guest};
+
+/// An app that asks for `my-secret` as `TOKEN`.
+pub(crate) fn report(home: &Home) -> PathBuf {
+    let folder = home.path().join("report");
+    std::fs::create_dir_all(&folder).unwrap();
+    let manifest =
+        "name = \"report\"\n[flow]\ncomponent = \"flow.wasm\"\n[secrets]\nTOKEN = \"my-secret\"\n";
+    std::fs::write(folder.join("leyden.toml"), manifest).unwrap();
+    std::fs::copy(guest("env-p2"), folder.join("flow.wasm")).unwrap();
+    folder
+}
 
 /// All pages that a store with `my-secret`, and the app that ran, has.
 fn pages(home: &Home) -> Vec<String> {

@@ -1,25 +1,13 @@
 //! The admin page in a real browser: by keyboard alone, wide and narrow, light and dark.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
+use crate::admin_attacks::report;
 use crate::support::browser::{Browser, ENTER, axe};
 use crate::support::{Admin, App, Home, guest};
 
 /// A phone and a desk.
 const WIDTHS: [u32; 2] = [360, 1440];
-
-/// An app that asks for `my-secret`.
-fn report(home: &Home) -> PathBuf {
-    let folder = home.path().join("report");
-    std::fs::create_dir_all(&folder).unwrap();
-    let manifest =
-        "name = \"report\"\n[flow]\ncomponent = \"flow.wasm\"\n[secrets]\nTOKEN = \"my-secret\"\n";
-    std::fs::write(folder.join("leyden.toml"), manifest).unwrap();
-    std::fs::copy(guest("env-p2"), folder.join("flow.wasm")).unwrap();
-    folder
-}
 
 /// Marks the page, to see that it was not loaded again.
 fn mark(browser: &Browser) {
@@ -175,6 +163,59 @@ fn a_run_is_watched_while_it_goes_on_and_stopped() {
         "its end",
         "return document.querySelector('#actions').innerText.includes('stopped')",
     );
+}
+
+#[test]
+fn a_rotation_is_watched_from_its_beginning_to_its_end() {
+    const SECRETS: usize = 2000;
+    let home = Home::new();
+    let file = home.path().join("many.env");
+    let lines = (0..SECRETS).map(|number| format!("s_{number}=x\n"));
+    std::fs::write(&file, lines.collect::<String>()).unwrap();
+    home.run(["secret", "import", file.to_str().unwrap()])
+        .succeeded();
+    let admin = Admin::start(&home);
+    let browser = Browser::start(1440, false);
+    browser.go(&admin.address());
+    browser.shows("2000 in all");
+    // On a machine that lets the page wait too long, a rotation may pass unseen.
+    for attempt in 1.. {
+        assert!(attempt <= 20, "no rotation was seen in its middle");
+        browser.visit("/keys");
+        mark(&browser);
+        browser.script(
+            "window.seen = [];
+             new MutationObserver(() => {
+               const bar = document.querySelector('progress#rotating');
+               if (bar) window.seen.push([bar.value, bar.max, document.querySelector('label[for=rotating]').innerText]);
+             }).observe(document.body, { subtree: true, childList: true, attributes: true });
+             const form = document.querySelector('form[action=\"/keys/rotate\"]');
+             fetch('/keys/rotate', { method: 'POST', body: new FormData(form) });",
+        );
+        let ended = format!(
+            "The keys of {SECRETS} versions were sealed under KEK {}.",
+            attempt + 1
+        );
+        browser.shows(&ended);
+        assert!(is_marked(&browser));
+        assert_eq!(
+            browser.script("return document.querySelector('progress#rotating') === null"),
+            true
+        );
+        let keks = browser.script("return document.querySelector('#keks-list tbody').innerText");
+        assert!(keks.as_str().unwrap().contains("2000"), "{keks}");
+        let seen = browser.script("return window.seen");
+        let middle = seen.as_array().unwrap().iter().find(|seen| {
+            let done = seen[0].as_u64().unwrap();
+            0 < done && done < SECRETS as u64
+        });
+        if let Some(middle) = middle {
+            assert_eq!(middle[1], SECRETS);
+            let told = format!("Rotating: {} of {SECRETS} secrets", middle[0]);
+            assert_eq!(middle[2], told.as_str());
+            return;
+        }
+    }
 }
 
 /// A home in which something of everything happened.

@@ -161,6 +161,41 @@ fn a_secret_is_granted_by_name_for_a_time_and_taken_back() {
 }
 
 #[test]
+fn a_grant_to_a_folder_that_is_no_apps_own_is_asked_about() {
+    let home = Home::with_my_secret();
+    let report = app(&home, ".", MANIFEST);
+    let grants = || home.run(["secret", "show", "my-secret"]).succeeded().stdout;
+    for (folder, what) in [
+        ("/", "the folder of all folders"),
+        (".", "your home folder"),
+        ("..", "a folder that your home folder is in"),
+    ] {
+        let grant = ["secret", "grant", "my-secret", "--folder", folder];
+        // Nobody can answer.
+        home.run(grant)
+            .ended_with(2)
+            .says(&[what, "whatever app is put there", "--yes"]);
+        assert!(!grants().contains("granted to"), "{folder}");
+    }
+    let words = "secret grant my-secret --folder / --yes";
+    leyden(&home, words, &report).succeeded().says(&["warning"]);
+    assert!(grants().contains("folder:/"));
+    leyden(&home, "trust APP --folder", &report)
+        .ended_with(2)
+        .says(&["your home folder"]);
+    refused(&home, &report);
+    leyden(&home, "trust APP --folder --yes", &report)
+        .succeeded()
+        .says(&["your home folder"]);
+    runs(&home, &report);
+    // An app's own folder is nothing to ask about.
+    let own = app(&home, "own", MANIFEST);
+    let words = "secret grant my-secret --folder APP";
+    let granted = leyden(&home, words, &own).succeeded();
+    assert!(!granted.stderr.contains("warning"), "{granted:?}");
+}
+
+#[test]
 fn a_restricted_secret_is_bound_by_a_grant_to_the_digest_alone() {
     let home = Home::with_my_secret();
     home.run(["secret", "restrict", "my-secret"]).succeeded();
@@ -244,6 +279,49 @@ fn versions_expire_are_kept_deleted_restored_and_destroyed() {
         .run(["secret", "reveal", "my-secret@4", "--yes"])
         .succeeded();
     assert_eq!(shown.stdout, "fresh");
+}
+
+#[test]
+fn when_a_version_expires_can_be_set_and_taken_back() {
+    let home = Home::with_my_secret();
+    run(
+        home.leyden().args(["secret", "set", "my-secret"]),
+        b"second",
+    )
+    .succeeded();
+    let expire = |words: &str| home.run(format!("secret expire {words}").split(' '));
+    let run = |secret: &str| home.run_app(&guest("env-p2"), &["--secret", secret]);
+    let said = expire("my-secret --expires 0s").succeeded();
+    assert!(
+        said.stdout.contains("version 2 of my-secret expires at"),
+        "{said:?}"
+    );
+    run("A=my-secret")
+        .ended_with(77)
+        .says(&["version 2 expired at"]);
+    run("A=my-secret@1").succeeded();
+    expire("my-secret@1 --expires 2001-01-01T00:00:00Z").succeeded();
+    run("A=my-secret@1").ended_with(77).says(&["2001-01-01"]);
+    let said = expire("my-secret@1 --never --output json").succeeded();
+    let said: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let expected = serde_json::json!({ "name": "my-secret", "version": 1, "expires": null });
+    assert_eq!(said, expected);
+    run("A=my-secret@1").succeeded();
+    // Whoever says neither, both, or nonsense gets nothing done.
+    for (words, status) in [
+        ("my-secret", 2),
+        ("my-secret --never --expires 30d", 2),
+        ("my-secret --expires soon", 2),
+        ("my-secret:base64 --never", 2),
+        ("my-secret@7 --never", 2),
+        ("none --never", 77),
+    ] {
+        expire(words).ended_with(status);
+    }
+    let log = home
+        .run(["audit", "list", "--secret", "my-secret"])
+        .succeeded();
+    assert_eq!(log.stdout.matches("expiry-set").count(), 3, "{log:?}");
 }
 
 #[test]

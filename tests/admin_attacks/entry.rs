@@ -1,7 +1,9 @@
 //! Who gets in, and from where: sessions, log-in links, forms, hosts.
 
+use std::io::{Read as _, Write as _};
+
 use super::pages;
-use crate::support::http::{FORM, form, request, send};
+use crate::support::http::{FORM, connect, form, request, send};
 use crate::support::{Admin, Home, guest};
 
 #[test]
@@ -266,4 +268,37 @@ fn a_thousand_wrong_log_ins_open_nothing_and_lock_nobody_out() {
         .count();
     assert!((1..=11).contains(&told), "{printed}");
     admin.log_in(1).get("/secrets").ended_with(200);
+}
+
+#[test]
+fn who_asks_for_links_and_holds_connections_locks_nobody_out() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let host = admin.host();
+    let ask = || {
+        let asked = request("POST /login/link", &[("Host", &host)], b"");
+        send(admin.port, &asked).unwrap().ended_with(200)
+    };
+    (0..20).for_each(|_| drop(ask()));
+    let links = admin.printed().matches("/login?token=").count();
+    assert!((2..=4).contains(&links), "{}", admin.printed());
+    // The one that was printed first is as good as before.
+    let session = admin.log_in(1);
+    let mut kept = session.live();
+    let mut buffer = [0; 16];
+    kept.read_exact(&mut buffer).unwrap();
+    let mut held: Vec<_> = (0..400).map(|_| connect(admin.port)).collect();
+    for stream in &mut held {
+        // Some were hung up on by now.
+        let _ = stream.write_all(b"POST /login/link HTTP/1.1\r\nHost: ");
+    }
+    session.get("/secrets").ended_with(200);
+    admin.log_in(2).get("/secrets").ended_with(200);
+    home.create_secret("other", "x");
+    let (mut told, mut buffer) = (String::new(), [0; 256]);
+    while !told.contains("event: changed") {
+        let count = kept.read(&mut buffer).unwrap();
+        assert_ne!(count, 0, "{told}");
+        told.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
 }

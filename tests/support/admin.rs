@@ -191,12 +191,17 @@ impl Session<'_> {
 
     /// Listens to changes of the store.
     pub fn live(&self) -> std::net::TcpStream {
+        self.live_of("store")
+    }
+
+    /// Listens to changes of the store, or of runs.
+    pub fn live_of(&self, what: &str) -> std::net::TcpStream {
         use std::io::Write as _;
         let host = self.admin.host();
         let headers = [("Host", host.as_str()), ("Cookie", &self.cookie)];
         let mut stream = http::connect(self.admin.port);
         stream
-            .write_all(&request("GET /live?of=store", &headers, b""))
+            .write_all(&request(&format!("GET /live?of={what}"), &headers, b""))
             .unwrap();
         stream
     }

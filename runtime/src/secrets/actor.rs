@@ -45,6 +45,7 @@ impl Actor {
             kek: None,
             grantee: None,
             host_rule: None,
+            run: None,
             up_to: None,
             reason: None,
         }

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::StoreError;
+
 /// One record of the audit log. Never a value, nor anything computed from one.
 ///
 /// Texts that come from manifests are kept as they are, cut to a bound: whoever prints them
@@ -59,6 +61,9 @@ pub struct AuditRecord {
     /// The host that was granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_rule: Option<String>,
+    /// The run that was stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// The last record that was pruned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub up_to: Option<u64>,
@@ -124,6 +129,12 @@ pub enum AuditEvent {
     SecretUnrestricted,
     /// A secret was released to a component, or the release was denied.
     Release,
+    /// Somebody logged in to the store's page.
+    LoggedIn,
+    /// Somebody logged out of it.
+    LoggedOut,
+    /// A run was asked to stop, from there.
+    RunStopped,
     /// Something that a newer Leyden does.
     #[serde(untagged)]
     Other(String),
@@ -163,6 +174,20 @@ pub struct AuditFilter {
     pub before: Option<u64>,
     /// The newest so many of them.
     pub limit: Option<usize>,
+    /// Of the newest so many of the log alone: no older ones are read.
+    pub among: Option<usize>,
+}
+
+/// What a look into the log found.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct AuditFound {
+    /// The records that were wanted, oldest first; each is what was written in its place.
+    pub records: Vec<AuditRecord>,
+    /// The oldest record that is not what was written, of those that were read.
+    pub broken: Option<StoreError>,
+    /// Whether older records were left unread.
+    pub older: bool,
 }
 
 impl AuditFilter {
@@ -211,6 +236,12 @@ impl AuditFilter {
     /// The newest so many of them.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
+        self
+    }
+
+    /// Of the newest so many of the log alone.
+    pub fn among(mut self, newest: usize) -> Self {
+        self.among = Some(newest);
         self
     }
 

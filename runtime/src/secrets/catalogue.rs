@@ -92,11 +92,11 @@ struct Entry {
 
 impl SecretStore {
     /// A part of the list of secrets. The first call reads all heads, as [`list`](Self::list) does;
-    /// later ones read those that were changed since and those that are returned.
+    /// later ones read those that were changed since, as the audit log tells, and those that are
+    /// returned; all of them again where the log is damaged.
     ///
     /// # Errors
-    /// [`StoreError::Tampered`] if any that is read was changed behind the store's back,
-    /// [`StoreError::AuditBroken`] if a record of a change was.
+    /// [`StoreError::Tampered`] if any that is read was changed behind the store's back.
     pub fn page(&self, query: &SecretQuery) -> Result<SecretPage, StoreError> {
         self.with_catalogue(|snapshot, catalogue| {
             let (names, matching) = catalogue.find(query, now());
@@ -136,7 +136,11 @@ impl SecretStore {
             let mut kept = kept.unwrap_or_else(PoisonError::into_inner);
             // What failed half-way is not kept.
             let catalogue = match kept.take() {
-                Some(catalogue) => catalogue.follow(snapshot)?,
+                Some(catalogue) => match catalogue.follow(snapshot) {
+                    // The heads are whole without it.
+                    Err(StoreError::AuditBroken { .. }) => Catalogue::read(snapshot)?,
+                    followed => followed?,
+                },
                 None => Catalogue::read(snapshot)?,
             };
             read(snapshot, kept.insert(catalogue))

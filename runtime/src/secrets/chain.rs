@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{Hash, KeyBytes, same};
 use super::sql::{AuditRow, Tables};
-use super::{AuditFilter, AuditRecord, StoreError};
+use super::{AuditFilter, AuditFound, AuditRecord, StoreError};
 
 /// Records that are rewritten at a time.
 const PAGE: usize = 1000;
@@ -205,68 +205,78 @@ pub(super) fn list(
     end: Link,
     filter: &AuditFilter,
 ) -> Result<Vec<AuditRecord>, StoreError> {
-    let limit = filter.limit.unwrap_or(usize::MAX);
-    let mut wanted = Vec::new();
-    // A record is verified once the MAC before it is known: one step later.
-    let mut verify = |row: &AuditRow, before: &Hash| {
-        if !same(&row.mac, &link_mac(key, before, row.sequence, &row.body)) {
-            return Err(broken(tables, row.sequence, "it is not what was written"));
-        }
-        let record: AuditRecord = serde_json::from_str(&row.body)
-            .map_err(|_| broken(tables, row.sequence, "a newer Leyden wrote it"))?;
-        if filter.wants(&record) {
-            wanted.push(record);
-        }
-        Ok(wanted.len() < limit)
-    };
-    if limit == 0 || end.sequence == 0 {
-        return Ok(Vec::new());
+    let found = look(tables, key, end, filter)?;
+    match found.broken {
+        None => Ok(found.records),
+        Some(broken) => Err(broken),
     }
-    let mut waiting: Option<AuditRow> = None;
-    let (mut more, mut pruned) = (true, false);
-    tables.audit_backwards(|row| {
-        let expected = waiting
-            .as_ref()
-            .map_or(end.sequence, |newer| newer.sequence - 1);
-        if row.sequence != expected {
-            let extra = row.sequence > expected;
-            let what = if extra {
-                "it stands after the end"
-            } else {
-                "it is missing"
-            };
-            return Err(broken(
-                tables,
-                if extra { row.sequence } else { expected },
-                what,
-            ));
+}
+
+/// As [`list`], past records that are not what was written: each that is handed out was written by
+/// whoever has the key, in its place and after the one before.
+pub(super) fn look(
+    tables: &Tables<'_>,
+    key: &KeyBytes,
+    end: Link,
+    filter: &AuditFilter,
+) -> Result<AuditFound, StoreError> {
+    let (limit, among) = (filter.limit, filter.among);
+    let (limit, among) = (limit.unwrap_or(usize::MAX), among.unwrap_or(usize::MAX));
+    let mut found = AuditFound::default();
+    if limit == 0 || among == 0 {
+        found.older = true;
+        return Ok(found);
+    }
+    let damaged = |sequence, what| Some(broken(tables, sequence, what));
+    // A record is verified once the MAC before it is known: one step later.
+    let verify = |found: &mut AuditFound, row: &AuditRow, before: &Hash| {
+        if !same(&row.mac, &link_mac(key, before, row.sequence, &row.body)) {
+            found.broken = damaged(row.sequence, "it is not what was written");
+            return;
         }
-        match &waiting {
-            None if !same(&row.mac, &end.mac) => {
-                return Err(broken(tables, row.sequence, "it is not what was written"));
+        match serde_json::from_str::<AuditRecord>(&row.body) {
+            Ok(record) if filter.wants(&record) => found.records.push(record),
+            Ok(_) => {}
+            Err(_) => found.broken = damaged(row.sequence, "a newer Leyden wrote it"),
+        }
+    };
+    let (mut waiting, mut looked, mut pruned) = (None::<AuditRow>, 0, false);
+    tables.audit_backwards(|row| {
+        if row.sequence > end.sequence || row.sequence == 0 {
+            found.broken = damaged(row.sequence, "it stands outside of the log");
+            return Ok(true);
+        }
+        let after = waiting.take();
+        let expected = after
+            .as_ref()
+            .map_or(end.sequence, |after| after.sequence - 1);
+        match after {
+            _ if row.sequence != expected => {
+                found.broken = damaged(row.sequence + 1, "it is missing");
             }
-            None => {}
-            Some(newer) => more = verify(newer, &row.mac)?,
+            Some(after) => verify(&mut found, &after, &row.mac),
+            None if same(&row.mac, &end.mac) => {}
+            None => found.broken = damaged(row.sequence, "it is not what was written"),
         }
         if is_checkpoint(&row) {
-            checkpoint(tables, key, &row)?;
+            let bad = checkpoint(tables, key, &row).err();
+            found.broken = bad.or(found.broken.take());
             pruned = true;
             return Ok(false);
         }
+        looked += 1;
+        found.older = found.records.len() >= limit || looked > among;
         waiting = Some(row);
-        Ok(more)
+        Ok(!found.older)
     })?;
-    if more && !pruned {
+    if !found.older && !pruned {
         match waiting {
-            Some(first) if first.sequence == 1 => {
-                verify(&first, &Link::START.mac)?;
-            }
-            Some(first) => return Err(broken(tables, first.sequence - 1, "it is missing")),
-            None => return Err(broken(tables, end.sequence, "it is missing")),
+            Some(first) if first.sequence == 1 => verify(&mut found, &first, &Link::START.mac),
+            _ => found.broken = damaged(1, "it is missing"),
         }
     }
-    wanted.reverse();
-    Ok(wanted)
+    found.records.reverse();
+    Ok(found)
 }
 
 /// Verifies the log to this end, and chains all of it anew under another key; returns the new end.

@@ -9,7 +9,8 @@ use super::head::{self, Head};
 use super::snapshot::Snapshot;
 use super::sql::KekRow;
 use super::{
-    AuditFilter, AuditRecord, KekInfo, SecretInfo, SecretStore, StoreError, Verified, VersionInfo,
+    AuditFilter, AuditFound, AuditRecord, KekInfo, SecretInfo, SecretStore, StoreError, Verified,
+    VersionInfo,
 };
 
 impl SecretStore {
@@ -79,6 +80,18 @@ impl SecretStore {
         self.read(|snapshot| {
             let end = snapshot.last_link();
             chain::list(&snapshot.tables, &snapshot.keys.audit, end, filter)
+        })
+    }
+
+    /// As [`audit_list`](Self::audit_list), but where records are damaged, the others are handed out
+    /// all the same, beside the error.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`].
+    pub fn audit_look(&self, filter: &AuditFilter) -> Result<AuditFound, StoreError> {
+        self.read(|snapshot| {
+            let end = snapshot.last_link();
+            chain::look(&snapshot.tables, &snapshot.keys.audit, end, filter)
         })
     }
 

@@ -38,6 +38,7 @@
 //! newest generation seen is remembered outside the store, so that an older copy of the whole file
 //! is noticed: `state.rs`. `create.rs` says how a store and its key file come to be.
 
+mod act;
 mod actor;
 mod audit;
 mod backup;
@@ -80,8 +81,9 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use act::Act;
 pub(crate) use actor::Actor;
-pub use audit::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
+pub use audit::{AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord};
 pub use catalogue::{SecretOrder, SecretPage, SecretQuery, Shown};
 pub use delete::RECOVERY_WINDOW;
 pub use edit::VersionOptions;

@@ -3,6 +3,8 @@
 //! The page is a second face of the command line: it calls what the commands call, and holds no
 //! rule of its own. It never shows a secret's value.
 
+mod address;
+mod app;
 mod apps;
 mod assets;
 mod audit;
@@ -14,6 +16,8 @@ mod live;
 mod login;
 mod new_secret;
 mod page;
+mod pieces;
+mod problem;
 mod runs;
 mod secret;
 mod secrets;
@@ -41,6 +45,7 @@ use crate::cli;
 use crate::exit::say;
 use crate::paths::Paths;
 use crate::{signals, unlock};
+use problem::Problem;
 use server::Listeners;
 use session::Sessions;
 use watch::Changes;
@@ -72,9 +77,11 @@ impl Admin {
         lock(&self.link_printed)
     }
 
-    /// Prints a log-in link, which takes the place of the one before.
+    /// Prints a new log-in link, unless there are enough that are good.
     fn print_link(&self) -> Result<(), getrandom::Error> {
-        let token = self.sessions().new_link(Instant::now())?;
+        let Some(token) = self.sessions().new_link(Instant::now())? else {
+            return Ok(());
+        };
         let [name, ..] = &self.names;
         say(&format!(
             "open this link in a browser on this machine; it is good once and for 15 minutes:\n  \
@@ -83,6 +90,16 @@ impl Admin {
             token.as_str()
         ));
         Ok(())
+    }
+
+    /// Does what may block.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let admin = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&admin)).await;
+        done.unwrap_or(Err(Problem::Panicked))
     }
 
     /// Somebody tried a token that is none.
@@ -165,12 +182,14 @@ fn pages(admin: Arc<Admin>) -> Router {
         .route("/secrets/check", get(new_secret::check))
         .merge(secret::routes())
         .merge(apps::routes())
+        .merge(app::routes())
         .merge(runs::routes())
         .merge(audit::routes())
         .merge(keys::routes())
         .route("/live", get(live::stream))
         .route("/logout", post(login::leave))
         .route(guard::ANSWER, get(guard::answer))
+        .method_not_allowed_fallback(problem::not_so)
         .layer(from_fn_with_state(Arc::clone(&admin), guard::session));
     let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME);
     Router::new()
@@ -180,7 +199,7 @@ fn pages(admin: Arc<Admin>) -> Router {
         .route("/assets/script.js", get(assets::script))
         .route("/assets/icon.svg", get(assets::icon))
         .merge(inside)
-        .fallback(page::not_found)
+        .fallback(problem::not_found)
         .layer(DefaultBodyLimit::max(form::MOST_BYTES))
         .layer(timeout)
         .layer(from_fn_with_state(Arc::clone(&admin), guard::outer))

@@ -126,11 +126,11 @@ fn outcome(record: &AuditRecord) -> String {
     }
 }
 
-/// The secret and its version, or the key slot, KEK, host or last record that it is about.
+/// The secret and its version, or the key slot, KEK, host, run or last record that it is about.
 pub(crate) fn about(record: &AuditRecord) -> String {
     let kek = record.kek.map(|kek| format!("key {kek}"));
     let up_to = record.up_to.map(|last| format!("up to {last}"));
-    let others = [&record.slot, &record.host_rule, &kek, &up_to];
+    let others = [&record.slot, &record.host_rule, &record.run, &kek, &up_to];
     let mut found = std::iter::once(&record.secret).chain(others);
     let secret = found.find_map(Clone::clone).unwrap_or_default();
     match record.version {

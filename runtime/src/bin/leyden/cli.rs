@@ -20,7 +20,9 @@ pub(crate) use audit::AuditCommand;
 pub(crate) use audit::moment;
 pub(crate) use key::{KeyCommand, NewKey, Rotate};
 pub(crate) use runs::RunsCommand;
-pub(crate) use secret::{Delete, Grant, Import, ImportAs, NewValue, Revoke, SecretCommand, To};
+pub(crate) use secret::{
+    Delete, Expire, Grant, Import, ImportAs, NewValue, Revoke, SecretCommand, To,
+};
 #[cfg(feature = "admin")]
 pub(crate) use secret::{expiry, future};
 pub(crate) use store::StoreCommand;

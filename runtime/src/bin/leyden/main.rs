@@ -27,6 +27,7 @@ mod timeline;
 mod trust;
 mod unlock;
 mod watchdog;
+mod wide;
 mod works;
 
 use cli::{Cli, Command, RunCommand};

@@ -126,15 +126,19 @@ pub(crate) fn log_of(log: &str, work: Option<&str>) -> String {
 }
 
 fn stop(run: &RunInfo) -> anyhow::Result<()> {
-    report::line(&ask_to_stop(run)?)
+    report::line(&ask_to_stop(run, || Ok(()))?)
 }
 
-/// Stops a run by the signal that its own terminal would send; what then is to be said.
+/// Stops a run by the signal that its own terminal would send; what then is to be said. `before` is
+/// called where nothing speaks against it.
 ///
 /// # Errors
 ///
-/// Where it is not under way, or not in a process of this program.
-pub(crate) fn ask_to_stop(run: &RunInfo) -> anyhow::Result<String> {
+/// Where it is not under way, or not in a process of this program; those of `before`.
+pub(crate) fn ask_to_stop(
+    run: &RunInfo,
+    before: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<String> {
     if run.state != RunState::Running {
         return Err(usage(format!(
             "the run {} is not under way: {}",
@@ -150,6 +154,7 @@ pub(crate) fn ask_to_stop(run: &RunInfo) -> anyhow::Result<String> {
         run.id,
         run.pid
     );
+    before()?;
     rustix::process::kill_process(pid, Signal::TERM)
         .with_context(|| format!("the process {} cannot be stopped", run.pid))?;
     Ok(format!(

@@ -1,6 +1,7 @@
 //! `leyden secret`: makes, changes and lists secrets. Only `reveal` prints a value.
 
 mod delete;
+mod expire;
 mod grant;
 mod import;
 mod reveal;
@@ -33,6 +34,7 @@ pub(crate) fn run(command: SecretCommand, paths: &Paths) -> anyhow::Result<()> {
         SecretCommand::List(report) => list(&report, paths),
         SecretCommand::Show { name, report } => show(&read_name(&name)?, &report, paths),
         SecretCommand::Versions { name, report } => versions(&read_name(&name)?, &report, paths),
+        SecretCommand::Expire(arguments) => expire::run(&arguments, paths),
         SecretCommand::Reveal { name, yes } => reveal::run(&name, yes, paths),
         SecretCommand::Delete(arguments) => delete::run(&arguments, paths),
         SecretCommand::Restore { name, report } => {

@@ -10,7 +10,7 @@ use crate::exit::{say, usage};
 use crate::inspect::Seen;
 use crate::paths::Paths;
 use crate::report::{self, Format};
-use crate::{prompt, unlock};
+use crate::{prompt, unlock, wide};
 
 pub(crate) fn run(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
     if arguments.revoke {
@@ -27,6 +27,9 @@ pub(crate) fn run(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
     let store = unlock::open(paths)?;
     let seen = Seen::of(&app, Some(&store))?;
     say(&format!("this app asks for:\n{}", seen.text().trim_end()));
+    if let Some(warning) = wide::warning(&to) {
+        say(&format!("warning: {warning}"));
+    }
     let question = match &to {
         Grantee::Folder(folder) => format!(
             "Grant that to whatever app is in {}, also when it changes?",

@@ -188,3 +188,98 @@ fn g5_a_system_log_that_takes_nothing_stops_what_must_be_recorded_there() {
     assert!(release(&open(false), &[wanted("a", None)]).is_ok());
     drop(log);
 }
+
+#[test]
+fn g6_a_look_into_a_damaged_log_finds_the_records_that_are_whole_and_says_where_it_is_not() {
+    let set = |column: &str, sequence: u64| {
+        let value = if column == "mac" {
+            "zeroblob(32)"
+        } else {
+            "'{}'"
+        };
+        format!("UPDATE audit SET {column} = {value} WHERE sequence = {sequence}")
+    };
+    for (sql, broken, whole) in [
+        (set("body", 4), 4, &[1, 2, 3, 5, 6, 7, 8][..]),
+        (set("body", 8), 8, &[1, 2, 3, 4, 5, 6, 7]),
+        (set("body", 1), 1, &[2, 3, 4, 5, 6, 7, 8]),
+        // The MAC of each covers the one before.
+        (set("mac", 4), 4, &[1, 2, 3, 6, 7, 8]),
+        (set("mac", 8), 8, &[1, 2, 3, 4, 5, 6, 7]),
+        (
+            "UPDATE audit SET mac = x'00' WHERE sequence = 4".into(),
+            4,
+            &[1, 2, 3, 6, 7, 8],
+        ),
+        (
+            "DELETE FROM audit WHERE sequence IN (4, 5)".into(),
+            4,
+            &[1, 2, 3, 7, 8],
+        ),
+        ("DELETE FROM audit WHERE sequence >= 7".into(), 7, &[1, 2, 3, 4, 5, 6]),
+        ("DELETE FROM audit WHERE sequence <= 2".into(), 1, &[4, 5, 6, 7, 8]),
+        ("DELETE FROM audit".into(), 1, &[]),
+        (
+            "INSERT INTO audit SELECT 9, body, mac FROM audit WHERE sequence = 8".into(),
+            9,
+            &[1, 2, 3, 4, 5, 6, 7, 8],
+        ),
+        (
+            "INSERT INTO audit SELECT 0, body, zeroblob(32) FROM audit WHERE sequence = 1".into(),
+            0,
+            &[1, 2, 3, 4, 5, 6, 7, 8],
+        ),
+        // One in another's place.
+        (
+            "UPDATE audit SET (body, mac) = (SELECT body, mac FROM audit WHERE sequence = 7) WHERE sequence = 4".into(),
+            4,
+            &[1, 2, 3, 6, 7, 8],
+        ),
+    ] {
+        let (bed, store, _) = bed();
+        bed.attacker().execute(&sql, ()).unwrap();
+        let found = store.audit_look(&AuditFilter::default()).unwrap();
+        let Some(StoreError::AuditBroken { sequence, .. }) = found.broken else {
+            panic!("{sql}: {found:?}");
+        };
+        let records: Vec<_> = found.records.iter().map(|record| record.sequence).collect();
+        assert_eq!((sequence, &records[..]), (broken, whole), "{sql}");
+        assert!(store.audit_list(&AuditFilter::default()).is_err(), "{sql}");
+        assert!(store.audit_verify().is_err() || broken == 0, "{sql}");
+    }
+}
+
+#[test]
+fn a_look_goes_back_no_further_than_it_was_told() {
+    let (bed, store, then) = bed();
+    let look = |store: &SecretStore, filter: AuditFilter| {
+        let found = store.audit_look(&filter).unwrap();
+        assert!(found.broken.is_none(), "{found:?}");
+        let sequences = found.records.iter().map(|record| record.sequence);
+        (sequences.collect::<Vec<_>>(), found.older)
+    };
+    let filter = AuditFilter::default;
+    assert_eq!(look(&store, filter().among(3)), (vec![6, 7, 8], true));
+    let all: Vec<_> = (1..=8).collect();
+    assert_eq!(look(&store, filter().among(8)), (all.clone(), false));
+    assert_eq!(look(&store, filter()), (all, false));
+    assert_eq!(look(&store, filter().limit(2)), (vec![7, 8], true));
+    assert_eq!(look(&store, filter().among(0)), (vec![], true));
+    let of_c = filter().secret("c");
+    assert_eq!(look(&store, of_c.clone().among(3)), (vec![], true));
+    assert_eq!(look(&store, of_c.among(4)), (vec![5], true));
+    // What is left unread may be damaged.
+    let sql = "UPDATE audit SET body = '{}' WHERE sequence = 1";
+    bed.attacker().execute(sql, ()).unwrap();
+    assert_eq!(look(&store, filter().among(3)), (vec![6, 7, 8], true));
+    assert!(
+        store
+            .audit_look(&filter().among(8))
+            .unwrap()
+            .broken
+            .is_some()
+    );
+    let (_bed, store, _) = self::bed();
+    store.audit_prune(then).unwrap();
+    assert!(!store.audit_look(&filter()).unwrap().older);
+}

@@ -3,24 +3,29 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Query;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use leyden::secrets::{AuditEvent, AuditFilter, AuditOutcome, AuditRecord};
+use leyden::secrets::{AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord, StoreError};
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::Admin;
+use super::address::InQuery;
 use super::form::Posted;
-use super::page::{Live, Problem, Tab, Visit, badge, cell, command, digest, empty, encoded, time};
+use super::page::{Live, Tab, Visit};
+use super::pieces::{badge, cell, command, digest, empty, encoded, time};
+use super::problem::Problem;
 use crate::audit::{about, json_lines, word};
 use crate::cli::moment;
 
 /// Records on a page.
 const ON_A_PAGE: usize = 50;
+/// Records among which other pages look for what they show: reading and verifying them takes some
+/// 35 ms.
+pub(super) const NEWEST: usize = 20_000;
 
-const EVENTS: [AuditEvent; 24] = [
+const EVENTS: [AuditEvent; 29] = [
     AuditEvent::Release,
     AuditEvent::SecretCreated,
     AuditEvent::SecretSet,
@@ -45,6 +50,11 @@ const EVENTS: [AuditEvent; 24] = [
     AuditEvent::StoreBackedUp,
     AuditEvent::StoreRestored,
     AuditEvent::AuditPruned,
+    AuditEvent::StoreCreated,
+    AuditEvent::RollbackAccepted,
+    AuditEvent::LoggedIn,
+    AuditEvent::LoggedOut,
+    AuditEvent::RunStopped,
 ];
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
@@ -78,7 +88,7 @@ impl Asked {
             _ => None,
         };
         let since = given(&self.since).map(|typed| moment(&typed)).transpose();
-        filter.since = since.map_err(|wrong| Problem::Usage(format!("Since: {wrong}.")))?;
+        filter.since = since.map_err(|wrong| Problem::Usage(format!("Since: {wrong}")))?;
         filter.before = self.before;
         Ok(filter)
     }
@@ -98,9 +108,14 @@ impl Asked {
     }
 }
 
-async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Problem> {
+async fn show(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Markup, Problem> {
     let filter = asked.filter()?.limit(ON_A_PAGE + 1);
-    let mut records = visit.store(move |store| store.audit_list(&filter)).await?;
+    let found = visit.store(move |store| store.audit_look(&filter)).await?;
+    let AuditFound {
+        mut records,
+        broken,
+        ..
+    } = found;
     let more = records.len() > ON_A_PAGE;
     if more {
         records.remove(0);
@@ -116,6 +131,7 @@ async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Proble
         }
         (filters(&asked))
         div id="list" {
+            (damage(broken.as_ref()))
             @if records.is_empty() {
                 (empty("There is no such record", html! { p { a href="/audit" { "Show all" } } }))
             } @else {
@@ -128,6 +144,28 @@ async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Proble
         }
     };
     Ok(visit.page(Tab::Audit, "Audit log", Live::Store, content))
+}
+
+/// Where the log is damaged, as far as a page has read it.
+pub(super) fn damage(broken: Option<&StoreError>) -> Markup {
+    html! {
+        @if let Some(broken) = broken {
+            div.callout role="alert" {
+                p { strong { "Somebody or something has damaged the audit log: " } (broken) "." }
+                p { "Records that are still what was written are shown, and no others. Where the damage begins, in all of the log:" }
+                (command("leyden audit verify"))
+            }
+        }
+    }
+}
+
+/// Says that a page has not read all of the log, and what has.
+pub(super) fn older(is_older: bool, all: &str) -> Markup {
+    html! {
+        @if is_older {
+            p.quiet { "Older records were not looked at for this page; " a href=(all) { "the audit log" } " has them." }
+        }
+    }
 }
 
 fn filters(asked: &Asked) -> Markup {
@@ -179,6 +217,7 @@ fn subject(record: &AuditRecord) -> Markup {
     html! {
         @match &record.secret {
             Some(secret) => a href=(format!("/secret/{}", encoded(secret))) { (about) },
+            None if record.run.is_some() => a href=(format!("/run/{}", encoded(&about))) { (about) },
             None => (about),
         }
     }
@@ -228,7 +267,7 @@ async fn verify(visit: Visit, _posted: Posted) -> Result<Markup, Problem> {
     Ok(visit.page(Tab::Audit, "Verified", Live::No, content))
 }
 
-async fn export(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+async fn export(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Response, Problem> {
     let filter = asked.filter()?;
     let records = visit.store(move |store| store.audit_list(&filter)).await?;
     let lines = json_lines(&records).map_err(|_| Problem::Panicked)?;

@@ -12,7 +12,7 @@ use leyden::secrets::{MAX_VALUE_BYTES, SecretValue};
 use zeroize::Zeroizing;
 
 use super::Admin;
-use super::page::Problem;
+use super::problem::Problem;
 use super::session::Session;
 
 /// The most bytes of a form: a value, and room for the rest.

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Path;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use leyden::app::EnvName;
+use leyden::app::{EnvName, SecretName};
 use leyden::secrets::{Grant, Grantee, NewGrant, SecretInfo};
 use maud::{Markup, html};
 
-use super::Admin;
+use super::address::InPath;
 use super::form::Posted;
 use super::new_secret::when;
-use super::page::{Problem, Visit, badge, cell, digest, encoded, time};
+use super::page::{Live, Tab, Visit};
+use super::pieces::{badge, cell, digest, encoded, time};
+use super::problem::Problem;
 use super::secret::{named, path};
+use super::{Admin, pieces};
 use crate::cli::future;
+use crate::wide;
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new()
@@ -133,24 +136,47 @@ fn restriction(visit: &Visit, secret: &SecretInfo) -> Markup {
     }
 }
 
+/// Whom somebody named.
+fn named_grantee(posted: &Posted) -> Result<Grantee, Problem> {
+    match posted.optional("to") {
+        Ok(Some(to)) => Ok(to),
+        Ok(None) => Err(Problem::Usage("Who is meant?".to_owned())),
+        Err(wrong) => Err(Problem::Usage(format!("What was typed is {wrong}"))),
+    }
+}
+
+/// To whom something is to be granted.
 fn grantee_of(posted: &Posted) -> Result<Grantee, Problem> {
-    let to: Grantee = match posted.optional("to") {
-        Ok(Some(to)) => to,
-        Ok(None) => return Err(Problem::Usage("To whom?".to_owned())),
-        Err(wrong) => return Err(Problem::Usage(format!("It is {wrong}."))),
-    };
-    Ok(match to {
+    Ok(match named_grantee(posted)? {
         // As the command line does: without links.
         Grantee::Folder(folder) => Grantee::Folder(
             folder
                 .canonicalize()
-                .map_err(|error| Problem::Usage(format!("{}: {error}.", folder.display())))?,
+                .map_err(|error| Problem::Usage(format!("{}: {error}", folder.display())))?,
         ),
         app => app,
     })
 }
 
-async fn add(visit: Visit, Path(name): Path<String>, posted: Posted) -> Result<Response, Problem> {
+/// Asks before a secret is granted to a folder that is no app's own.
+fn ask(visit: &Visit, name: &SecretName, posted: &Posted, warning: &str) -> Markup {
+    let back = back(posted, name.as_str());
+    let content = html! {
+        p.crumb { a href="/secrets" { "Secrets" } " / " a href=(back) { (name) } }
+        h1 { "Grant " (name) " to that folder?" }
+        div.callout { p { (pieces::sentence(warning)) } }
+        (visit.form(&path(name.as_str(), "grants"), html! {
+            @for field in ["to", "env", "app", "expires", "from", "path"] {
+                input type="hidden" name=(field) value=(posted.text(field));
+            }
+            button.warn type="submit" name="sure" value="yes" { "Grant it all the same" }
+            a.button.quiet href=(back) autofocus { "Do not" }
+        }))
+    };
+    visit.page(Tab::Secrets, &format!("Grant {name}?"), Live::No, content)
+}
+
+async fn add(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let new = NewGrant {
         to: grantee_of(&posted)?,
@@ -158,6 +184,10 @@ async fn add(visit: Visit, Path(name): Path<String>, posted: Posted) -> Result<R
         app: posted.optional("app").map_err(|_| Problem::Stale)?,
         expires: when(&posted, future).map_err(Problem::Usage)?,
     };
+    let warning = wide::warning(&new.to).filter(|_| !posted.ticked("sure"));
+    if let Some(warning) = warning {
+        return Ok(ask(&visit, &name, &posted, &warning).into_response());
+    }
     let (wanted, to) = (name.clone(), new.to.clone());
     visit.store(move |store| store.grant(&wanted, &new)).await?;
     Ok(visit.done(
@@ -166,15 +196,10 @@ async fn add(visit: Visit, Path(name): Path<String>, posted: Posted) -> Result<R
     ))
 }
 
-async fn revoke(
-    visit: Visit,
-    Path(name): Path<String>,
-    posted: Posted,
-) -> Result<Response, Problem> {
+async fn revoke(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     // A folder that is gone is taken back, too.
-    let to: Option<Grantee> = posted.optional("to").map_err(Problem::Usage)?;
-    let to = to.ok_or_else(|| Problem::Usage("From whom?".to_owned()))?;
+    let to = named_grantee(&posted)?;
     let env: Option<EnvName> = posted.optional("env").map_err(Problem::Usage)?;
     let (wanted, from) = (name.clone(), to.clone());
     visit
@@ -188,15 +213,11 @@ async fn revoke(
 fn back(posted: &Posted, name: &str) -> String {
     match posted.text("from") {
         "" => format!("/secret/{name}"),
-        digest => super::apps::address(digest, posted.text("path")),
+        digest => super::app::address(digest, posted.text("path")),
     }
 }
 
-async fn restrict(
-    visit: Visit,
-    Path(name): Path<String>,
-    posted: Posted,
-) -> Result<Response, Problem> {
+async fn restrict(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let (wanted, restricted) = (name.clone(), posted.text("restricted") == "yes");
     visit

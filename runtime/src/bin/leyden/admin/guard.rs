@@ -12,7 +12,8 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 
 use super::Admin;
-use super::page::Problem;
+use super::problem::Problem;
+use super::server::Place;
 use super::session::Session;
 
 /// The cookie of a session.
@@ -142,6 +143,9 @@ pub(super) async fn session(
         .find_map(|(_, id)| admin.sessions().find(id, Instant::now(), by_person));
     match session {
         Some(session) => {
+            if let Some(place) = request.extensions().get::<Arc<Place>>() {
+                place.keep();
+            }
             request.extensions_mut().insert(session.clone());
             request.extensions_mut().insert(ByPerson(by_person));
             let response = next.run(request).await;

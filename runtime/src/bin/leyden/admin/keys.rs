@@ -10,7 +10,9 @@ use leyden::secrets::{KekInfo, SlotInfo};
 use maud::{Markup, html};
 
 use super::form::Posted;
-use super::page::{Live, Problem, Tab, Visit, badge, cell, command, time};
+use super::page::{Live, Tab, Visit};
+use super::pieces::{badge, cell, command, time};
+use super::problem::Problem;
 use super::{Admin, lock};
 use crate::key::kind;
 

@@ -1,13 +1,14 @@
 //! Server-sent events: a page is told that what it shows has changed, and looks again.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use axum::extract::Query;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 
+use super::address::InQuery;
 use super::page::Visit;
 use super::watch::Counts;
 
@@ -26,7 +27,7 @@ pub(super) struct Of {
 /// ends.
 pub(super) async fn stream(
     visit: Visit,
-    Query(of): Query<Of>,
+    InQuery(of): InQuery<Of>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let (store, runs) = (of.of != "runs", of.of != "store");
     let count = move |counts: &Counts| {
@@ -35,25 +36,36 @@ pub(super) async fn stream(
     };
     let changes = visit.admin.changes.follow();
     let seen = count(&changes.borrow());
-    let events = stream::unfold(Some((visit, changes, seen)), move |state| async move {
-        let (visit, mut changes, seen) = state?;
-        loop {
-            let id = &visit.session().id;
-            let ends = visit.admin.sessions().ends(id);
-            let Some(ends) = ends.filter(|ends| *ends > std::time::Instant::now()) else {
-                let event = Event::default().event("ended").data("-");
-                return Some((Ok(event), None));
-            };
-            tokio::select! {
-                changed = changes.wait_for(|counts| count(counts) != seen) => {
-                    changed.ok()?;
+    let session = visit.session().clone();
+    let events = stream::unfold(Some((session, changes, seen)), move |state| {
+        let admin = Arc::clone(&visit.admin);
+        async move {
+            let (mut session, mut changes, seen) = state?;
+            let mut changed = false;
+            loop {
+                let ends = admin.sessions().ends(&session.id);
+                let Some(ends) = ends.filter(|ends| *ends > Instant::now()) else {
+                    let event = Event::default().event("ended").data("-");
+                    return Some((Ok(event), None));
+                };
+                if changed {
+                    let seen = count(&changes.borrow_and_update());
+                    let event = Event::default().event("changed").data("-");
+                    return Some((Ok(event), Some((session, changes, seen))));
                 }
-                () = tokio::time::sleep_until(ends.into()) => continue,
+                changed = tokio::select! {
+                    happened = changes.wait_for(|counts| count(counts) != seen) => {
+                        happened.ok()?;
+                        true
+                    }
+                    () = session.ended() => false,
+                    () = tokio::time::sleep_until(ends.into()) => false,
+                };
+                if changed {
+                    // The session may end meanwhile.
+                    tokio::time::sleep(TOGETHER).await;
+                }
             }
-            tokio::time::sleep(TOGETHER).await;
-            let seen = count(&changes.borrow_and_update());
-            let event = Event::default().event("changed").data("-");
-            return Some((Ok(event), Some((visit, changes, seen))));
         }
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(STILL_THERE))

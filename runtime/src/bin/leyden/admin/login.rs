@@ -3,17 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{Query, State};
+use axum::Extension;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use leyden::secrets::{Act, StoreError};
 use maud::html;
 use serde::Deserialize;
 
 use super::Admin;
+use super::address::InQuery;
 use super::form::Posted;
 use super::guard::COOKIE;
-use super::page::{Problem, bare, logged_out};
+use super::page::bare;
+use super::problem::{Problem, logged_out};
+use super::server::Place;
 use super::session::Session;
+use crate::exit::say;
 
 /// Links are printed no faster than this.
 const BETWEEN_LINKS: Duration = Duration::from_secs(10);
@@ -30,7 +36,8 @@ pub(super) async fn enter(
     State(admin): State<Arc<Admin>>,
     method: Method,
     headers: HeaderMap,
-    Query(link): Query<Link>,
+    place: Option<Extension<Arc<Place>>>,
+    InQuery(link): InQuery<Link>,
 ) -> Result<Response, Problem> {
     if link.token.is_empty() || method != Method::GET {
         return Ok(logged_out(StatusCode::OK));
@@ -44,6 +51,14 @@ pub(super) async fn enter(
         admin.refused_log_in();
         return Ok(logged_out(StatusCode::FORBIDDEN));
     };
+    // The link is used up: nobody else's connection may take the answer's place.
+    if let Some(Extension(place)) = place {
+        place.keep();
+    }
+    if let Err(problem) = admin.blocking(record_log_in).await {
+        admin.sessions().end(&session.id);
+        return Err(problem);
+    }
     let page = bare(
         "Logged in",
         html! {
@@ -62,15 +77,29 @@ pub(super) async fn enter(
     Ok(response)
 }
 
-/// Prints a new link, where nobody is logged in.
+/// Writes it to the audit log, first.
+fn record_log_in(admin: &Admin) -> Result<(), Problem> {
+    match admin.store.record(Act::LogIn) {
+        // Nothing can be changed or released on a log with a damaged end. Somebody must get in to see
+        // where it is.
+        Err(error @ StoreError::AuditBroken { .. }) => {
+            say(&format!("a log-in was not recorded: {error}"));
+            Ok(())
+        }
+        recorded => Ok(recorded?),
+    }
+}
+
+/// Prints a new link, where nobody is logged in: whoever reaches the port may ask, so that no earlier
+/// one ends by it, and neither how often nor how many can be chosen by whoever asks.
 pub(super) async fn new_link(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
-    let printed = {
+    let may = {
         let mut last = admin.link_printed();
         let now = Instant::now();
         let may = last.is_none_or(|last| now.duration_since(last) >= BETWEEN_LINKS);
         may.then(|| *last = Some(now)).is_some()
     };
-    if printed {
+    if may {
         admin.print_link().map_err(|_| Problem::NoRandom)?;
     }
     let page = bare(
@@ -78,8 +107,10 @@ pub(super) async fn new_link(State(admin): State<Arc<Admin>>) -> Result<Response
         html! {},
         html! {
             h1 { "Look where leyden admin runs" }
-            p { "It has printed a new link, which is good once and for 15 minutes. Open it in this \
-                browser." }
+            p { "The newest link that it has printed there is good once, and for 15 minutes from then. Open it \
+                in this browser." }
+            p.quiet { "No more than four links are good at once: where four were printed in the last minutes, any of \
+                those that was not used yet is." }
         },
     );
     Ok(page.into_response())
@@ -88,10 +119,17 @@ pub(super) async fn new_link(State(admin): State<Arc<Admin>>) -> Result<Response
 /// Ends the session, and has the browser forget the cookie and what it kept of the pages.
 pub(super) async fn leave(
     State(admin): State<Arc<Admin>>,
-    axum::Extension(session): axum::Extension<Session>,
+    Extension(session): Extension<Session>,
     _form: Posted,
 ) -> Response {
     admin.sessions().end(&session.id);
+    let recorded = admin.blocking(|admin| {
+        let recorded = admin.store.record(Act::LogOut);
+        // It has ended in any case.
+        recorded.unwrap_or_else(|error| say(&format!("a log-out was not recorded: {error}")));
+        Ok(())
+    });
+    let _ = recorded.await;
     let mut response = Redirect::to("/login").into_response();
     let gone = HeaderValue::from_static("leyden=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
     response.headers_mut().insert(header::SET_COOKIE, gone);

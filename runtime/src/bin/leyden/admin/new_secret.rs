@@ -1,6 +1,5 @@
 //! Making a secret: its name is checked by the store's rules while it is typed.
 
-use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
@@ -9,8 +8,11 @@ use leyden::secrets::{SecretState, SecretStore, SecretValue, StoreError, Version
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::address::InQuery;
 use super::form::Posted;
-use super::page::{Live, Problem, Tab, Visit};
+use super::page::{Live, Tab, Visit};
+use super::pieces::sentence;
+use super::problem::Problem;
 use crate::cli::expiry;
 
 pub(super) async fn show(visit: Visit) -> Markup {
@@ -22,7 +24,7 @@ fn form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
         h1 { "New secret" }
         (visit.form("/secrets/new", html! {
             @if let Some(wrong) = wrong {
-                p.error role="alert" id="wrong" { (wrong) " Nothing was stored; the value must be given again." }
+                p.error role="alert" id="wrong" { (sentence(wrong)) " Nothing was stored; the value must be given again." }
             }
             div.field {
                 label for="name" { "Name" }
@@ -118,7 +120,7 @@ pub(super) async fn create(visit: Visit, mut posted: Posted) -> Result<Response,
     let bad = StatusCode::UNPROCESSABLE_ENTITY;
     let name = match typed.parse::<SecretName>() {
         Ok(name) => name,
-        Err(error) => return again(format!("{error}."), bad),
+        Err(error) => return again(error.to_string(), bad),
     };
     let options = match options(&posted) {
         Ok(options) => options,
@@ -138,7 +140,7 @@ pub(super) async fn create(visit: Visit, mut posted: Posted) -> Result<Response,
             Ok(visit.done(&format!("/secret/{name}"), notice))
         }
         Err(error @ (StoreError::Exists { .. } | StoreError::Deleted { .. })) => {
-            again(format!("{error}."), StatusCode::CONFLICT)
+            again(error.to_string(), StatusCode::CONFLICT)
         }
         Err(error) => Err(error.into()),
     }
@@ -151,7 +153,7 @@ pub(super) struct Typed {
 }
 
 /// Whether a name can be had: empty where it can, else why not.
-pub(super) async fn check(visit: Visit, Query(typed): Query<Typed>) -> Result<String, Problem> {
+pub(super) async fn check(visit: Visit, InQuery(typed): InQuery<Typed>) -> Result<String, Problem> {
     let name = match typed.name.trim().parse::<SecretName>() {
         Ok(name) => name,
         Err(error) => return Ok(wrong(&error)),

@@ -1,21 +1,17 @@
-//! What all pages share: their frame, who asks, what went wrong, and small pieces.
+//! What all pages share: their frame, and who asks for them.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Redirect, Response};
-use jiff::Timestamp;
-use leyden::run::journal::JournalError;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use leyden::secrets::{SecretStore, StoreError};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Admin;
 use super::guard::ByPerson;
+use super::problem::Problem;
 use super::session::Session;
-use crate::exit;
 
 /// The places that the navigation leads to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,9 +95,7 @@ impl Visit {
         &self,
         work: impl FnOnce(&Admin) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let admin = Arc::clone(&self.admin);
-        let done = tokio::task::spawn_blocking(move || work(&admin)).await;
-        done.unwrap_or(Err(Problem::Panicked))
+        self.admin.blocking(work).await
     }
 
     /// A page: with its frame, and what the session is to be told once.
@@ -172,126 +166,6 @@ impl Visit {
     }
 }
 
-/// What went wrong.
-pub(super) enum Problem {
-    /// There is no session, or none any more.
-    LoggedOut,
-    /// A form without its session's token.
-    Stale,
-    /// A form that is none, or too large.
-    BadForm(StatusCode),
-    /// Nothing of that name.
-    NotFound(String),
-    /// What was asked for makes no sense.
-    Usage(String),
-    /// The store's, or a run's.
-    Failed(StatusCode, String),
-    /// The operating system gives no random bytes.
-    NoRandom,
-    Panicked,
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        let status = match &error {
-            StoreError::NotFound { .. } | StoreError::NoSuchVersion { .. } => {
-                return Self::NotFound(error.to_string());
-            }
-            StoreError::Deleted { .. }
-            | StoreError::NotRestorable { .. }
-            | StoreError::Permission { .. } => StatusCode::CONFLICT,
-            StoreError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            StoreError::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            // As the command's exit status says it.
-            other if exit::of_store(other) == exit::USAGE => StatusCode::CONFLICT,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self::Failed(status, exit::explain(&error.into()))
-    }
-}
-
-impl From<leyden::Error> for Problem {
-    fn from(error: leyden::Error) -> Self {
-        match error {
-            leyden::Error::Store(error) => error.into(),
-            other => Self::Failed(StatusCode::CONFLICT, exit::explain(&other.into())),
-        }
-    }
-}
-
-impl From<JournalError> for Problem {
-    fn from(error: JournalError) -> Self {
-        match error {
-            JournalError::NotFound(_) => Self::NotFound(error.to_string()),
-            other => Self::Failed(StatusCode::CONFLICT, other.to_string()),
-        }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let (status, title, text) = match self {
-            Self::LoggedOut => return logged_out(StatusCode::UNAUTHORIZED),
-            Self::Stale => (
-                StatusCode::FORBIDDEN,
-                "This form is out of date",
-                "It was made for another session, and nothing was done. Go back, load the page \
-                 again, and send it once more."
-                    .to_owned(),
-            ),
-            Self::BadForm(status) if status == StatusCode::PAYLOAD_TOO_LARGE => (
-                status,
-                "That is too much",
-                "A value has 1 MiB at most. Nothing was done.".to_owned(),
-            ),
-            Self::BadForm(status) => {
-                let text = "What came was none of this page's forms. Nothing was done.";
-                (status, "Not a form", text.to_owned())
-            }
-            Self::NotFound(text) => (StatusCode::NOT_FOUND, "Not there", text),
-            Self::Usage(text) => (StatusCode::BAD_REQUEST, "That does not work", text),
-            Self::Failed(status, text) => (status, "That could not be done", text),
-            Self::NoRandom | Self::Panicked => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "Something went wrong",
-                "This is Leyden's fault. Nothing more is known; leyden doctor may tell.".to_owned(),
-            ),
-        };
-        let page = bare(
-            title,
-            html! {},
-            html! {
-                h1 { (title) }
-                p.error role="alert" { (text) }
-                p { a.button href="/secrets" { "To the secrets" } }
-            },
-        );
-        (status, page).into_response()
-    }
-}
-
-/// What somebody without a session sees.
-pub(super) fn logged_out(status: StatusCode) -> Response {
-    let page = bare(
-        "Log in",
-        html! {},
-        html! {
-            h1 { "Log in" }
-            p { "Open the link that " code { "leyden admin" } " printed where it runs. Each link is \
-                good once, and for 15 minutes." }
-            form method="post" action="/login/link" {
-                button type="submit" { "Print a new link there" }
-            }
-        },
-    );
-    (status, page).into_response()
-}
-
-/// There is no such page.
-pub(super) async fn not_found() -> Problem {
-    Problem::NotFound("There is no such page.".to_owned())
-}
-
 /// A page without navigation.
 pub(super) fn bare(title: &str, head: Markup, content: Markup) -> Markup {
     let content = html! {
@@ -323,127 +197,4 @@ fn document(title: &str, head: Markup, content: Markup) -> Markup {
 /// The sign: a Leyden jar.
 fn jar() -> Markup {
     PreEscaped(super::assets::ICON.to_owned())
-}
-
-/// A moment: how long ago, and exactly on hover.
-pub(super) fn time(moment: Timestamp) -> Markup {
-    let exact = crate::report::time(moment);
-    html! {
-        time datetime=(moment.strftime("%Y-%m-%dT%H:%M:%SZ")) title=(exact) {
-            (relative(moment, Timestamp::now()))
-        }
-    }
-}
-
-/// How far a moment is from now, in one unit; `script.js` counts on in the same way.
-fn relative(moment: Timestamp, now: Timestamp) -> String {
-    let seconds = moment.as_second() - now.as_second();
-    let (count, unit) = match seconds.unsigned_abs() {
-        0..10 => return "just now".to_owned(),
-        away @ 10..60 => (away, "second"),
-        away @ 60..3_600 => (away / 60, "minute"),
-        away @ 3_600..86_400 => (away / 3_600, "hour"),
-        away @ 86_400..5_184_000 => (away / 86_400, "day"),
-        away @ 5_184_000..63_072_000 => (away / 2_592_000, "month"),
-        away => (away / 31_536_000, "year"),
-    };
-    let plural = if count == 1 { "" } else { "s" };
-    match seconds < 0 {
-        true => format!("{count} {unit}{plural} ago"),
-        false => format!("in {count} {unit}{plural}"),
-    }
-}
-
-/// A command line, with a button that copies it.
-pub(super) fn command(line: &str) -> Markup {
-    html! {
-        div.command {
-            code tabindex="0" { (line) }
-            button.quiet.copy type="button" hidden data-copy=(line) { "Copy" }
-        }
-    }
-}
-
-/// What stands where there is nothing yet, and what to do next.
-pub(super) fn empty(title: &str, content: Markup) -> Markup {
-    html! { div.empty { h2 { (title) } (content) } }
-}
-
-/// A cell of a table, which names its column where the table is too narrow for columns.
-pub(super) fn cell(column: &str, content: Markup) -> Markup {
-    html! { td data-label=(column) { div { (content) } } }
-}
-
-/// A word that tells a state by its colour, too.
-pub(super) fn badge(kind: &str, text: impl Display) -> Markup {
-    html! { span class=(format!("badge {kind}")) { (text) } }
-}
-
-/// A digest, short; whole on hover.
-pub(super) fn digest(digest: &str) -> Markup {
-    const SHOWN: usize = "sha256:".len() + 12;
-    html! { code.digest title=(digest) { (digest.get(..SHOWN).unwrap_or(digest)) } }
-}
-
-/// Text within a path or query of an address.
-pub(super) fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
-}
-
-/// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_told_in_one_unit() {
-        let now = Timestamp::from_second(1_000_000_000).unwrap_or_default();
-        let at = |seconds: i64| Timestamp::from_second(1_000_000_000 + seconds).unwrap_or_default();
-        for (seconds, told) in [
-            (0, "just now"),
-            (-9, "just now"),
-            (-10, "10 seconds ago"),
-            (-60, "1 minute ago"),
-            (-7_200, "2 hours ago"),
-            (86_400 * 3, "in 3 days"),
-            (-86_400 * 90, "3 months ago"),
-            (-86_400 * 800, "2 years ago"),
-        ] {
-            assert_eq!(relative(at(seconds), now), told);
-        }
-    }
-
-    #[test]
-    fn words_are_one_word_for_a_shell() {
-        for (word, shown) in [
-            ("a=b@3", "a=b@3"),
-            ("", "''"),
-            ("my app", "'my app'"),
-            ("it's $HOME", r"'it'\''s $HOME'"),
-        ] {
-            assert_eq!(quoted(word), shown);
-        }
-    }
-
-    #[test]
-    fn text_stays_within_its_part_of_an_address() {
-        assert_eq!(encoded("a/../b?c=d&e#ü"), "a%2F..%2Fb%3Fc%3Dd%26e%23%C3%BC");
-    }
 }

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use leyden::run::journal::{RunId, RunInfo, RunState, WorkInfo};
+use leyden::secrets::{Act, StoreError};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::address::{InPath, InQuery};
 use super::form::Posted;
-use super::page::{Live, Problem, Tab, Visit, badge, cell, command, digest, empty, encoded, time};
+use super::page::{Live, Tab, Visit};
+use super::pieces::{badge, cell, command, digest, empty, encoded, time};
+use super::problem::Problem;
 use super::{Admin, timeline};
 use crate::runs::{ask_to_stop, log_of, state};
 use crate::timeline::{duration, end, micros, outcome};
@@ -41,18 +44,19 @@ struct Asked {
 fn named(typed: &str) -> Result<RunId, Problem> {
     typed
         .parse()
-        .map_err(|error| Problem::NotFound(format!("{error}.")))
+        .map_err(|error| Problem::NotFound(format!("{error}")))
 }
 
-async fn list(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Problem> {
-    let page = asked.page.max(1);
-    let skipped = (page - 1).saturating_mul(ON_A_PAGE);
-    let runs = visit
-        .blocking(move |admin| Ok(admin.runs.list(skipped.saturating_add(ON_A_PAGE + 1))?))
+async fn list(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Markup, Problem> {
+    let newest = asked.page.max(1).saturating_mul(ON_A_PAGE);
+    let mut runs = visit
+        .blocking(move |admin| Ok(admin.runs.list(newest.saturating_add(1))?))
         .await?;
-    let mut runs: Vec<_> = runs.into_iter().skip(skipped).collect();
-    let more = runs.len() > ON_A_PAGE;
-    runs.truncate(ON_A_PAGE);
+    let more = runs.len() > newest;
+    runs.truncate(newest);
+    // Past the last page, that one.
+    let page = runs.len().div_ceil(ON_A_PAGE).max(1);
+    let runs = runs.split_off((page - 1) * ON_A_PAGE);
     let content = html! {
         h1 { "Runs" }
         div id="list" {
@@ -104,8 +108,8 @@ fn shown_state(run: &RunInfo) -> Markup {
 
 async fn show(
     visit: Visit,
-    Path(id): Path<String>,
-    Query(asked): Query<Asked>,
+    InPath(id): InPath,
+    InQuery(asked): InQuery<Asked>,
 ) -> Result<Markup, Problem> {
     let id = named(&id)?;
     let of = Some(asked.of.trim().to_owned()).filter(|of| !of.is_empty());
@@ -234,7 +238,7 @@ fn log_part(run: &RunInfo, of: Option<&str>, log: &str) -> Markup {
     }
 }
 
-async fn log(visit: Visit, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn log(visit: Visit, InPath(id): InPath) -> Result<Response, Problem> {
     let id = named(&id)?;
     let log = visit
         .blocking(move |admin| Ok(log_of(&admin.runs.log(&id)?, None)))
@@ -243,13 +247,22 @@ async fn log(visit: Visit, Path(id): Path<String>) -> Result<Response, Problem> 
     Ok(([(header::CONTENT_TYPE, kind)], log).into_response())
 }
 
-async fn stop(visit: Visit, Path(id): Path<String>, _posted: Posted) -> Result<Response, Problem> {
+async fn stop(visit: Visit, InPath(id): InPath, _posted: Posted) -> Result<Response, Problem> {
     let id = named(&id)?;
     let to = format!("/run/{id}");
     let said = visit
         .blocking(move |admin| {
-            let asked = ask_to_stop(&admin.runs.show(&id)?);
-            asked.map_err(|error| Problem::Usage(crate::exit::explain(&error)))
+            let run = admin.runs.show(&id)?;
+            let act = Act::StopRun {
+                run: run.id.as_str(),
+                app: &run.app,
+                digest: &run.digest,
+            };
+            let asked = ask_to_stop(&run, || Ok(admin.store.record(act)?));
+            asked.map_err(|error| match error.downcast::<StoreError>() {
+                Ok(of_store) => Problem::from(of_store),
+                Err(other) => Problem::Usage(crate::exit::explain(&other)),
+            })
         })
         .await?;
     let mut said = said;

@@ -5,18 +5,21 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Path;
 use axum::response::Response;
 use axum::routing::{get, post};
 use leyden::app::SecretName;
 use leyden::secrets::{
-    AuditEvent, AuditFilter, AuditRecord, RECOVERY_WINDOW, SecretInfo, SecretState, VersionInfo,
+    AuditEvent, AuditFilter, AuditFound, AuditRecord, RECOVERY_WINDOW, SecretInfo, SecretState,
+    VersionInfo,
 };
 use maud::{Markup, html};
 
+use super::address::InPath;
 use super::form::Posted;
 use super::new_secret::{meant_value, options, value_fields, when};
-use super::page::{Live, Problem, Tab, Visit, badge, cell, command, digest, encoded, time};
+use super::page::{Live, Tab, Visit};
+use super::pieces::{badge, cell, command, digest, encoded, sentence, time};
+use super::problem::Problem;
 use super::secrets::state;
 use super::{Admin, audit, grants};
 
@@ -39,26 +42,24 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
 pub(super) fn named(typed: &str) -> Result<SecretName, Problem> {
     typed
         .parse()
-        .map_err(|error| Problem::NotFound(format!("{error}.")))
+        .map_err(|error| Problem::NotFound(format!("{error}")))
 }
 
 /// All that is shown of a secret.
 struct Seen {
     secret: SecretInfo,
-    /// Oldest first.
-    records: Vec<AuditRecord>,
+    log: AuditFound,
 }
 
-async fn show(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> {
+async fn show(visit: Visit, InPath(name): InPath) -> Result<Markup, Problem> {
     let name = named(&name)?;
     let seen = visit
         .store(move |store| {
+            let secret = store.show(&name)?;
             let filter = AuditFilter::default().secret(name.canonical());
-            let records = store.audit_list(&filter.limit(RECORDS))?;
-            Ok(Seen {
-                secret: store.show(&name)?,
-                records,
-            })
+            let filter = filter.limit(RECORDS).among(audit::NEWEST);
+            let log = store.audit_look(&filter)?;
+            Ok(Seen { secret, log })
         })
         .await?;
     let secret = &seen.secret;
@@ -79,10 +80,12 @@ async fn show(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem>
         (facts(secret))
         (versions(&visit, secret, is_active))
         @if is_active { (grants::section(&visit, secret)) }
-        (apps(&seen.records))
+        div id="damage" { (audit::damage(seen.log.broken.as_ref())) }
+        (apps(&seen.log.records))
         section aria-labelledby="recent" {
             h2 id="recent" { "What happened" }
-            div id="recent-list" { (audit::table(seen.records.iter().rev().take(RECENT), false)) }
+            div id="recent-list" { (audit::table(seen.log.records.iter().rev().take(RECENT), false)) }
+            (audit::older(seen.log.older, &format!("/audit?secret={}", secret.name)))
             p { a href=(format!("/audit?secret={}", secret.name)) { "All of it in the audit log" } }
         }
         @if is_active {
@@ -227,7 +230,7 @@ fn apps(records: &[AuditRecord]) -> Markup {
 }
 
 /// The form for a new version.
-async fn add(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> {
+async fn add(visit: Visit, InPath(name): InPath) -> Result<Markup, Problem> {
     let name = named(&name)?;
     let secret = visit.store(move |store| store.show(&name)).await?;
     Ok(version_form(&visit, &secret.name, None))
@@ -240,7 +243,7 @@ fn version_form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
         p { "Bindings without a version get it from now on; older versions can still be bound by their \
             number. Apps that run keep what they have." }
         (visit.form(&path(name, "versions"), html! {
-            @if let Some(wrong) = wrong { p.error role="alert" { (wrong) " Nothing was stored." } }
+            @if let Some(wrong) = wrong { p.error role="alert" { (sentence(wrong)) " Nothing was stored." } }
             (value_fields())
             button type="submit" { "Add version" }
             a.button.quiet href=(format!("/secret/{name}")) { "Cancel" }
@@ -256,7 +259,7 @@ fn version_form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
 
 async fn set(
     visit: Visit,
-    Path(name): Path<String>,
+    InPath(name): InPath,
     mut posted: Posted,
 ) -> Result<Result<Response, Markup>, Problem> {
     let name = named(&name)?;
@@ -275,13 +278,11 @@ async fn set(
     )))
 }
 
-async fn expire(
-    visit: Visit,
-    Path(name): Path<String>,
-    posted: Posted,
-) -> Result<Response, Problem> {
+async fn expire(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
-    let version: Option<NonZeroU32> = posted.optional("version").map_err(Problem::Usage)?;
+    let version: Option<NonZeroU32> = posted
+        .optional("version")
+        .map_err(|_| Problem::Usage("A version is a number from 1 on.".to_owned()))?;
     let expires = match posted.ticked("now") {
         true => Some(jiff::Timestamp::now()),
         false => when(&posted, crate::cli::expiry).map_err(Problem::Usage)?,
@@ -298,7 +299,7 @@ async fn expire(
 }
 
 /// Asks before a secret is deleted.
-async fn ask(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> {
+async fn ask(visit: Visit, InPath(name): InPath) -> Result<Markup, Problem> {
     let name = named(&name)?;
     let secret = visit.store(move |store| store.show(&name)).await?;
     let name = &secret.name;
@@ -317,11 +318,7 @@ async fn ask(visit: Visit, Path(name): Path<String>) -> Result<Markup, Problem> 
     Ok(visit.page(Tab::Secrets, &format!("Delete {name}?"), Live::No, content))
 }
 
-async fn delete(
-    visit: Visit,
-    Path(name): Path<String>,
-    _posted: Posted,
-) -> Result<Response, Problem> {
+async fn delete(visit: Visit, InPath(name): InPath, _posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let wanted = name.clone();
     visit
@@ -334,11 +331,7 @@ async fn delete(
     Ok(visit.done(&format!("/secret/{name}"), format!("Deleted {name}.")))
 }
 
-async fn restore(
-    visit: Visit,
-    Path(name): Path<String>,
-    _posted: Posted,
-) -> Result<Response, Problem> {
+async fn restore(visit: Visit, InPath(name): InPath, _posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let wanted = name.clone();
     visit.store(move |store| store.restore(&wanted)).await?;

@@ -1,11 +1,13 @@
 //! The list of secrets: searched, sorted and cut by the store.
 
-use axum::extract::Query;
 use leyden::secrets::{SecretInfo, SecretOrder, SecretPage, SecretQuery, SecretState, Shown};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::page::{Live, Problem, Tab, Visit, badge, cell, command, empty, encoded, time};
+use super::address::InQuery;
+use super::page::{Live, Tab, Visit};
+use super::pieces::{badge, cell, command, empty, encoded, time};
+use super::problem::Problem;
 
 /// Secrets on a page.
 const ON_A_PAGE: usize = 50;
@@ -64,9 +66,25 @@ impl Asked {
     }
 }
 
-pub(super) async fn list(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Problem> {
+pub(super) async fn list(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Markup, Problem> {
     let query = asked.query();
-    let page = visit.store(move |store| store.page(&query)).await?;
+    let page = visit
+        .store(move |store| {
+            let page = store.page(&query)?;
+            // Past the last page, that one.
+            match page
+                .matching
+                .checked_sub(1)
+                .filter(|_| page.secrets.is_empty())
+            {
+                Some(last) => store.page(&SecretQuery {
+                    offset: last - last % ON_A_PAGE,
+                    ..query
+                }),
+                None => Ok(page),
+            }
+        })
+        .await?;
     let content = html! {
         div.heading {
             h1 { "Secrets" }

@@ -6,10 +6,14 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use data_encoding::BASE64URL_NOPAD;
 use subtle::ConstantTimeEq as _;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 /// How long a log-in link is good.
-pub(super) const LINK: Duration = Duration::from_secs(15 * 60);
+const LINK: Duration = Duration::from_secs(15 * 60);
+/// The most links that are good at once. With so many there is no new one, so that nobody who asks for
+/// links takes one from somebody else, or fills the terminal.
+const MOST_LINKS: usize = 4;
 /// How long a session lasts at most, and how long one in which nobody does anything.
 const SESSION: Duration = Duration::from_secs(12 * 60 * 60);
 const IDLE: Duration = Duration::from_secs(30 * 60);
@@ -45,10 +49,22 @@ pub(super) struct Session {
     pub(super) csrf: Token,
     /// When it ends if nothing more happens.
     pub(super) ends: Instant,
+    /// Closed with the session.
+    open: watch::Receiver<()>,
+}
+
+impl Session {
+    /// Waits until somebody ends the session.
+    pub(super) async fn ended(&mut self) {
+        // Nothing is ever sent.
+        let _ = self.open.changed().await;
+    }
 }
 
 struct Open {
     session: Session,
+    /// What tells those who follow the session that it has ended, by being dropped.
+    _open: watch::Sender<()>,
     begun: Instant,
     /// What the next page says once.
     notice: Option<String>,
@@ -59,36 +75,46 @@ struct Open {
 /// A page: its status and its HTML.
 pub(super) type Answer = (StatusCode, Bytes);
 
-/// The link and the sessions.
+/// The links and the sessions.
 #[derive(Default)]
 pub(super) struct Sessions {
-    link: Option<(Token, Instant)>,
+    /// Each with the moment until which it is good.
+    links: Vec<(Token, Instant)>,
     open: Vec<Open>,
 }
 
 impl Sessions {
-    /// A link's token, which takes the place of the one before.
-    pub(super) fn new_link(&mut self, now: Instant) -> Result<Token, getrandom::Error> {
+    /// A new link's token, beside those that are good; none where there are enough of them.
+    pub(super) fn new_link(&mut self, now: Instant) -> Result<Option<Token>, getrandom::Error> {
+        self.links.retain(|(_, until)| now < *until);
+        if self.links.len() >= MOST_LINKS {
+            return Ok(None);
+        }
         let token = Token::random()?;
-        self.link = Some((token.clone(), now + LINK));
-        Ok(token)
+        self.links.push((token.clone(), now + LINK));
+        Ok(Some(token))
     }
 
-    /// Begins a session, with the token of the link that there is, which is used up by it.
+    /// Begins a session, with the token of a link that is good, which is used up by it.
     pub(super) fn redeem(
         &mut self,
         typed: &str,
         now: Instant,
     ) -> Result<Option<Session>, getrandom::Error> {
-        let is_good = |(token, until): &(Token, Instant)| token.is(typed) && now < *until;
-        if !self.link.as_ref().is_some_and(is_good) {
+        let good = self.links.iter();
+        let Some(place) = good
+            .map(|(token, until)| token.is(typed) && now < *until)
+            .position(|is_good| is_good)
+        else {
             return Ok(None);
-        }
-        self.link = None;
+        };
+        self.links.remove(place);
+        let (sender, open) = watch::channel(());
         let session = Session {
             id: Token::random()?,
             csrf: Token::random()?,
             ends: now + IDLE,
+            open,
         };
         self.open.retain(|open| now < open.session.ends);
         if self.open.len() >= MOST {
@@ -96,6 +122,7 @@ impl Sessions {
         }
         self.open.push(Open {
             session: session.clone(),
+            _open: sender,
             begun: now,
             notice: None,
             answer: None,
@@ -158,7 +185,7 @@ mod tests {
     use super::*;
 
     fn log_in(sessions: &mut Sessions, now: Instant) -> Session {
-        let link = sessions.new_link(now).unwrap();
+        let link = sessions.new_link(now).unwrap().unwrap();
         sessions.redeem(link.as_str(), now).unwrap().unwrap()
     }
 
@@ -168,18 +195,40 @@ mod tests {
         let redeem = |sessions: &mut Sessions, token: &Token, at| {
             sessions.redeem(token.as_str(), at).unwrap().is_some()
         };
-        let first = sessions.new_link(now).unwrap();
+        let new = |sessions: &mut Sessions, at| sessions.new_link(at).unwrap().unwrap();
+        let first = new(&mut sessions, now);
         assert!(!redeem(&mut sessions, &Token::random().unwrap(), now));
         assert!(redeem(&mut sessions, &first, now));
         assert!(!redeem(&mut sessions, &first, now));
-        let late = sessions.new_link(now).unwrap();
+        let late = new(&mut sessions, now);
         assert!(!redeem(&mut sessions, &late, now + LINK));
-        let (old, new) = (
-            sessions.new_link(now).unwrap(),
-            sessions.new_link(now).unwrap(),
+    }
+
+    #[test]
+    fn whoever_asks_for_links_takes_none_from_others() {
+        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        let first = sessions.new_link(now).unwrap().unwrap();
+        let asked = now + LINK / 2;
+        let others = (1..MOST_LINKS).map(|_| sessions.new_link(asked).unwrap().unwrap());
+        let others: Vec<_> = others.collect();
+        for _ in 0..100 {
+            assert!(sessions.new_link(asked).unwrap().is_none());
+        }
+        let good = |sessions: &mut Sessions, link: &Token, at| {
+            sessions.redeem(link.as_str(), at).unwrap().is_some()
+        };
+        assert!(good(&mut sessions, &first, asked));
+        // One that was used makes room, and so does time.
+        assert!(sessions.new_link(asked).unwrap().is_some());
+        assert!(sessions.new_link(asked).unwrap().is_none());
+        assert!(
+            others
+                .iter()
+                .all(|link| good(&mut sessions, link, now + LINK))
         );
-        assert!(!redeem(&mut sessions, &old, now));
-        assert!(redeem(&mut sessions, &new, now));
+        let over = asked + LINK;
+        assert!((0..MOST_LINKS).all(|_| sessions.new_link(over).unwrap().is_some()));
+        assert!(sessions.new_link(over).unwrap().is_none());
     }
 
     #[test]

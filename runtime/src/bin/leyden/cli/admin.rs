@@ -19,5 +19,5 @@ From another machine, through SSH, without opening a port to anybody:
 and open the link that it prints in the browser where you sit. Where that does not find the name in
 the link, which ends in .localhost, put 127.0.0.1 in its place.
 
-A link is good once and for 15 minutes; the page has a button by which a new one is printed here. A
-session ends half an hour after it was last used, after 12 hours, by Log out, and with this command.";
+A link is good once and for 15 minutes; the page has a button by which a new one is printed here, and
+earlier ones stay good. A session ends half an hour after it was last used, after 12 hours, by Log out, and with this command.";

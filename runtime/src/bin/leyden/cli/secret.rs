@@ -41,6 +41,11 @@ pub(crate) enum SecretCommand {
         #[command(flatten)]
         report: Report,
     },
+    /// Set when a version expires, and is released no more, or that it does not
+    ///
+    /// The newest version, unless one is named. An app that runs now keeps what it was given.
+    #[command(after_long_help = EXPIRE)]
+    Expire(Expire),
     /// Print a secret's value
     ///
     /// To a terminal only after a confirmation, to a pipe or file only with --yes; the audit log
@@ -128,6 +133,23 @@ pub(crate) enum ImportAs {
     Yaml,
 }
 
+/// Which version expires, and when.
+#[derive(Debug, Args)]
+#[group(id = "end", required = true, multiple = false, args = ["expires", "never"])]
+pub(crate) struct Expire {
+    /// The secret's name, and the version where it is not the newest
+    #[arg(value_name = "NAME[@VERSION]")]
+    pub(crate) name: String,
+    /// Then: a time from now, such as 30d, or a date and time such as 2030-01-31T00:00:00Z; 0s is now
+    #[arg(long, value_parser = expiry, value_name = "WHEN")]
+    pub(crate) expires: Option<Timestamp>,
+    /// Not at all
+    #[arg(long)]
+    pub(crate) never: bool,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
 /// Which secret to delete, and how.
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
@@ -161,6 +183,9 @@ pub(crate) struct Grant {
     /// Until then: a time from now, such as 30d, or a date and time such as 2030-01-31T00:00:00Z
     #[arg(long, value_parser = future, value_name = "WHEN")]
     pub(crate) expires: Option<Timestamp>,
+    /// Do not ask, which happens where a folder is no app's own: the home folder, or / itself
+    #[arg(long, short)]
+    pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) report: Report,
 }
@@ -254,6 +279,13 @@ Examples:
   leyden secret set my-secret
   openssl rand -base64 32 | leyden secret set session-key --trim-newline
   leyden secret set api-token --expires 90d --keep 3";
+
+const EXPIRE: &str = "\
+Examples:
+  leyden secret expire api-token --expires 30d
+  leyden secret expire api-token@2 --expires 0s     no run gets version 2 from now on
+  leyden secret expire api-token@2 --never
+A bind without a version takes the newest, and is refused where that has expired.";
 
 const REVEAL: &str = "\
 Examples:

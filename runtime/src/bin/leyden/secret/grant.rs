@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::read_name;
 use crate::cli::{Grant, Report, Revoke, To};
-use crate::exit::usage;
+use crate::exit::{say, usage};
 use crate::paths::Paths;
 use crate::report::{self, Format};
-use crate::unlock;
+use crate::{prompt, unlock, wide};
 
 /// Grants a secret.
 pub(super) fn run(arguments: &Grant, paths: &Paths) -> anyhow::Result<()> {
@@ -23,6 +23,11 @@ pub(super) fn run(arguments: &Grant, paths: &Paths) -> anyhow::Result<()> {
         app,
         expires: arguments.expires,
     };
+    if let Some(warning) = wide::warning(&new.to) {
+        say(&format!("warning: {warning}"));
+        let question = format!("Grant {name} to it?");
+        prompt::confirm_or_refuse(&question, arguments.yes, "nothing was granted")?;
+    }
     unlock::open(paths)?.grant(&name, &new)?;
     done(&arguments.report, "granted", "to", &name, &new.to)
 }

@@ -1,0 +1,229 @@
+//! What a page says where somebody asked for what is not there, or typed what cannot be.
+
+use super::report;
+use crate::support::{Admin, Home, guest};
+
+/// The words of parsers, which are for programmers.
+const WORDS: [&str; 9] = [
+    "deserialize",
+    "invalid digit",
+    "found in string",
+    "non-zero type",
+    "duplicate field",
+    "Invalid URL",
+    "UTF-8",
+    "expected",
+    "parse",
+];
+
+#[test]
+fn what_was_typed_wrong_is_told_in_plain_sentences() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let mut answers: Vec<_> = [
+        ("/secrets?page=x", 400),
+        ("/secrets?page=-1", 400),
+        ("/runs?page=1e9", 400),
+        ("/audit?before=soon", 400),
+        ("/audit?since=soon", 400),
+        ("/audit?since=99999999999d", 400),
+        ("/secrets?q=1&q=2", 400),
+        ("/apps/look?path=a&path=b", 400),
+        ("/apps/look?path=a", 400),
+        ("/login?token=1&token=2", 400),
+        ("/secret/%ff", 404),
+        ("/secret/a_b", 404),
+        ("/app/%ff", 404),
+        ("/app/sha256:00", 404),
+        ("/run/%ff/log", 404),
+        ("/run/x", 404),
+        ("/keys/rotate", 405),
+    ]
+    .iter()
+    .map(|(path, status)| (path.to_string(), session.get(path).ended_with(*status)))
+    .collect();
+    for (path, fields) in [
+        ("/secrets/new", &[("name", "a_b"), ("value", "x")][..]),
+        (
+            "/secrets/new",
+            &[("name", "other"), ("value", "x"), ("keep", "many")],
+        ),
+        (
+            "/secrets/new",
+            &[("name", "other"), ("value", "x"), ("expires", "soon")],
+        ),
+        (
+            "/secret/my-secret/versions",
+            &[("value", "x"), ("expires", "soon")],
+        ),
+        ("/secret/my-secret/expire", &[("version", "two")]),
+        ("/secret/my-secret/expire", &[("version", "0")]),
+        ("/secret/my-secret/expire", &[("version", "-1")]),
+        ("/secret/my-secret/expire", &[("version", "9")]),
+        (
+            "/secret/my-secret/expire",
+            &[("version", "1"), ("expires", "soon")],
+        ),
+        ("/secret/my-secret/grants", &[("to", "the app")]),
+        ("/secret/my-secret/grants", &[("to", "folder:/not/there")]),
+        (
+            "/secret/my-secret/grants",
+            &[("to", "folder:/"), ("env", "1 A")],
+        ),
+        ("/secret/my-secret/revoke", &[("to", "the app")]),
+        ("/secret/my-secret/revoke", &[]),
+        ("/keys", &[]),
+    ] {
+        answers.push((format!("{path} {fields:?}"), session.post(path, fields)));
+    }
+    for (asked, answer) in answers {
+        let (status, text) = (answer.status, answer.text());
+        assert!(
+            (400..500).contains(&status) || text.contains("role=\"alert\""),
+            "{asked}: {status}"
+        );
+        let said = text.split_once("class=\"error\"").map(|(_, after)| after);
+        let said = said.unwrap_or_else(|| panic!("{asked}: {}\n{text}", answer.head));
+        let said = said
+            .split_once('>')
+            .unwrap()
+            .1
+            .split_once("</p>")
+            .unwrap()
+            .0;
+        for word in WORDS {
+            assert!(!said.contains(word), "{asked}: {said}");
+        }
+        assert!(
+            said.ends_with('.') || said.ends_with('?'),
+            "{asked}: {said}"
+        );
+        let first = said.chars().next().unwrap();
+        assert!(!first.is_lowercase(), "{asked}: {said}");
+    }
+}
+
+#[test]
+fn a_page_past_the_last_one_is_the_last_one() {
+    let home = Home::with_my_secret();
+    home.run_app(&guest("env-p2"), &[]).succeeded();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    for page in ["999", "2", "0", "18446744073709551615"] {
+        let runs = session.get(&format!("/runs?page={page}")).ended_with(200);
+        assert!(runs.text().contains("env-p2"), "{page}: {}", runs.text());
+        let secrets = session
+            .get(&format!("/secrets?page={page}"))
+            .ended_with(200);
+        assert!(secrets.text().contains("/secret/my-secret"), "{page}");
+    }
+    let many = (0..60).map(|number| format!("s_{number}=x\n"));
+    let file = home.path().join("many.env");
+    std::fs::write(&file, many.collect::<String>()).unwrap();
+    home.run(["secret", "import", file.to_str().unwrap()])
+        .succeeded();
+    let last = session.get("/secrets?page=999").ended_with(200).text();
+    assert!(last.contains("Page 2 of 2"), "{last}");
+    assert_eq!(last.matches("<tr>").count(), 1 + 11, "{last}");
+    // Where nothing is like what was searched, that is said.
+    let none = session.get("/secrets?q=zzz&page=999").ended_with(200);
+    assert!(none.text().contains("No secret is like that"));
+    let audit = session.get("/audit?before=1").ended_with(200).text();
+    assert!(audit.contains("There is no such record") && audit.contains("href=\"/audit\""));
+}
+
+#[test]
+fn an_app_that_was_only_refused_has_the_line_that_runs_it_with_what_it_asked_for() {
+    let home = Home::with_my_secret();
+    let report = report(&home);
+    home.run_app(&report, &[]).ended_with(77);
+    let gone = ["--secret", "GONE=not-there"];
+    home.run_app(&guest("env-p2"), &gone).ended_with(77);
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let page = |name: &str| {
+        let apps = session.get("/apps").ended_with(200).text();
+        let row = apps
+            .split("<tr>")
+            .find(|row| row.contains(&format!(">{name}</a>")))
+            .unwrap();
+        let link = row
+            .split_once("href=\"")
+            .unwrap()
+            .1
+            .split_once('"')
+            .unwrap()
+            .0;
+        session.get(link).ended_with(200).text()
+    };
+    let shown = page("report");
+    assert!(
+        shown.contains("leyden run app APP --secret TOKEN=my-secret<"),
+        "{shown}"
+    );
+    let shown = page("env-p2");
+    assert!(
+        shown.contains("leyden run app APP --secret GONE=SECRET<"),
+        "{shown}"
+    );
+    // Where it lies is known once somebody says so.
+    let at = session.get(&format!("/apps/look?path={}", report.display()));
+    let shown = session.follow(&at).ended_with(200).text();
+    let line = format!(
+        "leyden run app {} --secret TOKEN=my-secret<",
+        report.display()
+    );
+    assert!(shown.contains(&line), "{shown}");
+}
+
+#[test]
+fn what_a_grant_to_a_folder_of_more_than_an_app_permits_is_said_first() {
+    let home = Home::with_my_secret();
+    let report = report(&home);
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let granted = || {
+        home.run(["secret", "show", "my-secret"])
+            .succeeded()
+            .stdout
+            .contains("granted to")
+    };
+    for (folder, what) in [
+        ("/".to_owned(), "is the folder of all folders"),
+        (home.path().display().to_string(), "is your home folder"),
+    ] {
+        let to = format!("folder:{folder}");
+        let fields = [("to", to.as_str()), ("env", "A"), ("expires", "30d")];
+        let asked = session
+            .post("/secret/my-secret/grants", &fields)
+            .ended_with(200)
+            .text();
+        assert!(
+            asked.contains(what) && asked.contains("whatever app is put there"),
+            "{asked}"
+        );
+        for (name, value) in fields {
+            let field = format!("name=\"{name}\" value=\"{value}\"");
+            assert!(asked.contains(&field), "{field}: {asked}");
+        }
+        assert!(!granted());
+        let sure = [&fields[..], &[("sure", "yes")]].concat();
+        let done = session.follow(&session.post("/secret/my-secret/grants", &sure));
+        assert!(
+            done.ended_with(200)
+                .text()
+                .contains(&format!("Granted my-secret to {to}."))
+        );
+        assert!(granted());
+        let revoke = [("to", to.as_str()), ("env", "A")];
+        session
+            .post("/secret/my-secret/revoke", &revoke)
+            .ended_with(303);
+    }
+    let own = format!("folder:{}", report.display());
+    session
+        .post("/secret/my-secret/grants", &[("to", &own)])
+        .ended_with(303);
+    assert!(granted());
+}
