@@ -51,6 +51,7 @@ impl Keyring {
             .write_all(b"the keyring's own")
             .unwrap();
         keyring.processes.push(daemon);
+        keyring.wait_until_ready();
         keyring
     }
 
@@ -60,16 +61,44 @@ impl Keyring {
         run(leyden.args(arguments), input)
     }
 
-    /// As [`run`](Self::run), once the keyring answers.
-    fn run_when_there(&self, home: &Home, arguments: &[&str], input: &[u8]) -> Ran {
+    /// Waits until it is there, and its keyring open: whoever calls it before makes the bus start
+    /// another one.
+    fn wait_until_ready(&self) {
+        let bus = "org.freedesktop.DBus";
+        let owned = [
+            bus,
+            "/",
+            "org.freedesktop.DBus.NameHasOwner",
+            "string:org.freedesktop.secrets",
+        ];
+        let open = [
+            "org.freedesktop.secrets",
+            "/org/freedesktop/secrets/aliases/default",
+            "org.freedesktop.DBus.Properties.Get",
+            "string:org.freedesktop.Secret.Collection",
+            "string:Locked",
+        ];
+        self.wait_for(&owned, "boolean true");
+        self.wait_for(&open, "boolean false");
+    }
+
+    /// Calls until this is the answer.
+    fn wait_for(&self, call: &[&str], answer: &str) {
+        let (to, what) = call.split_first().unwrap();
         for _ in 0..600 {
-            let ran = self.run(home, arguments, input);
-            if !ran.stderr.contains("no secret service provider") {
-                return ran;
+            let said = Command::new("dbus-send")
+                .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
+                .args(["--session", "--print-reply", "--reply-timeout=2000"])
+                .arg(format!("--dest={to}"))
+                .args(what)
+                .output()
+                .expect("dbus-send, of the package dbus");
+            if String::from_utf8_lossy(&said.stdout).contains(answer) {
+                return;
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
-        panic!("the keyring does not begin to answer");
+        panic!("the keyring does not become ready: {call:?}");
     }
 }
 
@@ -87,7 +116,7 @@ fn a_key_in_the_keyring_opens_the_store() {
     let home = Home::with_my_secret();
     let keyring = Keyring::unlocked(&home);
     let add = ["key", "add", "desk", "--to-keyring"];
-    keyring.run_when_there(&home, &add, b"").succeeded();
+    keyring.run(&home, &add, b"").succeeded();
     std::fs::remove_file(home.key_file()).unwrap();
 
     let by_option = ["--keyring", "desk", "key", "list"];
@@ -125,7 +154,7 @@ fn a_keyring_that_gives_no_key_is_not_made_up_for() {
         .never_shows("my-secret");
     let keyring = Keyring::unlocked(&home);
     keyring
-        .run_when_there(&home, &list, b"")
+        .run(&home, &list, b"")
         .ended_with(77)
         .says(&["none of that name"])
         .never_shows("my-secret");
@@ -148,9 +177,7 @@ fn a_store_can_be_made_by_the_keyring_alone() {
     let home = Home::new();
     let keyring = Keyring::unlocked(&home);
     let create = ["--keyring", "desk", "secret", "create", "my-secret"];
-    keyring
-        .run_when_there(&home, &create, b"some-value")
-        .succeeded();
+    keyring.run(&home, &create, b"some-value").succeeded();
     assert!(!home.key_file().exists());
     let reveal = [
         "--keyring",
@@ -169,7 +196,7 @@ fn a_key_leaves_the_keyring_only_when_asked_to() {
     let home = Home::with_my_secret();
     let keyring = Keyring::unlocked(&home);
     let add = ["key", "add", "desk", "--to-keyring"];
-    keyring.run_when_there(&home, &add, b"").succeeded();
+    keyring.run(&home, &add, b"").succeeded();
     // A second one of that name would be lost to the store that has the first.
     keyring
         .run(&home, &add, b"")

@@ -177,3 +177,26 @@ fn g9_folders_and_hosts_are_the_named_works_alone() {
         "{told:?}"
     );
 }
+
+#[test]
+fn g2_a_flow_cannot_try_values_as_names_of_works() {
+    let home = Home::with_my_secret();
+    let unknown = |work: &str| json!({ "start": { "work": work, "text": "" } });
+    let script = json!([
+        unknown("some-value"),
+        unknown("none-value"),
+        { "wait": "all" },
+    ]);
+    // A secret that the Flow does not have, but a Work.
+    let app = app(&home);
+    let options = ["--secret", "none:EXTRA=my-secret"];
+    let manifest = app.path().join("leyden.toml");
+    let asked = std::fs::read_to_string(&manifest).unwrap();
+    let asked = asked.split("[secrets]").next().unwrap();
+    std::fs::write(&manifest, asked.replace("secrets = [\"HF_TOKEN\"]\n", "")).unwrap();
+    let ran = app.run(&home, &options, &script).succeeded();
+    let told = lines(&ran);
+    assert_eq!(told[0]["failure"], "refused");
+    assert_eq!(told[0]["detail"], told[1]["detail"], "{told:#?}");
+    assert!(!ran.stderr.contains("some-value"), "{ran:#?}");
+}

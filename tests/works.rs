@@ -36,7 +36,7 @@ fn each_kind_of_failure_is_told_apart_to_the_flow_the_journal_and_the_terminal()
         "probe#5: failed: it ran longer than its time limit of 2s",
         "probe#7: failed: it needed more memory than its limit of 64.0 MiB",
         "cat#9: failed: it exited with status 5",
-        "prob#10: failed: it was refused: the app has no Work `prob`; did you mean `probe`?",
+        "prob#10: failed: it was refused: the app has no Work of that name; did you mean `probe`?",
         "10 Works in ",
     ]);
     let told = lines(&ran);

@@ -17,14 +17,16 @@ const MAX_SEARCHED: usize = 4096;
 
 impl Runner {
     /// A Work that the app does not have. Anything may stand for its name: secrets are taken out
-    /// before it is cut, because one that was cut would not be found any more.
+    /// before it is cut, because one that was cut would not be found any more. That is for people:
+    /// what the Flow is told does not depend on it, or it could try values that were not given to it
+    /// and see which are taken out.
     pub(super) fn refused_unknown(&self, name: &str, input_size: usize) -> Started {
         let start: String = name.chars().take(MAX_SEARCHED).collect();
+        let why = self.unknown(&start);
         let name = self.app.mask.hide(&start);
         // On one line, wherever it is shown.
         let shown = |of: char| if of.is_control() { '\u{fffd}' } else { of };
         let name: String = name.chars().take(MAX_UNKNOWN).map(shown).collect();
-        let why = self.unknown(&name);
         self.refused(Arc::from(&*name), input_size, why)
     }
 
@@ -47,11 +49,14 @@ impl Runner {
     fn unknown(&self, name: &str) -> String {
         let names = || self.queues.keys().map(|name| &**name);
         match nearest(name, names()) {
-            Some(nearest) => format!("the app has no Work `{name}`; did you mean `{nearest}`?"),
-            None if self.queues.is_empty() => format!("the app has no Work `{name}`, and no other"),
+            Some(nearest) => format!("the app has no Work of that name; did you mean `{nearest}`?"),
+            None if self.queues.is_empty() => "the app has no Works".into(),
             None => {
                 let names: Vec<_> = names().take(20).collect();
-                format!("the app has no Work `{name}`; it has: {}", names.join(", "))
+                format!(
+                    "the app has no Work of that name; it has: {}",
+                    names.join(", ")
+                )
             }
         }
     }
