@@ -326,6 +326,23 @@ fn every_page_is_accessible_and_fits_wide_and_narrow_light_and_dark() {
                 .script("document.querySelectorAll('details').forEach(one => { one.open = true })");
             look(name);
         }
+        browser.visit("/secret/my-secret");
+        browser.script(
+            "document.getElementById('to').value = 'folder:/';
+             document.querySelector('form[action=\"/secret/my-secret/grants\"]').requestSubmit()",
+        );
+        browser.shows("the folder of all folders");
+        look("grant-folder");
+        let store = rusqlite::Connection::open(home.store()).unwrap();
+        let change = |from: &str, to: &str| {
+            let sql = "UPDATE audit SET body = replace(body, ?, ?) WHERE sequence = 4";
+            assert_eq!(store.execute(sql, [from, to]).unwrap(), 1);
+        };
+        change("done", "denied");
+        browser.visit("/audit");
+        browser.shows("is broken at record 4");
+        look("audit-damaged");
+        change("denied", "done");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }

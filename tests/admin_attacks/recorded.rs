@@ -186,3 +186,32 @@ fn where_the_log_is_damaged_pages_say_so_and_show_the_rest() {
     admin.log_in(2).get("/audit").ended_with(200);
     assert!(admin.printed().contains("a log-in was not recorded"));
 }
+
+#[test]
+fn a_page_that_has_not_read_all_of_the_log_says_so_and_leads_there() {
+    let home = Home::with_my_secret();
+    let bind = |count: usize| {
+        let bindings = (0..count).map(|number| format!("--secret=A{number}=my-secret"));
+        let bindings: Vec<_> = bindings.collect();
+        let bindings: Vec<_> = bindings.iter().map(String::as_str).collect();
+        home.run_app(&guest("env-p2"), &bindings).succeeded();
+    };
+    bind(1);
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let looks: Vec<_> = pages(&home)
+        .into_iter()
+        .filter(|path| path == "/apps" || path == "/secret/my-secret" || path.starts_with("/app/"))
+        .collect();
+    assert_eq!(looks.len(), 3);
+    let says = |path: &str| {
+        let text = session.get(path).ended_with(200).text();
+        text.contains("Older records were not looked at")
+    };
+    assert!(!looks.iter().any(|path| says(path)));
+    // More than a page looks for.
+    bind(3001);
+    for path in looks {
+        assert!(says(&path), "{path}");
+    }
+}
