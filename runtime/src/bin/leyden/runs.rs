@@ -38,7 +38,8 @@ pub(crate) fn run(command: RunsCommand, store: &StoreOptions) -> anyhow::Result<
                 size: down_to.map_or(keep.size, |size| size.as_u64()),
             };
             let removed = runs.keep(keep).prune()?;
-            report::line(&format!("removed {removed} runs"))?;
+            let removed = report::counted(removed.try_into()?, "run");
+            report::line(&format!("removed {removed}"))?;
         }
     }
     Ok(exit::DONE)
