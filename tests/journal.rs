@@ -248,6 +248,48 @@ fn a_run_can_be_stopped_by_a_signal_and_by_name() {
         .says(&["not under way"]);
 }
 
+#[test]
+fn a_run_whose_output_nobody_reads_is_stopped_and_its_end_written() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let script = json!([
+        { "start": { "work": "probe", "input": { "sleep": 600_000 } } },
+        { "sleep": 100 },
+        // More than any pipe holds.
+        { "print": "x".repeat(100_000) },
+        { "print": "x".repeat(100_000) },
+    ]);
+    let file = home.path().join("script.json");
+    std::fs::write(&file, script.to_string()).unwrap();
+    for (options, status, ending) in [
+        (&[][..], 130, "stopped"),
+        (&["--timeout", "3s"], 124, "timed-out"),
+    ] {
+        let mut child = home
+            .leyden()
+            .args(["run", "app", "--output", "json"])
+            .arg(app.path())
+            .args(options)
+            .stdin(std::fs::File::open(&file).unwrap())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        if status == 130 {
+            until(|| {
+                let run = home.run(["runs", "show", "last", "--output", "json"]);
+                run.status == 0 && run.stdout.contains("\"attempt\": 1")
+            });
+            std::thread::sleep(Duration::from_secs(1));
+            signal(&child, "INT");
+        }
+        assert_eq!(wait(&mut child), status);
+        let run = last_run(&home);
+        assert_eq!(run["ending"], ending, "{run}");
+        assert_eq!(run["works"][0]["failure"]["kind"], "stopped");
+    }
+}
+
 fn signal(child: &Child, name: &str) {
     let pid = child.id().to_string();
     let sent = std::process::Command::new("kill")
@@ -316,8 +358,8 @@ fn runs_are_listed_shown_and_removed() {
     assert_eq!(logs(&["probe#2"]).matches("to stdout").count(), 0);
     assert_eq!(logs(&["other"]), "");
 
-    home.run(["runs", "prune", "--older-than", "0s"])
-        .succeeded();
+    let pruned = home.run(["runs", "prune", "--older-than", "0s"]);
+    assert_eq!(pruned.succeeded().stdout, "removed 1 run\n");
     let left = home
         .run(["runs", "list", "--output", "json"])
         .succeeded()

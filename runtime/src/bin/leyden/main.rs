@@ -13,6 +13,7 @@ mod inspect;
 mod key;
 mod key_command;
 mod man;
+mod outlet;
 mod paths;
 mod progress;
 mod prompt;
