@@ -57,6 +57,8 @@ pub(crate) fn app(
     let guest_arguments = texts(&arguments.args)?;
     let app = describe(&arguments, bindings)?;
     let paths = paths()?;
+    // Runs that are too old are removed as one begins.
+    paths.keep()?;
     let has_works = !app.manifest().works.is_empty();
     let (claim, store) = match again {
         Some(again) => (Some(again.claim), Some(again.store)),
