@@ -243,9 +243,55 @@ fn a_run_can_be_stopped_by_a_signal_and_by_name() {
             assert_eq!(work["failure"]["kind"], "stopped", "{how}: {work}");
         }
     }
+    // Four of twelve had no place.
+    let shown = home.run(["runs", "show", "last", "--all"]).succeeded().stdout;
+    assert_eq!(shown.matches("stopped, never ran").count(), 4, "{shown}");
+    assert!(!shown.contains("failed: "), "{shown}");
     home.run(["runs", "stop", "last"])
         .ended_with(2)
         .says(&["not under way"]);
+}
+
+#[test]
+fn a_run_whose_output_nobody_reads_is_stopped_and_its_end_written() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let script = json!([
+        { "start": { "work": "probe", "input": { "sleep": 600_000 } } },
+        { "sleep": 100 },
+        // More than any pipe holds.
+        { "print": "x".repeat(100_000) },
+        { "print": "x".repeat(100_000) },
+    ]);
+    let file = home.path().join("script.json");
+    std::fs::write(&file, script.to_string()).unwrap();
+    for (options, status, ending) in [
+        (&[][..], 130, "stopped"),
+        (&["--timeout", "3s"], 124, "timed-out"),
+    ] {
+        let mut child = home
+            .leyden()
+            .args(["run", "app", "--output", "json"])
+            .arg(app.path())
+            .args(options)
+            .stdin(std::fs::File::open(&file).unwrap())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        if status == 130 {
+            until(|| {
+                let run = home.run(["runs", "show", "last", "--output", "json"]);
+                run.status == 0 && run.stdout.contains("\"attempt\": 1")
+            });
+            std::thread::sleep(Duration::from_secs(1));
+            signal(&child, "INT");
+        }
+        assert_eq!(wait(&mut child), status);
+        let run = last_run(&home);
+        assert_eq!(run["ending"], ending, "{run}");
+        assert_eq!(run["works"][0]["failure"]["kind"], "stopped");
+    }
 }
 
 fn signal(child: &Child, name: &str) {
@@ -314,10 +360,35 @@ fn runs_are_listed_shown_and_removed() {
     // What a Work writes drives nobody's terminal.
     assert!(logs(&["probe"]).contains(" probe#1 to \\u{1b}[31mstderr\n"));
     assert_eq!(logs(&["probe#2"]).matches("to stdout").count(), 0);
-    assert_eq!(logs(&["other"]), "");
+    // It ran, and wrote nothing.
+    assert_eq!(logs(&["probe#2"]), "");
+    for (typed, hint) in [
+        ("prob", "did you mean `probe`?"),
+        ("other", "it started: probe"),
+        ("probe#3", "shows its starts"),
+    ] {
+        home.run(["runs", "logs", part, typed])
+            .ended_with(2)
+            .says(&[typed, hint]);
+    }
 
-    home.run(["runs", "prune", "--older-than", "0s"])
-        .succeeded();
+    for (name, value) in [
+        ("LEYDEN_RUNS_MAX_AGE", "7"),
+        ("LEYDEN_RUNS_MAX_SIZE", "big"),
+    ] {
+        let with = |arguments: &[&str]| {
+            let mut command = home.leyden();
+            crate::support::run(command.args(arguments).env(name, value), b"")
+        };
+        let app = app.path().display().to_string();
+        for arguments in [&["runs", "prune"][..], &["run", "app", &app, "--", "[]"]] {
+            with(arguments).ended_with(2).says(&[name, "such as"]);
+        }
+        // What only reads does without.
+        with(&["runs", "list"]).succeeded();
+    }
+    let pruned = home.run(["runs", "prune", "--older-than", "0s"]);
+    assert_eq!(pruned.succeeded().stdout, "removed 1 run\n");
     let left = home
         .run(["runs", "list", "--output", "json"])
         .succeeded()

@@ -115,6 +115,20 @@ pub enum AppError {
         /// The Work that would see both; the Flow if none.
         work: Option<WorkName>,
     },
+    /// A component's `secrets` list has a name under which the app has nothing.
+    #[error(
+        "{} lists `{env}` in its `secrets`, and nothing is given to it under that name{}: bind it, as in \
+         --secret {env}=SECRET, or take it out of the list",
+        shown_component(work.as_ref()), did_you_mean(nearest.as_deref())
+    )]
+    Unprovided {
+        /// The Work whose list it is; the Flow's if none.
+        work: Option<WorkName>,
+        /// The name.
+        env: EnvName,
+        /// The nearest name under which there is something.
+        nearest: Option<String>,
+    },
     /// The app asks for what nobody has allowed.
     #[error(
         "`{app}` asks for more than it is allowed:{}\nor, for all of it and from now on: leyden trust {}",
@@ -139,6 +153,7 @@ impl AppError {
             | Self::Component { .. }
             | Self::OutsideFolder { .. }
             | Self::NoManifest { .. }
+            | Self::Unprovided { .. }
             | Self::Manifest(_) => ErrorKind::NotRunnable,
             Self::Name(_)
             | Self::Binding(_)

@@ -17,6 +17,7 @@ use super::names::{EnvName, WorkName};
 use super::request::{Ask, Request, Uncovered};
 use super::scoped::Scoped;
 use super::source::ComponentSource;
+use super::suggest::nearest;
 
 /// How much memory a component may have if nothing is said, in bytes: 1 GiB. A manifest can ask
 /// for less; more takes the operator's word.
@@ -97,7 +98,7 @@ impl App {
     /// `secrets` list leaves the name out: that list is about the names of the app as a whole.
     ///
     /// # Errors
-    /// [`AppError::PlainAndSecret`], [`AppError::Value`], and [`AppError::Uncovered`] for requests
+    /// [`AppError::PlainAndSecret`], [`AppError::Unprovided`], [`AppError::Value`], and [`AppError::Uncovered`] for requests
     /// of the manifest that the operator has not covered. A secret is covered when the operator
     /// bound anything to that name for the component that asks; a host, when one of the
     /// operator's rules for that component includes it.
@@ -184,6 +185,7 @@ impl Resolver<'_> {
         let mut secrets = self.bound_secrets();
         let rules: BTreeSet<_> = self.alone(&self.given.hosts).collect();
         let mut hosts = rules.clone();
+        self.all_provided(&env)?;
         let not_plain = |name: &EnvName| match env.contains_key(name) {
             true => Err(AppError::PlainAndSecret {
                 env: name.clone(),
@@ -231,6 +233,27 @@ impl Resolver<'_> {
             timeout: self.spec.timeout,
             memory: self.spec.memory,
         })
+    }
+
+    /// Each name in the component's `secrets` list stands for something: a secret, or a plain entry.
+    fn all_provided(&self, env: &BTreeMap<EnvName, EnvValue>) -> Result<(), AppError> {
+        let bound = self.given.secrets.keys();
+        let bound = bound.filter(|(work, _)| work.is_none() || work.as_ref() == self.work);
+        let provided: BTreeSet<&EnvName> = bound
+            .map(|(_, name)| name)
+            .chain(self.manifest.secrets.keys())
+            .chain(env.keys())
+            .collect();
+        let listed = self.spec.secrets.iter().flatten();
+        match listed.into_iter().find(|name| !provided.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(AppError::Unprovided {
+                work: self.work.cloned(),
+                env: name.clone(),
+                nearest: nearest(name.as_str(), provided.iter().map(|name| name.as_str()))
+                    .map(str::to_owned),
+            }),
+        }
     }
 
     /// Plain entries: each source overrides those before it.

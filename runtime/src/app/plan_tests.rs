@@ -38,6 +38,30 @@ impl Parts {
     }
 }
 
+#[test]
+fn a_name_in_a_secrets_list_that_stands_for_nothing_is_refused() {
+    let parts = Parts {
+        a: "secrets = ['HF_TOKN']",
+        ..NOTHING
+    };
+    let error = |app: &App| app.plan().unwrap_err();
+    let app = parts.app();
+    let text = error(&app).to_string();
+    assert_eq!(error(&app).kind(), ErrorKind::NotRunnable);
+    assert!(text.contains("`a`") && text.contains("`HF_TOKN`"), "{text}");
+    let app = app.with(secret("HF_TOKEN=hf")).unwrap();
+    let text = error(&app).to_string();
+    assert!(text.contains("did you mean `HF_TOKEN`?"), "{text}");
+    // What another Work alone has is nothing to this one.
+    let app = app.with(secret("b:HF_TOKN=hf")).unwrap();
+    error(&app);
+    for given in [secret("HF_TOKN=hf"), secret("a:HF_TOKN=hf")] {
+        assert!(app.clone().with(given).unwrap().plan().is_ok());
+    }
+    let app = app.with(env("a:HF_TOKN=plain")).unwrap();
+    assert!(app.plan().is_ok(), "a plain entry");
+}
+
 fn env(typed: &str) -> Scoped<EnvEntry> {
     typed.parse().unwrap()
 }

@@ -181,6 +181,7 @@ pub(super) async fn run(
     // Epochs end a guest that computes; the time-out and the closed output also end one that is
     // parked in a call to the host.
     let limit = setup.limits.timeout;
+    let since = std::time::Instant::now();
     let ended = tokio::select! {
         biased;
         result = pre.call(&mut store, input) => Some(result),
@@ -193,6 +194,8 @@ pub(super) async fn run(
     }
     outputs.stdout.finish();
     outputs.stderr.finish();
+    // An embedder's output may have held it, and this thread, beyond its limit.
+    let ended = ended.filter(|_| limit.is_none_or(|limit| since.elapsed() <= limit));
     let ending = match ended {
         // It may have ended by itself after its write failed, as programs of WASI 0.3 do.
         Some(_) if closed.is_so() => Ending::OutputClosed,

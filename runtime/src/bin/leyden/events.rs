@@ -15,7 +15,7 @@ use leyden::run::{Event as RunEvent, Observer, WorkId};
 use leyden::sandbox::{Ending, Failure, World};
 use serde::Serialize;
 
-use crate::works::Stream;
+use crate::outlet::Stream;
 
 /// Writes events, whole lines at a time and in the order of what happens.
 pub(crate) struct Events<W>(Mutex<Writer<W>>);

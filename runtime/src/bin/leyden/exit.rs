@@ -7,6 +7,7 @@ use leyden::run::journal::JournalError;
 use leyden::sandbox::{Ending, SandboxError};
 use leyden::secrets::StoreError;
 
+use crate::outlet::{Outlet, Stream};
 use crate::report::printable;
 
 pub(crate) const DONE: u8 = 0;
@@ -198,7 +199,7 @@ pub(crate) fn say(text: &str) {
     // In one write, so that nobody else's words get into it. Nobody is left to tell where standard
     // error is closed.
     let line = format!("leyden: {}\n", printable(text));
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    let _ = Outlet::new(Stream::Stderr).write_all(line.as_bytes());
 }
 
 /// An error and its causes, joined by `: `. Some errors show their cause themselves: it is not

@@ -14,6 +14,7 @@ mod key;
 mod key_command;
 mod keyring;
 mod man;
+mod outlet;
 mod paths;
 mod progress;
 mod prompt;

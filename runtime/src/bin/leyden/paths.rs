@@ -10,6 +10,7 @@ use leyden::run::journal::{Keep, Runs};
 use leyden::secrets::{self, AuditSink, AuditTarget};
 
 use crate::cli::StoreOptions;
+use crate::exit::usage;
 
 const STORE: &str = "LEYDEN_STORE";
 const KEY_FILE: &str = "LEYDEN_KEY_FILE";
@@ -40,8 +41,8 @@ pub(crate) struct Paths {
     slot: Option<String>,
     audit_sink: Option<AuditSink>,
     accept_rollback: bool,
-    /// For how long runs are kept.
-    keep: Keep,
+    /// For how long runs are kept, or what is wrong with a variable that says so.
+    keep: Result<Keep, &'static str>,
 }
 
 /// What says where the key is, strongest first.
@@ -183,12 +184,16 @@ impl Paths {
 
     /// The journals of what ran.
     pub(crate) fn runs(&self) -> Runs {
-        Runs::new(self.folders.state.join("runs")).keep(self.keep)
+        Runs::new(self.folders.state.join("runs")).keep(self.keep.unwrap_or_default())
     }
 
-    /// For how long they are kept.
-    pub(crate) fn keep(&self) -> Keep {
-        self.keep
+    /// For how long they are kept; to be asked before any is begun or removed.
+    ///
+    /// # Errors
+    ///
+    /// A usage error, where a variable says something else than a duration or a size.
+    pub(crate) fn keep(&self) -> anyhow::Result<Keep> {
+        self.keep.map_err(usage)
     }
 
     /// What no app may see through a folder that is given to it, whether it is there or not.
@@ -220,17 +225,23 @@ fn audit_target(to: PathBuf) -> AuditTarget {
     }
 }
 
-/// For how long runs are kept. What cannot be read counts as not said: it decides of old journals
-/// alone.
-fn keep(variable: impl Fn(&str) -> Option<PathBuf>) -> Keep {
-    let said = |name| variable(name)?.into_os_string().into_string().ok();
-    let age = said(RUNS_MAX_AGE).and_then(|text| humantime::parse_duration(&text).ok());
-    let size = said(RUNS_MAX_SIZE).and_then(|text| text.parse::<ByteSize>().ok());
-    let default = Keep::default();
-    Keep {
-        age: age.unwrap_or(default.age),
-        size: size.map_or(default.size, |size| size.as_u64()),
+/// For how long runs are kept.
+fn keep(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Keep, &'static str> {
+    let mut keep = Keep::default();
+    if let Some(said) = variable(RUNS_MAX_AGE) {
+        let age = said.to_str().map(humantime::parse_duration);
+        keep.age = age
+            .and_then(Result::ok)
+            .ok_or("LEYDEN_RUNS_MAX_AGE is no duration, such as 12h, 7days or 3months")?;
     }
+    if let Some(said) = variable(RUNS_MAX_SIZE) {
+        let size = said.to_str().map(str::parse::<ByteSize>);
+        let size = size.and_then(Result::ok);
+        keep.size = size
+            .ok_or("LEYDEN_RUNS_MAX_SIZE is no size, such as 500MB, 200MiB or 2GiB")?
+            .as_u64();
+    }
+    Ok(keep)
 }
 
 #[cfg(test)]
@@ -261,6 +272,24 @@ mod tests {
                 .find(|(known, _)| *known == name)
                 .map(|(_, value)| value.into())
         })
+    }
+
+    #[test]
+    fn what_says_for_how_long_runs_are_kept_is_read_or_refused() {
+        let keep = |name, value| resolve(None, None, &[(name, value)]).keep();
+        let age = keep(RUNS_MAX_AGE, "2days").map(|keep| keep.age.as_secs());
+        assert_eq!(age.ok(), Some(2 * 24 * 60 * 60));
+        let size = keep(RUNS_MAX_SIZE, "3KiB").map(|keep| keep.size);
+        assert_eq!(size.ok(), Some(3 << 10));
+        for (name, value) in [
+            (RUNS_MAX_AGE, "7"),
+            (RUNS_MAX_AGE, "a week"),
+            (RUNS_MAX_SIZE, "much"),
+            (RUNS_MAX_SIZE, "-1"),
+        ] {
+            let told = keep(name, value).err().map(|error| error.to_string());
+            assert!(told.is_some_and(|told| told.starts_with(name)), "{value}");
+        }
     }
 
     #[test]

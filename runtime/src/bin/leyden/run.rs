@@ -19,10 +19,11 @@ use leyden::{App, Bound, Ending, Host, Input, Outcome, Stopper};
 use crate::cli::RunApp;
 use crate::events::Events;
 use crate::exit::{self, say, usage};
+use crate::outlet::{Outlet, Stream};
 use crate::paths::Paths;
 use crate::report::Format;
 use crate::runs::Invocation;
-use crate::works::{Stream, Watch};
+use crate::works::Watch;
 use crate::{progress, signals, unlock, watchdog, works};
 
 /// Works that run at once, of all kinds together.
@@ -56,6 +57,8 @@ pub(crate) fn app(
     let guest_arguments = texts(&arguments.args)?;
     let app = describe(&arguments, bindings)?;
     let paths = paths()?;
+    // Runs that are too old are removed as one begins.
+    paths.keep()?;
     let has_works = !app.manifest().works.is_empty();
     let (claim, store) = match again {
         Some(again) => (Some(again.claim), Some(again.store)),
@@ -80,7 +83,8 @@ pub(crate) fn app(
         .context("cannot start the runtime")?;
     let run = Run {
         guest_arguments,
-        events: (arguments.output == Format::Json).then(|| Events::new(io::stdout())),
+        events: (arguments.output == Format::Json)
+            .then(|| Events::new(Outlet::new(Stream::Stdout))),
         watch: (has_works && arguments.output == Format::Text).then(Watch::new),
         mask_stdout: arguments.mask,
         runs: paths.runs(),
@@ -216,7 +220,7 @@ fn places(app: &App) -> u32 {
 struct Run {
     guest_arguments: Vec<String>,
     /// Where its output becomes events.
-    events: Option<Arc<Events<io::Stdout>>>,
+    events: Option<Arc<Events<Outlet>>>,
     /// Where it has Works, and somebody to show them to.
     watch: Option<Arc<Watch>>,
     mask_stdout: bool,

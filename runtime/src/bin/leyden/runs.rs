@@ -1,12 +1,14 @@
 //! `leyden runs`: what ran, what became of it, and going on with it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use data_encoding::BASE64;
-use leyden::run::journal::{JournalError, Keep, RunId, RunInfo, RunState, Runs};
+use leyden::app::nearest;
+use leyden::run::journal::{JournalError, Keep, RunId, RunInfo, RunState, Runs, WorkInfo};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
@@ -32,13 +34,14 @@ pub(crate) fn run(command: RunsCommand, store: &StoreOptions) -> anyhow::Result<
             older_than,
             down_to,
         } => {
-            let keep = paths.keep();
+            let keep = paths.keep()?;
             let keep = Keep {
                 age: older_than.unwrap_or(keep.age),
                 size: down_to.map_or(keep.size, |size| size.as_u64()),
             };
             let removed = runs.keep(keep).prune()?;
-            report::line(&format!("removed {removed} runs"))?;
+            let removed = report::counted(removed.try_into()?, "run");
+            report::line(&format!("removed {removed}"))?;
         }
     }
     Ok(exit::DONE)
@@ -110,7 +113,39 @@ fn show(runs: &Runs, id: &RunId, all: bool, report: &Report) -> anyhow::Result<(
 }
 
 fn logs(runs: &Runs, id: &RunId, work: Option<&str>) -> anyhow::Result<()> {
-    print(log_of(&runs.log(id)?, work))
+    let lines = log_of(&runs.log(id)?, work);
+    if lines.is_empty()
+        && let Some(work) = work.filter(|work| *work != "flow")
+    {
+        is_started(runs, id, work)?;
+    }
+    print(lines)
+}
+
+/// Whether a run has started this Work, or this start of it.
+fn is_started(runs: &Runs, id: &RunId, typed: &str) -> anyhow::Result<()> {
+    let works = runs.works(id)?;
+    let is_it = |work: &WorkInfo| {
+        let number = typed.strip_prefix(&work.work);
+        number.is_some_and(|rest| rest.is_empty() || rest == format!("#{}", work.number))
+    };
+    if works.iter().any(is_it) {
+        return Ok(());
+    }
+    let name = typed.split('#').next().unwrap_or(typed);
+    let names: BTreeSet<&str> = works.iter().map(|work| work.work.as_str()).collect();
+    let hint = match nearest(name, names.iter().copied()) {
+        Some(same) if same == name => format!("; `leyden runs show {id} --all` shows its starts"),
+        Some(nearest) => format!("; did you mean `{nearest}`?"),
+        None if names.is_empty() => ", and no other".to_owned(),
+        None => {
+            let names: Vec<_> = names.into_iter().take(20).collect();
+            format!("; it started: {}", names.join(", "))
+        }
+    };
+    Err(usage(format!(
+        "the run {id} started no Work `{typed}`{hint}"
+    )))
 }
 
 /// The lines of a log that are of a Work, of one start of it (`train#12`), or of all.

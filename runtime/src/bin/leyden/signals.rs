@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::exit::{HUNG_UP, INTERRUPTED, TERMINATED};
+use crate::outlet;
 
 /// Who is told of the next signal.
 enum Listener {
@@ -124,7 +125,10 @@ pub(crate) fn watch() -> io::Result<()> {
         };
         let status = next().await;
         let answered = match replace(Listener::Nobody) {
-            Listener::Run(sender) => sender.send(status).is_ok(),
+            Listener::Run(sender) => {
+                outlet::hurry();
+                sender.send(status).is_ok()
+            }
             Listener::Prompt(terminal) => {
                 if let Some(terminal) = terminal {
                     terminal.put_back();

@@ -105,7 +105,9 @@ pub(crate) fn end(run: &RunInfo, works: &[WorkInfo]) -> Timestamp {
 pub(crate) fn choose(works: &[WorkInfo]) -> (Vec<&WorkInfo>, usize) {
     let mut slowest: Vec<_> = works.iter().collect();
     slowest.sort_by_key(|work| std::cmp::Reverse(took(work)));
-    let failed = works.iter().filter(|work| work.failure.is_some());
+    let failed = works
+        .iter()
+        .filter(|work| has_failed(work.failure.as_ref()));
     let mut shown: Vec<_> = works
         .iter()
         .take(FIRST)
@@ -163,9 +165,9 @@ fn bar(run: &RunInfo, work: &WorkInfo, scale: &Scale) -> String {
     for attempt in &work.attempts {
         let from = scale.column(attempt.started);
         let to = attempt.ended.map_or(last, |ended| scale.column(ended));
-        let with = match attempt.failure {
-            Some(_) => FAILS,
-            None => RUNS,
+        let with = match has_failed(attempt.failure.as_ref()) {
+            true => FAILS,
+            false => RUNS,
         };
         paint(from, to.max(from), with);
     }
@@ -174,6 +176,8 @@ fn bar(run: &RunInfo, work: &WorkInfo, scale: &Scale) -> String {
 
 pub(crate) fn outcome(run: &RunInfo, work: &WorkInfo) -> String {
     let mut text = match (&work.failure, work.ended) {
+        (Some(Failure::Stopped), _) if work.attempts.is_empty() => "stopped, never ran".to_owned(),
+        (Some(Failure::Stopped), _) => "stopped".to_owned(),
         (Some(failure), _) => failed(failure),
         (None, Some(_)) => duration(took(work)),
         (None, None) if run.state != RunState::Running => "did not end".to_owned(),
@@ -187,6 +191,11 @@ pub(crate) fn outcome(run: &RunInfo, work: &WorkInfo) -> String {
         let _ = write!(text, ", {} attempts", work.attempts.len());
     }
     printable(&text.replace('\n', " "))
+}
+
+/// What somebody stopped has not failed.
+pub(crate) fn has_failed(failure: Option<&Failure>) -> bool {
+    failure.is_some_and(|failure| *failure != Failure::Stopped)
 }
 
 fn failed(failure: &Failure) -> String {

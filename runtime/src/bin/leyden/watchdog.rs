@@ -12,6 +12,7 @@ use std::time::Duration;
 use leyden::Ending;
 
 use crate::exit::{TIMED_OUT, say};
+use crate::outlet;
 
 /// How long the sandbox has to stop the guest, and standard error to take a line.
 const GRACE: Duration = Duration::from_millis(500);
@@ -31,7 +32,12 @@ pub(crate) fn start(limit: Duration, app: &str, has_works: bool) -> io::Result<(
     let app = app.to_owned();
     let grace = if has_works { GRACE_FOR_WORKS } else { GRACE };
     let watch = move || {
-        thread::sleep(limit.saturating_add(grace));
+        thread::sleep(limit);
+        if ENDING.try_lock().is_ok() {
+            // It has not ended in time.
+            outlet::hurry();
+        }
+        thread::sleep(grace);
         take_over();
         tell(limit, &app);
         std::process::exit(TIMED_OUT.into());

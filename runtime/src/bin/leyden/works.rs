@@ -10,6 +10,7 @@ use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, P
 use leyden::run::{Answer, Event, Observer, WorkId};
 use leyden::sandbox::Failure;
 
+use crate::outlet::{Outlet, Stream};
 use crate::report::printable;
 
 /// How often live lines are drawn anew, at most, in a second.
@@ -83,13 +84,7 @@ impl Watch {
     }
 
     fn write(&self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
-        let write = || match stream {
-            Stream::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(bytes).and_then(|()| stdout.flush())
-            }
-            Stream::Stderr => io::stderr().write_all(bytes),
-        };
+        let write = || Outlet::new(stream).write_all(bytes);
         match &self.live {
             Some(live) => live.suspend(write),
             None => write(),
@@ -258,13 +253,6 @@ impl Watch {
 /// What to say of a journal that cannot be written any more.
 pub(crate) fn journal_failed(reason: &str) -> String {
     format!("warning: the journal of this run cannot be written any more: {reason}")
-}
-
-/// What a Flow writes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
 }
 
 impl Ends {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use leyden::run::journal::{RunInfo, RunState, WorkInfo};
 use maud::{Markup, html};
 
-use crate::timeline::{choose, duration, end, micros, outcome};
+use crate::timeline::{choose, duration, end, has_failed, micros, outcome};
 
 /// The picture's measures, in its own units.
 const WIDTH: i64 = 1000;
@@ -104,10 +104,11 @@ fn bars(place: i64, run: &RunInfo, work: &WorkInfo, scale: &Scale, end: Timestam
         (bar("wait", scale, place, work.queued, last, "waits"))
         @for attempt in &work.attempts {
             @let to = attempt.ended.unwrap_or(match run.state { RunState::Running => end, _ => last });
-            @let (class, told) = match &attempt.failure {
-                Some(failure) => ("failed", format!("attempt {}: {failure}", attempt.attempt)),
-                None => ("ran", format!("attempt {}", attempt.attempt)),
+            @let told = match &attempt.failure {
+                Some(failure) => format!("attempt {}: {failure}", attempt.attempt),
+                None => format!("attempt {}", attempt.attempt),
             };
+            @let class = if has_failed(attempt.failure.as_ref()) { "failed" } else { "ran" };
             (bar(class, scale, place, attempt.started, to, &told))
         }
     }
