@@ -244,7 +244,10 @@ fn a_run_can_be_stopped_by_a_signal_and_by_name() {
         }
     }
     // Four of twelve had no place.
-    let shown = home.run(["runs", "show", "last", "--all"]).succeeded().stdout;
+    let shown = home
+        .run(["runs", "show", "last", "--all"])
+        .succeeded()
+        .stdout;
     assert_eq!(shown.matches("stopped, never ran").count(), 4, "{shown}");
     assert!(!shown.contains("failed: "), "{shown}");
     home.run(["runs", "stop", "last"])
@@ -416,7 +419,42 @@ fn a_run_goes_on_without_a_journal_where_none_can_be_written() {
 }
 
 #[test]
-fn garbage_in_the_folder_of_runs_is_passed_over_and_told() {
+fn a_fifo_in_place_of_a_file_holds_nobody() {
+    let home = Home::with_my_secret();
+    let app = App::scripted(&home, "");
+    let run = || {
+        let script = json!([{ "exit": 1 }]);
+        app.run(&home, &["--secret", "S=my-secret"], &script)
+            .ended_with(1)
+    };
+    run();
+    let fifo = |path: &Path| {
+        std::fs::remove_file(path).ok();
+        let made = std::process::Command::new("mkfifo").arg(path).status();
+        assert!(made.unwrap().success());
+    };
+    let runs = home.path().join("state/leyden/runs");
+    let id = last_run(&home)["id"].as_str().unwrap().to_owned();
+    for name in ["lock", "log", "log.1"] {
+        fifo(&runs.join(&id).join(name));
+    }
+    fifo(&runs.join(".pruned"));
+    home.run(["runs", "list"]).succeeded();
+    home.run(["runs", "show", "last"]).succeeded();
+    let not_regular = ["not a regular file"];
+    home.run(["runs", "logs", "last"])
+        .ended_with(125)
+        .says(&not_regular);
+    home.run(["runs", "resume", "last"]).ended_with(125);
+    home.run(["runs", "stop", "last"]).ended_with(2);
+    run();
+    home.run(["runs", "prune", "--older-than", "0s"])
+        .succeeded();
+    assert!(!runs.join(id).exists());
+}
+
+#[test]
+fn garbage_in_the_folder_of_runs_is_told_with_the_way_to_remove_it() {
     let home = Home::new();
     let app = App::scripted(&home, "");
     app.run(&home, &[], &json!([])).succeeded();
@@ -427,7 +465,13 @@ fn garbage_in_the_folder_of_runs_is_passed_over_and_told() {
         std::fs::write(bad.join("journal.db"), garbage).unwrap();
         let listed = home.run(["runs", "list", "--output", "json"]).succeeded();
         let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
-        assert_eq!(listed.as_array().unwrap().len(), 1);
+        assert_eq!(listed.as_array().unwrap().len(), 2);
+        assert_eq!(listed[0]["state"], "damaged");
+        assert_eq!(listed[0]["folder"], bad.display().to_string());
+        assert_eq!(listed[1]["state"], "ended");
+        let listed = home.run(["runs", "list"]).succeeded();
+        assert!(listed.stdout.contains("damaged"), "{listed:?}");
+        listed.says(&["000bad cannot be read", "rm -r "]);
         home.run(["runs", "show", "last"])
             .ended_with(125)
             .says(&["000bad"]);

@@ -94,7 +94,7 @@ fn known(admin: &Admin, only: Option<&str>) -> Result<BTreeMap<String, Known>, P
             app.releases.push(record);
         }
     }
-    for run in admin.runs.list(RUNS)? {
+    for run in admin.runs.list(RUNS)?.into_iter().flatten() {
         if only.is_none_or(|digest| digest == run.digest) {
             let app = apps.entry(run.digest.clone()).or_default();
             if app.runs.is_empty() {

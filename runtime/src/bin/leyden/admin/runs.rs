@@ -53,16 +53,24 @@ async fn list(visit: Visit, Query(asked): Query<Asked>) -> Result<Markup, Proble
     let mut runs: Vec<_> = runs.into_iter().skip(skipped).collect();
     let more = runs.len() > ON_A_PAGE;
     runs.truncate(ON_A_PAGE);
+    let (mut read, mut damaged) = (Vec::new(), Vec::new());
+    for run in runs {
+        match run {
+            Ok(run) => read.push(run),
+            Err(error) => damaged.push(error.to_string()),
+        }
+    }
     let content = html! {
         h1 { "Runs" }
         div id="list" {
-            @if runs.is_empty() {
+            @for problem in &damaged { p { (problem) } }
+            @if read.is_empty() && damaged.is_empty() && page == 1 {
                 (empty("Nothing has run here yet", html! {
                     p { "A run and its Works are shown here while they go on. Start one in a terminal:" }
                     (command("leyden run app APP --secret NAME=my-secret"))
                 }))
             } @else {
-                (table(&runs))
+                (table(&read))
                 nav.pager aria-label="Pages" {
                     @if page > 1 { a.button.quiet href=(format!("/runs?page={}", page - 1)) rel="prev" { "← Newer" } }
                     @if more { a.button.quiet href=(format!("/runs?page={}", page + 1)) rel="next" { "Older →" } }
