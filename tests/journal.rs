@@ -205,6 +205,37 @@ fn an_error_of_the_works_own_is_an_answer_and_a_fault_is_not() {
 }
 
 #[test]
+fn a_damaged_answer_is_told_and_its_work_runs_again() {
+    let (home, app, data) = counting_app();
+    let dir = format!("probe:{}::/d", data.display());
+    let script = json!([
+        { "start": { "work": "probe", "input": { "attempt": "/d/one" } } },
+        { "start": { "work": "probe", "input": { "attempt": "/d/two" } } },
+        { "wait": "all" },
+        { "exit": 1 },
+    ]);
+    app.run(&home, &["--dir", &dir, "--secret", "S=my-secret"], &script)
+        .ended_with(1);
+    let id = last_run(&home)["id"].as_str().unwrap().to_owned();
+    let path = home.path().join("state/leyden/runs").join(id);
+    let journal = rusqlite::Connection::open(path.join("journal.db")).unwrap();
+    let damage = "UPDATE work SET output = zeroblob(length(output)) WHERE number = 1";
+    assert_eq!(journal.execute(damage, ()).unwrap(), 1);
+    drop(journal);
+    let told = "probe#1: warning: its answer in the journal is damaged";
+    let again = home.run(["runs", "resume", "last"]).ended_with(1);
+    let again = again.says(&[told]);
+    assert_eq!(again.stderr.matches("damaged").count(), 1, "{again:?}");
+    let runs_of = |name: &str| std::fs::read_to_string(data.join(name)).unwrap();
+    assert_eq!(
+        (runs_of("one"), runs_of("two")),
+        ("2\n".into(), "1\n".into())
+    );
+    let log = home.run(["runs", "logs", "last", "probe#1"]).succeeded();
+    assert!(log.stdout.contains("is damaged"), "{log:?}");
+}
+
+#[test]
 fn a_run_can_be_stopped_by_a_signal_and_by_name() {
     let home = Home::with_my_secret();
     let app = App::scripted(&home, "parallel = 8\n");
@@ -416,6 +447,58 @@ fn a_run_goes_on_without_a_journal_where_none_can_be_written() {
         .succeeded()
         .says(&["no journal is kept"]);
     assert_eq!(lines(&ran)[0]["output"], 1);
+}
+
+#[test]
+fn a_journal_that_is_removed_while_it_is_written_is_told() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let many = json!({ "start": { "work": "probe", "input": { "return": 1 }, "times": 5 } });
+    let script = json!([many, { "wait": "all" }, { "sleep": 2000 }, many, { "wait": "all" }]);
+    let child = begin(&home, &app, &[], &script);
+    until(|| {
+        let run = home.run(["runs", "show", "last", "--output", "json"]);
+        run.stdout.matches("\"answer\": \"ran\"").count() == 5
+    });
+    std::fs::remove_dir_all(home.path().join("state/leyden/runs")).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(said.matches("its folder was removed").count(), 1, "{said}");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_no_end_of_the_run() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let script = json!([
+        { "start": { "work": "probe", "input": { "return": 1 }, "times": 2000 } },
+        "count",
+    ]);
+    // What is compiled is larger than the limit.
+    app.run(&home, &[], &json!([])).succeeded();
+    let mut leyden = home.leyden();
+    leyden
+        .args(["run", "app"])
+        .arg(app.path())
+        .args(["--", &script.to_string()]);
+    let mut shell = std::process::Command::new("sh");
+    // In blocks of 512 bytes.
+    shell
+        .args(["-c", "ulimit -f 200; exec \"$@\"", "sh"])
+        .arg(leyden.get_program());
+    shell
+        .args(leyden.get_args())
+        .current_dir(home.path())
+        .env_clear();
+    shell.envs(
+        leyden
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let ran = crate::support::run(&mut shell, b"").succeeded();
+    let ran = ran.says(&["the journal of this run cannot be written any more"]);
+    assert_eq!(lines(&ran)[0]["count"], json!({ "output": 2000 }));
 }
 
 #[test]
