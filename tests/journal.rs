@@ -205,6 +205,37 @@ fn an_error_of_the_works_own_is_an_answer_and_a_fault_is_not() {
 }
 
 #[test]
+fn a_damaged_answer_is_told_and_its_work_runs_again() {
+    let (home, app, data) = counting_app();
+    let dir = format!("probe:{}::/d", data.display());
+    let script = json!([
+        { "start": { "work": "probe", "input": { "attempt": "/d/one" } } },
+        { "start": { "work": "probe", "input": { "attempt": "/d/two" } } },
+        { "wait": "all" },
+        { "exit": 1 },
+    ]);
+    app.run(&home, &["--dir", &dir, "--secret", "S=my-secret"], &script)
+        .ended_with(1);
+    let id = last_run(&home)["id"].as_str().unwrap().to_owned();
+    let path = home.path().join("state/leyden/runs").join(id);
+    let journal = rusqlite::Connection::open(path.join("journal.db")).unwrap();
+    let damage = "UPDATE work SET output = zeroblob(length(output)) WHERE number = 1";
+    assert_eq!(journal.execute(damage, ()).unwrap(), 1);
+    drop(journal);
+    let told = "probe#1: warning: its answer in the journal is damaged";
+    let again = home.run(["runs", "resume", "last"]).ended_with(1);
+    let again = again.says(&[told]);
+    assert_eq!(again.stderr.matches("damaged").count(), 1, "{again:?}");
+    let runs_of = |name: &str| std::fs::read_to_string(data.join(name)).unwrap();
+    assert_eq!(
+        (runs_of("one"), runs_of("two")),
+        ("2\n".into(), "1\n".into())
+    );
+    let log = home.run(["runs", "logs", "last", "probe#1"]).succeeded();
+    assert!(log.stdout.contains("is damaged"), "{log:?}");
+}
+
+#[test]
 fn a_run_can_be_stopped_by_a_signal_and_by_name() {
     let home = Home::with_my_secret();
     let app = App::scripted(&home, "parallel = 8\n");
@@ -244,7 +275,10 @@ fn a_run_can_be_stopped_by_a_signal_and_by_name() {
         }
     }
     // Four of twelve had no place.
-    let shown = home.run(["runs", "show", "last", "--all"]).succeeded().stdout;
+    let shown = home
+        .run(["runs", "show", "last", "--all"])
+        .succeeded()
+        .stdout;
     assert_eq!(shown.matches("stopped, never ran").count(), 4, "{shown}");
     assert!(!shown.contains("failed: "), "{shown}");
     home.run(["runs", "stop", "last"])
@@ -416,7 +450,94 @@ fn a_run_goes_on_without_a_journal_where_none_can_be_written() {
 }
 
 #[test]
-fn garbage_in_the_folder_of_runs_is_passed_over_and_told() {
+fn a_journal_that_is_removed_while_it_is_written_is_told() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let many = json!({ "start": { "work": "probe", "input": { "return": 1 }, "times": 5 } });
+    let script = json!([many, { "wait": "all" }, { "sleep": 2000 }, many, { "wait": "all" }]);
+    let child = begin(&home, &app, &[], &script);
+    until(|| {
+        let run = home.run(["runs", "show", "last", "--output", "json"]);
+        run.stdout.matches("\"answer\": \"ran\"").count() == 5
+    });
+    std::fs::remove_dir_all(home.path().join("state/leyden/runs")).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(said.matches("its folder was removed").count(), 1, "{said}");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_no_end_of_the_run() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let script = json!([
+        { "start": { "work": "probe", "input": { "return": 1 }, "times": 2000 } },
+        "count",
+    ]);
+    // What is compiled is larger than the limit.
+    app.run(&home, &[], &json!([])).succeeded();
+    let mut leyden = home.leyden();
+    leyden
+        .args(["run", "app"])
+        .arg(app.path())
+        .args(["--", &script.to_string()]);
+    let mut shell = std::process::Command::new("sh");
+    // In blocks of 512 bytes.
+    shell
+        .args(["-c", "ulimit -f 200; exec \"$@\"", "sh"])
+        .arg(leyden.get_program());
+    shell
+        .args(leyden.get_args())
+        .current_dir(home.path())
+        .env_clear();
+    shell.envs(
+        leyden
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let ran = crate::support::run(&mut shell, b"").succeeded();
+    let ran = ran.says(&["the journal of this run cannot be written any more"]);
+    assert_eq!(lines(&ran)[0]["count"], json!({ "output": 2000 }));
+}
+
+#[test]
+fn a_fifo_in_place_of_a_file_holds_nobody() {
+    let home = Home::with_my_secret();
+    let app = App::scripted(&home, "");
+    let run = || {
+        let script = json!([{ "exit": 1 }]);
+        app.run(&home, &["--secret", "S=my-secret"], &script)
+            .ended_with(1)
+    };
+    run();
+    let fifo = |path: &Path| {
+        std::fs::remove_file(path).ok();
+        let made = std::process::Command::new("mkfifo").arg(path).status();
+        assert!(made.unwrap().success());
+    };
+    let runs = home.path().join("state/leyden/runs");
+    let id = last_run(&home)["id"].as_str().unwrap().to_owned();
+    for name in ["lock", "log", "log.1"] {
+        fifo(&runs.join(&id).join(name));
+    }
+    fifo(&runs.join(".pruned"));
+    home.run(["runs", "list"]).succeeded();
+    home.run(["runs", "show", "last"]).succeeded();
+    let not_regular = ["not a regular file"];
+    home.run(["runs", "logs", "last"])
+        .ended_with(125)
+        .says(&not_regular);
+    home.run(["runs", "resume", "last"]).ended_with(125);
+    home.run(["runs", "stop", "last"]).ended_with(2);
+    run();
+    home.run(["runs", "prune", "--older-than", "0s"])
+        .succeeded();
+    assert!(!runs.join(id).exists());
+}
+
+#[test]
+fn garbage_in_the_folder_of_runs_is_told_with_the_way_to_remove_it() {
     let home = Home::new();
     let app = App::scripted(&home, "");
     app.run(&home, &[], &json!([])).succeeded();
@@ -427,7 +548,13 @@ fn garbage_in_the_folder_of_runs_is_passed_over_and_told() {
         std::fs::write(bad.join("journal.db"), garbage).unwrap();
         let listed = home.run(["runs", "list", "--output", "json"]).succeeded();
         let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
-        assert_eq!(listed.as_array().unwrap().len(), 1);
+        assert_eq!(listed.as_array().unwrap().len(), 2);
+        assert_eq!(listed[0]["state"], "damaged");
+        assert_eq!(listed[0]["folder"], bad.display().to_string());
+        assert_eq!(listed[1]["state"], "ended");
+        let listed = home.run(["runs", "list"]).succeeded();
+        assert!(listed.stdout.contains("damaged"), "{listed:?}");
+        listed.says(&["000bad cannot be read", "rm -r "]);
         home.run(["runs", "show", "last"])
             .ended_with(125)
             .says(&["000bad"]);

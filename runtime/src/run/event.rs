@@ -27,6 +27,8 @@ impl fmt::Display for WorkId {
 pub enum Event {
     /// The Flow started a Work, which waits for its turn.
     Queued(WorkId),
+    /// What it answered in an earlier life of the run is damaged in the journal: it runs again.
+    AnswerDamaged(WorkId),
     /// An attempt begins, counted from 1.
     Started(WorkId, u32),
     /// An attempt failed; the next one begins after this time.

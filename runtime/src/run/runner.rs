@@ -20,7 +20,7 @@ use crate::sandbox::{Failure, MAX_PAYLOAD, Payload, Started, Starting, Works};
 
 use super::bound::BoundApp;
 use super::event::{Answer, Event, Observer, WorkId};
-use super::journal::{End, Journal};
+use super::journal::{Earlier, End, Journal};
 
 use queue::{Job, Queue};
 
@@ -170,9 +170,11 @@ impl Runner {
             work: Arc::clone(&queue.name),
             number,
         };
-        if let (Some(journal), Some(known)) = (journal, &known)
-            && let Some(result) = journal.answer(known)
-        {
+        let earlier = match (journal, &known) {
+            (Some(journal), Some(known)) => journal.answer(known),
+            _ => Earlier::Nothing,
+        };
+        if let Earlier::Answer(result) = earlier {
             let started = self.answered(id, result);
             if queue.work.cache
                 && let Some(Ok(bytes)) = started.output_now()
@@ -182,6 +184,10 @@ impl Runner {
             return started;
         }
         self.tell(&Event::Queued(id.clone()));
+        if let (Some(journal), Earlier::Damaged) = (journal, earlier) {
+            journal.log(&id, "its answer in the journal is damaged: it runs again");
+            self.tell(&Event::AnswerDamaged(id.clone()));
+        }
         if let Some(journal) = journal {
             journal.queued(&id, known.as_ref(), &input);
         }

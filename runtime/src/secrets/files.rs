@@ -211,6 +211,20 @@ pub(super) fn open_private(path: &Path, owner: Owner) -> io::Result<Result<File,
     }
 }
 
+/// Opens a regular file and nothing else, with these options: without following a link, and without
+/// waiting, as for the other end of a FIFO.
+pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = options.custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a regular file",
+        )),
+    }
+}
+
 /// A new file of mode 0600 in the folder, which is removed unless it is given a name.
 pub(super) fn private_temp(folder: &Path) -> io::Result<NamedTempFile> {
     let mode = Permissions::from_mode(0o600);
@@ -240,15 +254,9 @@ pub(super) fn make_private(path: &Path) -> Result<File, StoreError> {
 /// Takes the lock that the file stands for; dropping it, or dying, gives it back.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let failed = io("lock", path);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
-        .map_err(&failed)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = open_regular(options.mode(0o600), path).map_err(&failed)?;
     file.set_permissions(Permissions::from_mode(0o600))
         .map_err(&failed)?;
     flock(&file, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;

@@ -88,7 +88,7 @@ pub use catalogue::{SecretOrder, SecretPage, SecretQuery, Shown};
 pub use delete::RECOVERY_WINDOW;
 pub use edit::VersionOptions;
 pub use error::{KeyFileProblem, StoreError};
-pub(crate) use files::make_folder;
+pub(crate) use files::{make_folder, open_regular};
 pub use grant::{Grant, NewGrant};
 pub use grantee::{AppIdentity, Grantee, NoGrantee};
 pub use import::{ImportError, ImportFormat, Imported, named};

@@ -4,7 +4,8 @@
 //! the Flow writes, with `"base64"` in place of `"text"` for what is not UTF-8, then
 //! `{"event":"ended","ending":…,"status":…}`, with a `"reason"` where it did not end by itself.
 //! Between them, for each Work: `work-queued`, `work-started`, `work-retrying`, `work-line` and
-//! `work-ended`, each with the `"work"` and its `"number"`.
+//! `work-ended`, each with the `"work"` and its `"number"`, and `work-answer-damaged` where a run is
+//! resumed and the Work runs again for that.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,6 +51,7 @@ enum Event<'a> {
         #[serde(rename = "after-ms")]
         after_ms: u128,
     },
+    WorkAnswerDamaged(Of<'a>),
     WorkLine {
         #[serde(flatten)]
         of: Of<'a>,
@@ -209,6 +211,7 @@ impl<W: Write> Writer<W> {
                 failure,
                 after_ms: wait.as_millis(),
             },
+            RunEvent::AnswerDamaged(id) => Event::WorkAnswerDamaged(id.into()),
             RunEvent::Line(id, text) => Event::WorkLine {
                 of: id.into(),
                 text,

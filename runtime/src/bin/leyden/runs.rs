@@ -11,6 +11,7 @@ use leyden::app::nearest;
 use leyden::run::journal::{JournalError, Keep, RunId, RunInfo, RunState, Runs, WorkInfo};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::cli::{Command, Report, RunCommand, RunsCommand, StoreOptions};
 use crate::exit::{self, usage};
@@ -65,25 +66,46 @@ fn find(runs: &Runs, typed: &str) -> anyhow::Result<RunId> {
     }
 }
 
-fn list(runs: &[RunInfo], report: &Report) -> anyhow::Result<()> {
+type Listed = Result<RunInfo, JournalError>;
+
+fn list(runs: &[Listed], report: &Report) -> anyhow::Result<()> {
     if report.output == Format::Json {
-        return report::json(&runs);
+        let row = |run: &Listed| match run {
+            Ok(run) => serde_json::to_value(run),
+            Err(JournalError::Damaged { id, folder, reason }) => Ok(json!({
+                "id": id.as_str(), "state": "damaged", "folder": folder, "reason": reason,
+            })),
+            Err(other) => Ok(json!({ "state": "damaged", "reason": other.to_string() })),
+        };
+        let rows: Vec<_> = runs.iter().map(row).collect::<Result<_, _>>()?;
+        return report::json(&rows);
     }
     if runs.is_empty() {
         return report::line("nothing has run here yet; run something: leyden run app APP");
     }
-    let row = |run: &RunInfo| {
-        [
+    let row = |run: &Listed| match run {
+        Ok(run) => [
             cell(&run.id),
             cell(time(run.started)),
             cell(&run.app),
             cell(state(run)),
             cell(run.works),
             cell(run.failed),
-        ]
+        ],
+        Err(error) => {
+            let id = match error {
+                JournalError::Damaged { id, .. } => id.as_str(),
+                _ => "",
+            };
+            [id, "", "", "damaged", "", ""].map(cell)
+        }
     };
     let header = ["RUN", "STARTED", "APP", "STATE", "WORKS", "FAILED"];
-    report::table(header, runs.iter().map(row))
+    report::table(header, runs.iter().map(row))?;
+    for damaged in runs.iter().filter_map(|run| run.as_ref().err()) {
+        exit::say(&damaged.to_string());
+    }
+    Ok(())
 }
 
 /// Where a run is, or how it ended.

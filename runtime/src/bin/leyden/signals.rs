@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -102,6 +103,9 @@ pub(crate) fn watch() -> io::Result<()> {
         .build()?;
     let (mut interrupt, mut terminate, mut hangup) = {
         let _inside = runtime.enter();
+        // Without a handler, a limit on the size of files ends the process (setrlimit(2)); with one,
+        // it is an error of the write that goes beyond it. The handler stays.
+        drop(signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
         let hangup = (!hangup_is_ignored()).then(|| signal(SignalKind::hangup()));
         (
             signal(SignalKind::interrupt())?,

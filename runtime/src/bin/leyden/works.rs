@@ -111,6 +111,9 @@ impl Watch {
                     "{id}: attempt {attempt} failed: {failure}; again in {wait}"
                 ));
             }
+            Event::AnswerDamaged(id) => self.say(&format!(
+                "{id}: warning: its answer in the journal is damaged: it runs again"
+            )),
             Event::Line(id, line) => self.say(&format!("{id}: {line}")),
             Event::Ended {
                 id,

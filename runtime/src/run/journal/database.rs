@@ -94,6 +94,7 @@ impl Database {
         if self.failed.get().is_none() {
             let written = self.write_all(records);
             self.noted(written);
+            self.note_if_removed();
         }
         if records.iter().any(is_end) {
             if let Some(reason) = self.failed.get().cloned() {
@@ -102,6 +103,16 @@ impl Database {
             // Its last connection copies the log into the database and removes it.
             self.kept = Kept::Nowhere;
             self.lock = None;
+        }
+    }
+
+    /// What is written to files that somebody has removed is lost.
+    fn note_if_removed(&self) {
+        let stat = self.lock.as_ref().map(rustix::fs::fstat);
+        if let Some(Ok(stat)) = stat
+            && stat.st_nlink == 0
+        {
+            let _ = self.failed.set("its folder was removed".to_owned());
         }
     }
 

@@ -1,12 +1,14 @@
 //! A run's log: lines of text in two files of bounded size.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+
+use crate::secrets::open_regular;
 
 /// The size, in bytes, at which the file becomes the older one, and the older one goes.
 const MAX_SIZE: u64 = 8 << 20;
@@ -42,11 +44,9 @@ impl Log {
         let (file, size) = match &mut *open {
             Some(open) => open,
             None => {
-                let file = File::options()
-                    .append(true)
-                    .create(true)
-                    .mode(0o600)
-                    .open(&self.path)?;
+                let mut options = File::options();
+                options.append(true).create(true).mode(0o600);
+                let file = open_regular(&mut options, &self.path)?;
                 let size = file.metadata()?.len();
                 open.insert((file, size))
             }
@@ -62,8 +62,8 @@ pub(super) fn read(folder: &Path) -> io::Result<String> {
     let path = folder.join("log");
     let mut all = Vec::new();
     for path in [older(&path), path] {
-        match fs::read(path) {
-            Ok(bytes) => all.extend(bytes),
+        match open_regular(File::options().read(true), &path) {
+            Ok(mut file) => drop(file.read_to_end(&mut all)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }

@@ -29,6 +29,7 @@ mod sql;
 mod writer;
 
 pub use id::RunId;
+pub(super) use places::Earlier;
 pub use read::{AttemptInfo, RunInfo, RunState, WorkInfo};
 pub(crate) use runs::Beginning;
 pub use runs::{Claim, JournalError, Keep, Runs};

@@ -25,6 +25,16 @@ pub(in crate::run) struct Place {
     has_answer: bool,
 }
 
+/// What an earlier life of a run has in a place.
+pub(in crate::run) enum Earlier {
+    /// No answer.
+    Nothing,
+    /// One that does not open: the Work runs again.
+    Damaged,
+    /// This one.
+    Answer(Result<Bytes, Failure>),
+}
+
 /// The places of one run, and what stands in them from its earlier lives.
 #[derive(Default)]
 pub(super) struct Places(Mutex<Inner>);
@@ -95,10 +105,17 @@ impl Places {
         }
     }
 
-    /// What was answered there in an earlier life. `None` also where that was damaged: the Work
-    /// then runs again.
-    pub(super) fn answer(&self, key: &RunKey, place: &Place) -> Option<Result<Bytes, Failure>> {
-        let number = place.number.filter(|_| place.has_answer)?;
+    /// What was answered there in an earlier life.
+    pub(super) fn answer(&self, key: &RunKey, place: &Place) -> Earlier {
+        match place.number.filter(|_| place.has_answer) {
+            None => Earlier::Nothing,
+            Some(number) => self
+                .open(key, number)
+                .map_or(Earlier::Damaged, Earlier::Answer),
+        }
+    }
+
+    fn open(&self, key: &RunKey, number: u64) -> Option<Result<Bytes, Failure>> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (sealed, failed) = inner
             .journal

@@ -1,6 +1,7 @@
 //! Reading journals, for people: what ran, what was under way, how it ended.
 
 use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use rustix::fs::FlockOperation;
 use serde::Serialize;
 
 use crate::sandbox::Failure;
+use crate::secrets::open_regular;
 
 use super::id::RunId;
 use super::sql;
@@ -114,7 +116,7 @@ pub(super) struct Again {
 
 /// Whether some process holds a run's lock.
 pub(super) fn is_locked(folder: &Path) -> bool {
-    let Ok(file) = File::open(folder.join("lock")) else {
+    let Ok(file) = open_lock(folder) else {
         return false;
     };
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err()
@@ -122,8 +124,13 @@ pub(super) fn is_locked(folder: &Path) -> bool {
 
 /// The process that holds a run's lock, as it has noted there.
 pub(super) fn holder(folder: &Path) -> Option<u32> {
-    let noted = std::fs::read_to_string(folder.join("lock")).ok()?;
+    // No number is longer.
+    let noted = io::read_to_string(open_lock(folder).ok()?.take(20)).ok()?;
     noted.trim().parse().ok()
+}
+
+fn open_lock(folder: &Path) -> io::Result<File> {
+    open_regular(File::options().read(true), &folder.join("lock"))
 }
 
 /// A run; `None` where its journal is none that this version reads.

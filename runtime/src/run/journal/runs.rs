@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 
 use crate::app::Digest;
-use crate::secrets::{Actor, SecretStore, StoreError};
+use crate::secrets::{Actor, SecretStore, StoreError, open_regular};
 
 use super::database::Database;
 use super::id::RunId;
@@ -48,10 +48,15 @@ pub enum JournalError {
         source: io::Error,
     },
     /// SQLite cannot read it.
-    #[error("the journal of the run {id} cannot be read: {reason}")]
+    #[error(
+        "the journal of the run {id} cannot be read: {reason}; to remove it: rm -r '{}'",
+        folder.display()
+    )]
     Damaged {
         /// The run.
         id: RunId,
+        /// Where it is.
+        folder: PathBuf,
         /// What SQLite says.
         reason: String,
     },
@@ -221,9 +226,9 @@ impl Runs {
                 is: digest,
             });
         }
-        let damaged = damaged(id);
+        let damaged = self.damaged(id);
         let again = read::again(&folder).map_err(&damaged)?;
-        let again = again.ok_or_else(|| unknown_format(id))?;
+        let again = again.ok_or_else(|| self.unknown_format(id))?;
         let sealed = again
             .key
             .ok_or_else(|| JournalError::NotSealed(id.clone()))?;
@@ -231,7 +236,7 @@ impl Runs {
         let key = key.ok_or_else(|| JournalError::OtherStore(id.clone()))?;
         let file = folder.join(JOURNAL);
         let places = Places::resume(&file).map_err(&damaged)?;
-        let (places, first) = places.ok_or_else(|| unknown_format(id))?;
+        let (places, first) = places.ok_or_else(|| self.unknown_format(id))?;
         let failed = Arc::default();
         let database = Database::resume(file, lock, Arc::clone(&failed), again.life + 1);
         Ok(Journal::new(Parts {
@@ -251,8 +256,8 @@ impl Runs {
     /// [`JournalError::NotFound`], [`JournalError::NotSealed`], [`JournalError::OtherStore`].
     pub fn invocation(&self, id: &RunId, store: &SecretStore) -> Result<Vec<u8>, JournalError> {
         let folder = self.existing(id)?;
-        let again = read::again(&folder).map_err(damaged(id))?;
-        let again = again.ok_or_else(|| unknown_format(id))?;
+        let again = read::again(&folder).map_err(self.damaged(id))?;
+        let again = again.ok_or_else(|| self.unknown_format(id))?;
         let (Some(sealed), Some(invocation)) = (again.key, again.invocation) else {
             return Err(JournalError::NotSealed(id.clone()));
         };
@@ -269,13 +274,18 @@ impl Runs {
         Ok(self.show(id)?.sealed)
     }
 
-    /// The newest runs, newest first. Those that cannot be read are left out.
+    /// The newest runs, newest first; [`JournalError::Damaged`] for each that cannot be read.
     ///
     /// # Errors
     /// [`JournalError::Io`] where the folder cannot be read; one that is not there has no runs.
-    pub fn list(&self, most: usize) -> Result<Vec<RunInfo>, JournalError> {
+    pub fn list(&self, most: usize) -> Result<Vec<Result<RunInfo, JournalError>>, JournalError> {
         let runs = self.ids()?.into_iter().rev();
-        let info = |id: RunId| read::run(&self.folder.join(id.as_str()), &id).ok()?;
+        let gone = |error: &JournalError| matches!(error, JournalError::NotFound(_));
+        let info = |id: RunId| {
+            let info = self.show(&id);
+            // Removed meanwhile.
+            (!info.as_ref().is_err_and(gone)).then_some(info)
+        };
         Ok(runs.filter_map(info).take(most).collect())
     }
 
@@ -288,8 +298,8 @@ impl Runs {
     }
 
     fn show_locked(&self, folder: &Path, id: &RunId) -> Result<RunInfo, JournalError> {
-        let info = read::run(folder, id).map_err(damaged(id))?;
-        info.ok_or_else(|| unknown_format(id))
+        let info = read::run(folder, id).map_err(self.damaged(id))?;
+        info.ok_or_else(|| self.unknown_format(id))
     }
 
     /// The Works of a run, in the order in which they were started.
@@ -297,7 +307,7 @@ impl Runs {
     /// # Errors
     /// As [`show`](Self::show).
     pub fn works(&self, id: &RunId) -> Result<Vec<WorkInfo>, JournalError> {
-        read::works(&self.existing(id)?).map_err(damaged(id))
+        read::works(&self.existing(id)?).map_err(self.damaged(id))
     }
 
     /// The lines of a run's log that are still there, oldest first.
@@ -354,6 +364,22 @@ impl Runs {
         Ok(ids)
     }
 
+    fn damaged(&self, id: &RunId) -> impl Fn(rusqlite::Error) -> JournalError {
+        move |error| JournalError::Damaged {
+            id: id.clone(),
+            folder: self.folder.join(id.as_str()),
+            reason: error.to_string(),
+        }
+    }
+
+    fn unknown_format(&self, id: &RunId) -> JournalError {
+        JournalError::Damaged {
+            id: id.clone(),
+            folder: self.folder.join(id.as_str()),
+            reason: "it is no journal that this version of Leyden reads".into(),
+        }
+    }
+
     fn existing(&self, id: &RunId) -> Result<PathBuf, JournalError> {
         let folder = self.folder.join(id.as_str());
         match folder.join("journal.db").is_file() {
@@ -366,13 +392,9 @@ impl Runs {
 /// Takes a run's lock, or says who has it.
 fn lock(folder: &Path, id: &RunId) -> Result<File, JournalError> {
     let path = folder.join("lock");
-    let opened = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path);
-    let file = match opened {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    let file = match open_regular(options.mode(0o600), &path) {
         Ok(file) => file,
         Err(source) => return Err(JournalError::Io { path, source }),
     };
@@ -391,20 +413,6 @@ fn lock(folder: &Path, id: &RunId) -> Result<File, JournalError> {
             id: id.clone(),
             pid: read::holder(folder).unwrap_or_default(),
         }),
-    }
-}
-
-fn damaged(id: &RunId) -> impl Fn(rusqlite::Error) -> JournalError {
-    move |error| JournalError::Damaged {
-        id: id.clone(),
-        reason: error.to_string(),
-    }
-}
-
-fn unknown_format(id: &RunId) -> JournalError {
-    JournalError::Damaged {
-        id: id.clone(),
-        reason: "it is no journal that this version of Leyden reads".into(),
     }
 }
 

@@ -17,7 +17,7 @@ use super::database::Database;
 use super::id::RunId;
 use super::log::Log;
 use super::pending::{Pending, What};
-use super::places::{Place, Places};
+use super::places::{Earlier, Place, Places};
 use super::sql::{EndedRow, QueuedRow, RunEnd};
 
 /// What payloads are sealed as.
@@ -113,8 +113,11 @@ impl Journal {
     }
 
     /// What an earlier life of the run has there.
-    pub(in crate::run) fn answer(&self, place: &Place) -> Option<Result<Bytes, Failure>> {
-        self.places.answer(self.key.as_ref()?, place)
+    pub(in crate::run) fn answer(&self, place: &Place) -> Earlier {
+        match &self.key {
+            Some(key) => self.places.answer(key, place),
+            None => Earlier::Nothing,
+        }
     }
 
     pub(in crate::run) fn queued(&self, id: &WorkId, place: Option<&Place>, input: &Bytes) {

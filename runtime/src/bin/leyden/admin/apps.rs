@@ -85,7 +85,7 @@ pub(super) fn traces(admin: &Admin, only: Option<&str>) -> Result<Traces, Proble
             app.releases.push(record);
         }
     }
-    for run in admin.runs.list(RUNS)? {
+    for run in admin.runs.list(RUNS)?.into_iter().flatten() {
         if only.is_none_or(|digest| digest == run.digest) {
             let app = apps.entry(run.digest.clone()).or_default();
             if app.runs.is_empty() {

@@ -56,17 +56,24 @@ async fn list(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Markup, Pr
     runs.truncate(newest);
     // Past the last page, that one.
     let page = runs.len().div_ceil(ON_A_PAGE).max(1);
-    let runs = runs.split_off((page - 1) * ON_A_PAGE);
+    let (mut read, mut damaged) = (Vec::new(), Vec::new());
+    for run in runs.split_off((page - 1) * ON_A_PAGE) {
+        match run {
+            Ok(run) => read.push(run),
+            Err(error) => damaged.push(error.to_string()),
+        }
+    }
     let content = html! {
         h1 { "Runs" }
         div id="list" {
-            @if runs.is_empty() {
+            @for problem in &damaged { p { (problem) } }
+            @if read.is_empty() && damaged.is_empty() && page == 1 {
                 (empty("Nothing has run here yet", html! {
                     p { "A run and its Works are shown here while they go on. Start one in a terminal:" }
                     (command("leyden run app APP --secret NAME=my-secret"))
                 }))
             } @else {
-                (table(&runs))
+                (table(&read))
                 nav.pager aria-label="Pages" {
                     @if page > 1 { a.button.quiet href=(format!("/runs?page={}", page - 1)) rel="prev" { "← Newer" } }
                     @if more { a.button.quiet href=(format!("/runs?page={}", page + 1)) rel="next" { "Older →" } }

@@ -5,6 +5,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crate::secrets::open_regular;
+
 use super::{JournalError, Runs, read};
 
 /// Its time tells when old runs were last removed.
@@ -67,12 +69,9 @@ impl Runs {
         let done = fs::metadata(&mark).and_then(|mark| mark.modified());
         let is_due = !done.is_ok_and(|done| done.elapsed().is_ok_and(|age| age < PRUNE_EVERY));
         let marked = || {
-            let opened = File::options()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&mark);
+            let mut options = File::options();
+            options.write(true).create(true).truncate(true);
+            let opened = open_regular(options.mode(0o600), &mark);
             // Truncating an empty file leaves its time as it was.
             opened.and_then(|mark| mark.set_modified(SystemTime::now()))
         };
