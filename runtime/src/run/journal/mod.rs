@@ -19,6 +19,7 @@
 //! shared by all that waits (`synchronous=NORMAL`: a killed process loses none of them).
 
 mod database;
+mod error;
 mod id;
 mod log;
 mod pending;
@@ -28,10 +29,11 @@ mod runs;
 mod sql;
 mod writer;
 
+pub use error::JournalError;
 pub use id::RunId;
 pub(super) use places::Earlier;
 pub use read::{AttemptInfo, RunInfo, RunState, WorkInfo};
 pub(crate) use runs::Beginning;
-pub use runs::{Claim, JournalError, Keep, Runs};
+pub use runs::{Claim, Keep, Runs};
 pub(super) use writer::End;
 pub use writer::Journal;

@@ -14,9 +14,10 @@ use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 
 use crate::app::Digest;
-use crate::secrets::{Actor, SecretStore, StoreError, open_regular};
+use crate::secrets::{Actor, SecretStore, open_regular};
 
 use super::database::Database;
+use super::error::JournalError;
 use super::id::RunId;
 use super::log;
 use super::places::Places;
@@ -33,75 +34,6 @@ const INVOCATION: &str = "invocation";
 pub struct Runs {
     folder: PathBuf,
     keep: Keep,
-}
-
-/// What cannot be done with runs.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JournalError {
-    /// The folder or a file in it cannot be used.
-    #[error("the journal in {} cannot be used: {source}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// SQLite cannot read it.
-    #[error(
-        "the journal of the run {id} cannot be read: {reason}; to remove it: rm -r '{}'",
-        folder.display()
-    )]
-    Damaged {
-        /// The run.
-        id: RunId,
-        /// Where it is.
-        folder: PathBuf,
-        /// What SQLite says.
-        reason: String,
-    },
-    /// There is no such run.
-    #[error("there is no run {0}; `leyden runs list` shows those there are")]
-    NotFound(RunId),
-    /// It is still under way.
-    #[error("the run {id} is under way, in process {pid}")]
-    UnderWay {
-        /// The run.
-        id: RunId,
-        /// The process.
-        pid: u32,
-    },
-    /// It was made without a store, and so without what is needed to go on.
-    #[error(
-        "the run {0} keeps metadata only, because it was made without a store that could seal \
-         more: it cannot be resumed"
-    )]
-    NotSealed(RunId),
-    /// Its payloads do not open.
-    #[error(
-        "what the run {0} keeps does not open with this store: it was made with another one, or \
-         before its root key was changed"
-    )]
-    OtherStore(RunId),
-    /// The app is not the one that ran.
-    #[error(
-        "the app has changed since the run {id}: it was {was} and is {is}; what the one did is no \
-         answer for the other, so start a new run"
-    )]
-    AppChanged {
-        /// The run.
-        id: RunId,
-        /// The digest then.
-        was: String,
-        /// The digest now.
-        is: Digest,
-    },
-    /// It has ended, and well.
-    #[error("the run {0} has ended well: there is nothing to resume")]
-    Ended(RunId),
-    /// The store cannot make a key.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// A run that is about to be gone on with.

@@ -60,7 +60,9 @@ impl Runner {
 
     /// One attempt, and what follows from how it ended.
     async fn do_job(self: &Arc<Self>, queue: &Arc<Queue>, mut job: Job) {
-        let Some(input) = job.started.take() else {
+        // Where all is stopped, nothing begins any more.
+        let input = job.started.take().filter(|_| !*self.closing.borrow());
+        let Some(input) = input else {
             return self.ended(queue, job, Err(Failure::Stopped));
         };
         // Whatever happens to this task, its Flow must not wait for ever.

@@ -5,9 +5,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crate::run::journal::error::JournalError;
 use crate::secrets::open_regular;
 
-use super::{JournalError, Runs, read};
+use super::{Runs, read};
 
 /// Its time tells when old runs were last removed.
 const PRUNED: &str = ".pruned";
