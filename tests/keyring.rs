@@ -214,7 +214,14 @@ fn a_key_leaves_the_keyring_only_when_asked_to() {
     let remove = ["key", "remove", "lap", "--from-keyring", "--yes"];
     keyring.run(&home, &remove, b"").succeeded();
     keyring.run(&home, &other, b"").succeeded();
-    // A label that is taken leaves nothing behind.
+    // Neither a label that is none nor one that is taken leaves anything behind.
+    let none = ["key", "add", "a b", "--to-keyring"];
+    keyring.run(&home, &none, b"").ended_with(2);
+    let read = ["keyring-entry", "read", "a b"];
+    keyring
+        .run(&home, &read, b"")
+        .ended_with(77)
+        .says(&["none of that name"]);
     let taken = ["key", "add", "key-file", "--to-keyring"];
     keyring.run(&home, &taken, b"").ended_with(2);
     let open = ["--keyring", "key-file", "secret", "list"];

@@ -103,6 +103,7 @@ pub use root::RootRotation;
 pub use rotate::KekRotation;
 pub use run_key::RunKey;
 pub use sink::{AuditSink, AuditTarget};
+pub use slot::check_label;
 pub use store::SecretStore;
 pub use trust::{Coverage, NewTrust, Trusted};
 pub use value::{MAX_VALUE_BYTES, NotText, SecretValue};

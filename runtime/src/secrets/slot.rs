@@ -96,7 +96,11 @@ pub(super) fn make_again(
     seal_root(root, store, &slot.label, key, &public)
 }
 
-fn check_label(label: &str) -> Result<(), StoreError> {
+/// Whether a key slot may be called so: 1 to 64 letters, digits, `-`, `_` and `.`.
+///
+/// # Errors
+/// [`StoreError::Slot`].
+pub fn check_label(label: &str) -> Result<(), StoreError> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if label.is_empty() || label.len() > MAX_LABEL || !label.chars().all(good) {
         return Err(StoreError::Slot {

@@ -4,17 +4,17 @@
 //! answered: its client keeps threads, and copies of what it was told that nobody wipes. An entry is
 //! of the service `leyden` and the user name that is the slot's label; it holds a key file's line.
 
-use std::io::{Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 use keyring::Error;
 use keyring::v1::Entry;
-use leyden::secrets::{Holder, Key};
+use leyden::secrets::{self, Holder, Key};
 use zeroize::Zeroizing;
 
-use crate::exit::Failure;
+use crate::exit::{Failure, usage};
 use crate::report;
 
 const SERVICE: &str = "leyden";
@@ -52,6 +52,7 @@ pub(crate) fn read(label: &str) -> anyhow::Result<Key> {
 ///
 /// [`Failure::Denied`] where there is no keyring.
 pub(crate) fn read_or_make(label: &str) -> anyhow::Result<Key> {
+    secrets::check_label(label)?;
     let new = Key::generate()?;
     let text = new.to_text().context("the key has no text")?;
     let text = ask(Action::ReadOrMake, label, Some(text.as_bytes()))?;
@@ -74,6 +75,7 @@ fn parse(text: &[u8], label: &str) -> anyhow::Result<Key> {
 ///
 /// [`Failure::Denied`] where it holds one of this label already, or there is no keyring.
 pub(crate) fn make(label: &str) -> anyhow::Result<Key> {
+    secrets::check_label(label)?;
     let key = Key::generate()?.held_by(Holder::Keyring);
     let text = key.to_text().context("the key has no text")?;
     ask(Action::Make, label, Some(text.as_bytes()))?;
@@ -136,6 +138,11 @@ fn answer(child: &mut Child, label: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> 
 ///
 /// [`Failure::Denied`], with what the keyring says.
 pub(crate) fn serve(action: Action, label: &str) -> anyhow::Result<()> {
+    if std::io::stdout().is_terminal() {
+        return Err(usage(
+            "other commands ask for this; a key is not shown on a terminal",
+        ));
+    }
     match (Entry::store_status(), Entry::new(SERVICE, label)) {
         (Ok(()), Ok(entry)) => act(action, &entry),
         (Err(error), _) => Err(denied(error)),
