@@ -147,6 +147,21 @@ fn g5_audit_records_go_to_the_systems_log_which_fails_closed_where_that_is_asked
 }
 
 #[test]
+fn g5_a_second_place_that_is_required_must_be_named() {
+    let home = Home::with_my_secret();
+    let bound = ["--secret", "A=my-secret", "--audit-required"];
+    let ran = home.run_app(&guest("env-p2"), &bound).ended_with(2);
+    assert_eq!(ran.says(&["--audit-to"]).stdout, "");
+    let mut by_variable = home.leyden();
+    by_variable.env("LEYDEN_AUDIT_REQUIRED", "1");
+    let ran = run(
+        by_variable.args(["secret", "reveal", "my-secret", "--yes"]),
+        b"",
+    );
+    assert_eq!(ran.ended_with(2).stdout, "");
+}
+
+#[test]
 fn the_audit_log_is_pruned_filtered_and_written_to_a_second_place() {
     let home = Home::with_my_secret();
     let log = home.path().join("audit.jsonl");

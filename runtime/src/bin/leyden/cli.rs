@@ -122,7 +122,8 @@ pub(crate) struct StoreOptions {
     /// `syslog`, or `syslog:SOCKET` where that is not at /dev/log [env: LEYDEN_AUDIT_TO]
     #[arg(long, global = true, value_name = "FILE|syslog[:SOCKET]")]
     pub(crate) audit_to: Option<PathBuf>,
-    /// Do nothing that cannot be recorded there [env: LEYDEN_AUDIT_REQUIRED, if not empty]
+    /// Do nothing that cannot be recorded at the place that --audit-to names, too [env:
+    /// LEYDEN_AUDIT_REQUIRED, if not empty]
     #[arg(long, global = true)]
     pub(crate) audit_required: bool,
     /// Take the store as it is, though this machine has seen a newer state of it
@@ -147,7 +148,7 @@ pub(crate) enum Command {
     /// Make, change and list secrets
     #[command(subcommand)]
     Secret(SecretCommand),
-    /// Manage what opens the store: key files, passphrases, a keyring, a recovery code
+    /// Manage what opens the store: key files, passphrases, a keyring, key commands, a recovery code
     #[command(subcommand)]
     Key(KeyCommand),
     /// See and verify who was given what

@@ -80,7 +80,8 @@ impl Paths {
     ///
     /// # Errors
     ///
-    /// Where no home folder is known.
+    /// Where no home folder is known; a usage error where records must go to a second place that
+    /// nobody names.
     pub(crate) fn find(options: &StoreOptions) -> anyhow::Result<Self> {
         let xdg = etcetera::choose_base_strategy().ok();
         // A user without a home, as containers have them, may still name each folder.
@@ -103,24 +104,31 @@ impl Paths {
             state: own("XDG_STATE_HOME", xdg.map(state))?,
             cache: own("XDG_CACHE_HOME", xdg.map(|xdg| xdg.cache_dir()))?,
         };
-        Ok(Self::resolve(options, folders, |name| {
+        Self::resolve(options, folders, |name| {
             std::env::var_os(name)
                 .filter(|value| !value.is_empty())
                 .map(PathBuf::from)
-        }))
+        })
     }
 
     fn resolve(
         options: &StoreOptions,
         folders: Folders,
         variable: impl Fn(&str) -> Option<PathBuf>,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let (store, key_file) = (options.store.clone(), options.key_file.clone());
         let variables = [STORE, KEY_FILE, PASSPHRASE_FILE, NEW_PASSPHRASE_FILE];
         let named = variables.into_iter().filter_map(&variable);
         let audit_to = options.audit_to.clone().or_else(|| variable(AUDIT_TO));
+        let required = options.audit_required || variable(AUDIT_REQUIRED).is_some();
+        if required && audit_to.is_none() {
+            return Err(usage(
+                "audit records must go to a second place, and none is named: say which with \
+                 --audit-to or LEYDEN_AUDIT_TO",
+            ));
+        }
         let audit_sink = audit_to.map(|to| AuditSink {
-            required: options.audit_required || variable(AUDIT_REQUIRED).is_some(),
+            required,
             to: audit_target(to),
         });
         let audit_file = match &audit_sink {
@@ -153,7 +161,7 @@ impl Paths {
         };
         let store = store.or_else(|| variable(STORE));
         let key_file = key_file.or_else(|| variable(KEY_FILE));
-        Self {
+        Ok(Self {
             store: store.unwrap_or_else(|| folders.data.join("store.db")),
             key_file: key_file.unwrap_or_else(|| folders.config.join("root.key")),
             key_from,
@@ -164,7 +172,7 @@ impl Paths {
             accept_rollback: options.accept_rollback,
             keep: keep(&variable),
             folders,
-        }
+        })
     }
 
     /// How the store is opened.
@@ -245,6 +253,7 @@ fn keep(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Keep, &'static str
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -272,6 +281,7 @@ mod tests {
                 .find(|(known, _)| *known == name)
                 .map(|(_, value)| value.into())
         })
+        .unwrap()
     }
 
     #[test]

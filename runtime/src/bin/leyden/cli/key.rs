@@ -10,7 +10,8 @@ use super::Report;
 pub(crate) enum KeyCommand {
     /// List the key slots: what opens the store
     List(Report),
-    /// Add a key that opens the store, too: a key file, a passphrase, the keyring's, a recovery code
+    /// Add a key that opens the store, too: in a file, by a command, in the keyring, a passphrase, a
+    /// recovery code
     #[command(after_long_help = KEY_ADD)]
     Add {
         /// What to call it: `laptop`, `recovery`
