@@ -162,6 +162,71 @@ fn g5_a_second_place_that_is_required_must_be_named() {
 }
 
 #[test]
+fn a_second_place_that_holds_something_else_is_left_as_it_is() {
+    let home = Home::with_my_secret();
+    let reveal = |to: &std::path::Path| {
+        let to = to.to_str().unwrap();
+        let words = ["secret", "reveal", "my-secret", "--yes", "--audit-required"];
+        home.run([&words[..], &["--audit-to", to]].concat())
+    };
+    for path in [home.key_file(), home.store()] {
+        let before = std::fs::read(&path).unwrap();
+        let ran = reveal(&path).ended_with(125).says(&["something else"]);
+        assert_eq!(ran.stdout, "");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+    // Nobody is at its other end.
+    let fifo = home.path().join("fifo");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    reveal(&fifo).ended_with(125);
+    // What a full disk cut off does not spoil the next line.
+    let log = home.path().join("audit.jsonl");
+    std::fs::write(&log, "{\"sequence\":5").unwrap();
+    reveal(&log).succeeded();
+    let lines = std::fs::read_to_string(&log).unwrap();
+    let last = lines.lines().last().unwrap();
+    serde_json::from_str::<serde_json::Value>(last).unwrap();
+}
+
+#[test]
+fn a_backup_is_restored_from_where_modes_are_not_kept() {
+    let home = Home::with_my_secret();
+    let backup = home.path().join("backup.db");
+    let file = backup.to_str().unwrap();
+    home.run(["store", "backup", file]).succeeded();
+    std::fs::set_permissions(&backup, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    home.run(["store", "restore", file, "--yes"]).succeeded();
+    let revealed = home.run(["secret", "reveal", "my-secret", "--yes"]);
+    assert_eq!(revealed.succeeded().stdout, "some-value");
+    let mode = std::os::unix::fs::MetadataExt::mode(&home.store().metadata().unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn commands_beside_rotations_of_the_root_key_raise_no_false_alarm() {
+    let home = Home::with_my_secret();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..12 {
+                home.run(["key", "rotate", "--root", "--yes"]).succeeded();
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        while !over.load(std::sync::atomic::Ordering::Relaxed) {
+            let listed = home.run(["secret", "list"]);
+            // It may have changed between opening the store and reading it.
+            let changed = listed.stderr.contains("as after a change of its root key");
+            assert!(
+                changed || listed.stdout.contains("my-secret"),
+                "{listed:#?}"
+            );
+        }
+    });
+}
+
+#[test]
 fn the_audit_log_is_pruned_filtered_and_written_to_a_second_place() {
     let home = Home::with_my_secret();
     let log = home.path().join("audit.jsonl");

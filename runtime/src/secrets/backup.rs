@@ -13,6 +13,7 @@
 //! record fit it alone.
 
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -129,6 +130,9 @@ impl StoreOptions {
             });
         }
         std::fs::copy(backup, new).map_err(files::io("copy", backup))?;
+        // A backup may come from where modes are not kept.
+        let own = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(new, own).map_err(files::io("close to others", new))?;
         files::check_file(new)?;
         reached();
         let mut copy = sql::connect(new, self.busy_timeout, false)?;

@@ -118,6 +118,12 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// The root key was changed after the store was opened.
+    #[error("the key slots of {} are no longer those that it was opened by, as after a change of its root key: give the command again, or start again what has the store open", .path.display())]
+    RootChanged {
+        /// The store.
+        path: PathBuf,
+    },
     /// The store is older than, or parted from, what this machine has seen of it.
     #[error("{} is not the store that this machine saw last: {what}; if you put an older copy there yourself, say --accept-rollback", .path.display())]
     RolledBack {

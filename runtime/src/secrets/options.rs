@@ -11,8 +11,12 @@ use super::actor::Actor;
 use super::backup::FileIdentity;
 use super::create::{self, Place};
 use super::keys::StoreKeys;
+use super::snapshot::slots_hash;
 use super::state::StateRecord;
 use super::{Argon2Cost, AuditSink, Key, SecretStore, StoreError, files, slot, sql};
+
+/// How often the root key may change while a store is opened.
+const ROOT_CHANGES: usize = 10;
 
 /// How a store is opened or made. [`SecretStore::open`] is this with nothing set.
 #[derive(Debug, Clone)]
@@ -198,6 +202,23 @@ impl StoreOptions {
     }
 
     fn open_in(&self, folder: &Path, path: &Path, key: &Key) -> Result<SecretStore, StoreError> {
+        for _ in 0..ROOT_CHANGES {
+            if let Some(store) = self.open_once(folder, path, key)? {
+                return Ok(store);
+            }
+        }
+        Err(StoreError::Busy {
+            path: path.to_owned(),
+        })
+    }
+
+    /// None where the root key was changed between reading the slots and all else.
+    fn open_once(
+        &self,
+        folder: &Path,
+        path: &Path,
+        key: &Key,
+    ) -> Result<Option<SecretStore>, StoreError> {
         let Some(name) = path.file_name() else {
             return Err(StoreError::MissingStore {
                 path: path.to_owned(),
@@ -236,17 +257,21 @@ impl StoreOptions {
                 true => StateRecord::look(&state_dir, &store_id)?,
                 false => StateRecord::new(&state_dir, &store_id)?,
             },
+            slots: slots_hash(&slots),
             slot,
             argon2: self.argon2,
             sink: self.audit_sink.clone(),
             actor: Actor::current(),
             catalogue: Mutex::default(),
         };
-        match self.read_only {
-            true => store.read(|_| Ok(()))?,
-            false => store.admit(self.accept_rollback)?,
+        let admitted = match self.read_only {
+            true => store.read(|_| Ok(())),
+            false => store.admit(self.accept_rollback),
+        };
+        match admitted {
+            Err(StoreError::RootChanged { .. }) => Ok(None),
+            admitted => admitted.map(|()| Some(store)),
         }
-        Ok(store)
     }
 }
 

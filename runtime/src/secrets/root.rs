@@ -15,7 +15,7 @@ use rusqlite::TransactionBehavior;
 
 use super::head::{self, Body};
 use super::keys::{Hash, KeyBytes, StoreKeys};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, slots_hash};
 use super::sql::{SlotRow, Tables};
 use super::{AuditEvent, Key, SecretStore, StoreError, chain, slot};
 
@@ -90,6 +90,7 @@ impl SecretStore {
             new.record(record)?;
         }
         let (before, after) = (old.mark(), new.seal()?);
+        let slots = slots_hash(&new.slots);
         let recorded = std::mem::take(&mut new.recorded);
         drop((old, new));
         let record = self.state.lock()?;
@@ -98,6 +99,7 @@ impl SecretStore {
         let noted = record.write(&keys.state, after);
         drop((record, connection));
         self.keys = keys;
+        self.slots = slots;
         // It ends in a link of the log as it was.
         self.catalogue = Mutex::default();
         noted.map_err(|error| self.not_noted(error))?;

@@ -4,15 +4,13 @@
 //! not done; so it may hold a record of what was then not done, never lack one. Any other sink gets
 //! it after the commit, if it takes it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
-use super::StoreError;
+use super::{StoreError, files};
 
 /// A second place for audit records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +24,8 @@ pub struct AuditSink {
 /// Where audit records go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditTarget {
-    /// A file, to which a line of JSON is added for each; made, for the user alone, if there is
-    /// none.
+    /// A regular file, to which a line of JSON is added for each; made, for the user alone, if there
+    /// is none. One that holds anything else is left as it is.
     File(PathBuf),
     /// The system's log, at this datagram socket: facility `authpriv`, severity `notice` (RFC 3164).
     Syslog(PathBuf),
@@ -74,17 +72,35 @@ impl AuditSink {
 }
 
 fn append(path: &Path, records: &[String], sync: bool) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    let mut file = files::open_regular(&mut options, path)?;
     // In one write, so that no other process's lines get between.
-    file.write_all((records.join("\n") + "\n").as_bytes())?;
+    let begun = if is_line_begun(&file)? { "\n" } else { "" };
+    file.write_all(format!("{begun}{}\n", records.join("\n")).as_bytes())?;
     match sync {
         true => file.sync_data(),
         false => Ok(()),
+    }
+}
+
+/// Whether the file's last line has no end, as where the disk was full.
+///
+/// # Errors
+/// Where it holds something else than records: a key file, or a database, would be lost.
+fn is_line_begun(file: &File) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    let byte = |at| {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).map(|()| byte)
+    };
+    match length.checked_sub(1) {
+        None => Ok(false),
+        Some(_) if byte(0)? != *b"{" => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it holds something else than audit records",
+        )),
+        Some(last) => Ok(byte(last)? != *b"\n"),
     }
 }
 

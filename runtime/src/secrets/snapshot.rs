@@ -35,6 +35,9 @@ pub(super) struct Snapshot<'t> {
     opened: RefCell<Option<(u32, Rc<KeyBytes>)>>,
 }
 
+/// What is told where the header's MAC does not fit.
+pub(super) const HEADER_CHANGED: &str = "its header is not what was written";
+
 impl<'t> Snapshot<'t> {
     /// Reads the header, the slots and the KEKs, and verifies them.
     pub(super) fn load(
@@ -44,7 +47,7 @@ impl<'t> Snapshot<'t> {
     ) -> Result<Self, StoreError> {
         let (header, slots, keks) = (tables.header()?, tables.slots()?, tables.keks()?);
         if !same(&header.mac, &header_mac(&keys.header, &header)) {
-            return Err(tables.tampered("its header is not what was written"));
+            return Err(tables.tampered(HEADER_CHANGED));
         }
         if !same(&header.slots, &slots_hash(&slots)) {
             return Err(tables.tampered("its key slots are not what was written"));
@@ -430,7 +433,7 @@ fn header_mac(key: &KeyBytes, header: &HeaderRow) -> Hash {
     ])
 }
 
-fn slots_hash(slots: &[SlotRow]) -> Hash {
+pub(super) fn slots_hash(slots: &[SlotRow]) -> Hash {
     let mut fields: Vec<&[u8]> = vec![b"leyden/1/slots"];
     for slot in slots {
         fields.extend([

@@ -11,8 +11,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::actor::Actor;
 use super::backup::FileIdentity;
 use super::catalogue::Catalogue;
-use super::keys::{StoreId, StoreKeys};
-use super::snapshot::Snapshot;
+use super::keys::{Hash, StoreId, StoreKeys};
+use super::snapshot::{HEADER_CHANGED, Snapshot, slots_hash};
 use super::sql::{self, Tables};
 use super::state::{Mark, Seen, StateRecord};
 use super::{Argon2Cost, AuditEvent, AuditSink, Key, Opened, StoreError, StoreOptions};
@@ -31,6 +31,8 @@ pub struct SecretStore {
     /// The file that was opened.
     pub(super) identity: FileIdentity,
     pub(super) busy_timeout: Duration,
+    /// Of the slots as they were when it was opened.
+    pub(super) slots: Hash,
     /// The label of the slot that opened it.
     pub(super) slot: String,
     /// What new passphrase slots cost.
@@ -84,7 +86,8 @@ impl SecretStore {
     ) -> Result<T, StoreError> {
         let mut connection = self.lock();
         // Before the snapshot: a record that is read later may be ahead of it.
-        let seen = self.state.read(&self.keys.state)?;
+        let seen = self.state.read(&self.keys.state);
+        let seen = seen.map_err(|error| self.or_root_changed(&connection, error))?;
         let transaction = connection
             .transaction()
             .map_err(|e| Tables::error(&self.path, e))?;
@@ -102,7 +105,8 @@ impl SecretStore {
         let failed = |error| Tables::error(&self.path, error);
         let mut connection = self.lock();
         sql::shorten_log(&connection, &self.path, self.busy_timeout);
-        let seen = self.state.read(&self.keys.state)?;
+        let seen = self.state.read(&self.keys.state);
+        let seen = seen.map_err(|error| self.or_root_changed(&connection, error))?;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
@@ -125,7 +129,7 @@ impl SecretStore {
         let failed = |error| Tables::error(&self.path, error);
         let seen = self.state.read(&self.keys.state);
         if !accept_rollback {
-            let seen = seen?;
+            let seen = seen.map_err(|error| self.or_root_changed(&self.lock(), error))?;
             let mark = {
                 let mut connection = self.lock();
                 let transaction = connection.transaction().map_err(failed)?;
@@ -206,14 +210,33 @@ impl SecretStore {
         &'t self,
         connection: &'t Connection,
     ) -> Result<Snapshot<'t>, StoreError> {
-        Snapshot::load(
-            Tables {
-                connection,
-                path: &self.path,
+        let tables = Tables {
+            connection,
+            path: &self.path,
+        };
+        Snapshot::load(tables, &self.keys, &self.actor)
+            .map_err(|error| self.or_root_changed(connection, error))
+    }
+
+    /// What does not fit our root key is no sign of tampering where the store has other slots, as
+    /// after a change of that key. Whoever opens it again is told of anything else.
+    pub(super) fn or_root_changed(&self, connection: &Connection, error: StoreError) -> StoreError {
+        let is_of_key = match &error {
+            StoreError::StateRecord { .. } => true,
+            StoreError::Tampered { what, .. } => what == HEADER_CHANGED,
+            _ => false,
+        };
+        let tables = Tables {
+            connection,
+            path: &self.path,
+        };
+        let has_others = |slots: Vec<_>| slots_hash(&slots) != self.slots;
+        match is_of_key && tables.slots().is_ok_and(has_others) {
+            true => StoreError::RootChanged {
+                path: self.path.clone(),
             },
-            &self.keys,
-            &self.actor,
-        )
+            false => error,
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {

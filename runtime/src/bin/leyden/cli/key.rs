@@ -87,7 +87,7 @@ pub(crate) struct Rotate {
     /// Make a new root key as well: keep the slots whose key is given, drop all others
     ///
     /// What opens the store now is kept. Other processes that have the store open must be started
-    /// again, and inputs and outputs in the journals of earlier runs cannot be read any more.
+    /// again, commands that begin at the same moment may have to be given again, and inputs and outputs in the journals of earlier runs cannot be read any more.
     #[arg(long)]
     pub(crate) root: bool,
     /// Keep the slot of this key file (or of the recovery code in it), too
