@@ -73,6 +73,8 @@ fn what_was_typed_wrong_is_told_in_plain_sentences() {
         ),
         ("/secret/my-secret/revoke", &[("to", "the app")]),
         ("/secret/my-secret/revoke", &[]),
+        ("/secret/my-secret/restrict", &[("restricted", "YES")]),
+        ("/secret/my-secret/restrict", &[]),
         ("/keys", &[]),
     ] {
         answers.push((format!("{path} {fields:?}"), session.post(path, fields)));

@@ -219,7 +219,13 @@ fn back(posted: &Posted, name: &str) -> String {
 
 async fn restrict(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
-    let (wanted, restricted) = (name.clone(), posted.text("restricted") == "yes");
+    // Nothing but the word itself lifts it.
+    let restricted = match posted.text("restricted") {
+        "yes" => true,
+        "no" => false,
+        _ => return Err(Problem::Usage("Restrict it, or lift that?".to_owned())),
+    };
+    let wanted = name.clone();
     visit
         .store(move |store| store.restrict(&wanted, restricted))
         .await?;
