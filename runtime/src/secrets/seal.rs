@@ -198,9 +198,7 @@ pub(super) fn open_key(
     subject: &Subject<'_>,
     sealed: &[u8],
 ) -> Option<KeyBytes> {
-    let mut key = KeyBytes::zeroed();
-    open_into(parent, subject, sealed, key.expose_mut())?;
-    Some(key)
+    open_in(KeyBytes::zeroed(), parent, subject, sealed)
 }
 
 /// Opens a sealed key that is used once, for what it seals.
@@ -209,7 +207,15 @@ pub(super) fn open_dek(
     subject: &Subject<'_>,
     sealed: &[u8],
 ) -> Option<KeyBytes> {
-    let mut key = KeyBytes::brief();
+    open_in(KeyBytes::brief(), parent, subject, sealed)
+}
+
+fn open_in(
+    mut key: KeyBytes,
+    parent: &KeyBytes,
+    subject: &Subject<'_>,
+    sealed: &[u8],
+) -> Option<KeyBytes> {
     open_into(parent, subject, sealed, key.expose_mut())?;
     Some(key)
 }

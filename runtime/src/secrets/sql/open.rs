@@ -227,10 +227,7 @@ pub(in crate::secrets) fn make(
         path,
     }
     .set_journal("WAL")?;
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
-        .map_err(failed)?;
-    connection.close().map_err(|(_, error)| failed(error))
+    make_single(connection, path)
 }
 
 /// Copies one state of a store into an empty file, which then has no log.
