@@ -243,7 +243,13 @@ fn keep(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Keep, &'static str
             .ok_or("LEYDEN_RUNS_MAX_AGE is no duration, such as 12h, 7days or 3months")?;
     }
     if let Some(said) = variable(RUNS_MAX_SIZE) {
-        let size = said.to_str().map(str::parse::<ByteSize>);
+        // Who forgets the unit would lose nearly all.
+        let with_unit = |text: &&str| {
+            !text
+                .trim_end()
+                .ends_with(|last: char| last.is_ascii_digit())
+        };
+        let size = said.to_str().filter(with_unit).map(str::parse::<ByteSize>);
         let size = size.and_then(Result::ok);
         keep.size = size
             .ok_or("LEYDEN_RUNS_MAX_SIZE is no size, such as 500MB, 200MiB or 2GiB")?
@@ -296,6 +302,7 @@ mod tests {
             (RUNS_MAX_AGE, "a week"),
             (RUNS_MAX_SIZE, "much"),
             (RUNS_MAX_SIZE, "-1"),
+            (RUNS_MAX_SIZE, "7"),
         ] {
             let told = keep(name, value).err().map(|error| error.to_string());
             assert!(told.is_some_and(|told| told.starts_with(name)), "{value}");
