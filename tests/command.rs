@@ -142,6 +142,28 @@ fn started(child: &mut Child) -> impl Read + use<> {
 }
 
 #[test]
+fn a_limit_on_the_size_of_files_is_an_error_that_is_said_once() {
+    let home = Home::with_my_secret();
+    // Not of the store's own files alone: a backup's, and a new key's.
+    for (blocks, words, value) in [
+        (16, "secret list", ""),
+        (16, "secret create other", "some-value"),
+        (64, "store backup backup.db", ""),
+        (0, "key add spare --key-file-to spare.key", ""),
+    ] {
+        let mut command = home.limited(blocks);
+        let ran = run(command.args(words.split(' ')), value.as_bytes()).ended_with(125);
+        for words in ["disk I/O error", "File too large", "SQLite"] {
+            assert!(ran.stderr.matches(words).count() <= 1, "{ran:?}");
+        }
+        assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+    }
+    let listed = home.run(["secret", "list"]).succeeded();
+    assert!(!listed.stdout.contains("other"), "{listed:?}");
+    home.run(["audit", "verify"]).succeeded();
+}
+
+#[test]
 fn a_hangup_stops_the_guest_unless_it_was_ignored_from_the_start() {
     let home = Home::new();
     let signal = |child: &Child, signal| {

@@ -480,26 +480,12 @@ fn a_limit_on_the_size_of_files_is_no_end_of_the_run() {
     ]);
     // What is compiled is larger than the limit.
     app.run(&home, &[], &json!([])).succeeded();
-    let mut leyden = home.leyden();
+    let mut leyden = home.limited(200);
     leyden
         .args(["run", "app"])
         .arg(app.path())
         .args(["--", &script.to_string()]);
-    let mut shell = std::process::Command::new("sh");
-    // In blocks of 512 bytes.
-    shell
-        .args(["-c", "ulimit -f 200; exec \"$@\"", "sh"])
-        .arg(leyden.get_program());
-    shell
-        .args(leyden.get_args())
-        .current_dir(home.path())
-        .env_clear();
-    shell.envs(
-        leyden
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    let ran = crate::support::run(&mut shell, b"").succeeded();
+    let ran = crate::support::run(&mut leyden, b"").succeeded();
     let ran = ran.says(&["the journal of this run cannot be written any more"]);
     assert_eq!(lines(&ran)[0]["count"], json!({ "output": 2000 }));
 }

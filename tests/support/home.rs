@@ -55,6 +55,20 @@ impl Home {
         command
     }
 
+    /// The command under a shell, which lets no file grow beyond so many blocks of 512 bytes.
+    pub fn limited(&self, blocks: u32) -> Command {
+        let leyden = self.leyden();
+        let variables = leyden.get_envs();
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("ulimit -f {blocks}; exec \"$@\""), "sh"])
+            .arg(leyden.get_program())
+            .current_dir(self.path())
+            .env_clear()
+            .envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        shell
+    }
+
     /// Runs the command with these arguments and nothing on its standard input.
     pub fn run<S: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
         run(self.leyden().args(arguments), b"")

@@ -104,7 +104,7 @@ impl Tables<'_> {
                 Some(ErrorCode::TooBig) => tampered("a row is longer than any that is written"),
                 _ => StoreError::Database {
                     path,
-                    source: Box::new(error),
+                    source: said_once(&error).into(),
                 },
             },
         }
@@ -435,6 +435,16 @@ impl Tables<'_> {
     ) -> Result<(), StoreError> {
         let sql = "SELECT sequence, body, mac FROM audit ORDER BY sequence DESC";
         self.each(sql, (), audit_row, each)
+    }
+}
+
+/// What SQLite says, which rusqlite's error and its source both have in their text.
+fn said_once(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(code, Some(text)) => {
+            format!("{text} (SQLite's error {})", code.extended_code)
+        }
+        other => other.to_string(),
     }
 }
 

@@ -36,6 +36,8 @@ use paths::Paths;
 
 fn main() {
     harden::process();
+    // Where that cannot be had, nothing is lost: a process that is ended so leaves a store that opens.
+    let _ = signals::outlive_file_limits();
     let status = match cli::parse() {
         Ok(cli) => dispatch(cli).unwrap_or_else(|error| {
             exit::tell(&error);

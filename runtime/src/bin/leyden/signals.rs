@@ -54,6 +54,21 @@ const GRACE_FOR_WORKS: Duration = Duration::from_secs(4);
 
 static HAS_WORKS: AtomicBool = AtomicBool::new(false);
 
+/// From here on, a limit on the size of files (`ulimit -f`) is an error of the write that goes beyond
+/// it, as a full disk is. Without a handler it ends the process (setrlimit(2)).
+///
+/// # Errors
+///
+/// The operating system's, where no handler can be had.
+pub(crate) fn outlive_file_limits() -> io::Result<()> {
+    // tokio's handlers are set inside a runtime, and stay when it is gone.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let _inside = runtime.enter();
+    signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
+}
+
 /// From here on, what is told of a signal has Works to stop.
 pub(crate) fn allow_for_works() {
     HAS_WORKS.store(true, Ordering::Relaxed);
@@ -103,9 +118,6 @@ pub(crate) fn watch() -> io::Result<()> {
         .build()?;
     let (mut interrupt, mut terminate, mut hangup) = {
         let _inside = runtime.enter();
-        // Without a handler, a limit on the size of files ends the process (setrlimit(2)); with one,
-        // it is an error of the write that goes beyond it. The handler stays.
-        drop(signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
         let hangup = (!hangup_is_ignored()).then(|| signal(SignalKind::hangup()));
         (
             signal(SignalKind::interrupt())?,
