@@ -142,6 +142,7 @@ fn g5_audit_records_go_to_the_systems_log_which_fails_closed_where_that_is_asked
         ran.says(&[socket.to_str().unwrap()]);
         let ran = home.run_app(&guest("env-p2"), &bound).succeeded();
         assert!(ran.stdout.contains("some-value"));
+        ran.says(&["could not be recorded in", socket.to_str().unwrap()]);
         let _ = std::fs::remove_file(&socket);
     }
 }
@@ -159,6 +160,31 @@ fn g5_a_second_place_that_is_required_must_be_named() {
         b"",
     );
     assert_eq!(ran.ended_with(2).stdout, "");
+}
+
+#[test]
+fn a_second_place_that_takes_nothing_is_said_once_for_each_command() {
+    let home = Home::with_my_secret();
+    let said = "warning: what was done is in the store's audit log, but could not be recorded in \
+                /not/there: No such file";
+    for (words, status, times) in [
+        ("secret list", 0, 0),
+        ("secret expire my-secret --expires 30d", 0, 1),
+        // Two records, and two transactions.
+        ("key rotate", 0, 1),
+        ("secret expire none --never", 77, 0),
+        ("secret import more.json", 0, 1),
+        ("audit prune --before 0s --yes", 0, 1),
+    ] {
+        file(&home, "more.json", "{\"A\": \"x\", \"B\": \"y\"}");
+        let words = words.split(' ').chain(["--audit-to", "/not/there"]);
+        let ran = home.run(words).ended_with(status);
+        assert_eq!(ran.stderr.matches(said).count(), times, "{ran:?}");
+    }
+    // A refusal is a record, too.
+    let bound = ["--secret", "A=none", "--audit-to", "/not/there"];
+    let ran = home.run_app(&guest("env-p2"), &bound).ended_with(77);
+    ran.says(&[said]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is done on the page is in the audit log, and what the page says where that is damaged.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -214,4 +214,25 @@ fn a_page_that_has_not_read_all_of_the_log_says_so_and_leads_there() {
     for path in looks {
         assert!(says(&path), "{path}");
     }
+}
+
+#[test]
+fn a_second_place_that_takes_no_records_is_told_in_the_terminal() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start_with(&home, &["--audit-to", "/not/there"]);
+    let session = admin.log_in(1);
+    session.get("/secrets").ended_with(200);
+    session.create("other", "x");
+    // The log-in and the secret; what is printed is read by a thread.
+    let told = || {
+        let printed = admin.printed();
+        printed
+            .matches("could not be recorded in /not/there")
+            .count()
+    };
+    let started = Instant::now();
+    while told() < 2 && started.elapsed() < Duration::from_secs(120) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(told(), 2, "{}", admin.printed());
 }

@@ -21,9 +21,15 @@ pub struct Admin {
 
 impl Admin {
     pub fn start(home: &Home) -> Self {
+        Self::start_with(home, &[])
+    }
+
+    /// Starts it with further options.
+    pub fn start_with(home: &Home, options: &[&str]) -> Self {
         let mut child = home
             .leyden()
             .args(["admin", "--port", "0"])
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

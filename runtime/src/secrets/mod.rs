@@ -102,7 +102,7 @@ pub use release::{ReleaseRequest, Released, Wanted};
 pub use root::RootRotation;
 pub use rotate::KekRotation;
 pub use run_key::RunKey;
-pub use sink::{AuditSink, AuditTarget};
+pub use sink::{AuditSink, AuditTarget, SinkFailure};
 pub use slot::check_label;
 pub use store::SecretStore;
 pub use trust::{Coverage, NewTrust, Trusted};

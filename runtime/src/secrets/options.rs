@@ -104,7 +104,8 @@ impl StoreOptions {
         self
     }
 
-    /// A second place for audit records. Those of making a store do not go there.
+    /// A second place for audit records. Those of making a store do not go there. Where it takes
+    /// none and is not required, its [`take_failure`](AuditSink::take_failure) tells.
     pub fn audit_sink(mut self, sink: AuditSink) -> Self {
         self.audit_sink = Some(sink);
         self

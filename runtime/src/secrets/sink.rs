@@ -2,23 +2,35 @@
 //!
 //! A sink that is required gets a record before it is committed, and what cannot be written there is
 //! not done; so it may hold a record of what was then not done, never lack one. Any other sink gets
-//! it after the commit, if it takes it.
+//! it after the commit; where it does not take it, it remembers that for whoever has the sink.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{StoreError, files};
 
-/// A second place for audit records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A second place for audit records. A clone is the same one: it knows of the other's failures.
+#[derive(Debug, Clone)]
 pub struct AuditSink {
-    /// Where they go.
-    pub to: AuditTarget,
-    /// Whether nothing is done that cannot be recorded there.
-    pub required: bool,
+    to: AuditTarget,
+    required: bool,
+    failure: Arc<Mutex<Option<SinkFailure>>>,
+}
+
+/// A second place that is not required did not take records, which are in the store's log.
+#[derive(Debug, thiserror::Error)]
+#[error("what was done is in the store's audit log, but could not be recorded in {}", .path.display())]
+#[non_exhaustive]
+pub struct SinkFailure {
+    /// Where it was to be recorded.
+    pub path: PathBuf,
+    /// Why it could not.
+    #[source]
+    pub source: io::Error,
 }
 
 /// Where audit records go.
@@ -40,23 +52,53 @@ impl AuditTarget {
 const PRIORITY: u8 = 10 * 8 + 5;
 
 impl AuditSink {
+    /// A second place. Where it is required, nothing is done that cannot be recorded there.
+    pub fn new(to: AuditTarget, required: bool) -> Self {
+        Self {
+            to,
+            required,
+            failure: Arc::default(),
+        }
+    }
+
+    /// Where records go.
+    pub fn to(&self) -> &AuditTarget {
+        &self.to
+    }
+
+    /// The last time that records could not be written there and are in the store alone, since this
+    /// was last asked; never where it is required.
+    pub fn take_failure(&self) -> Option<SinkFailure> {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
     /// Before a commit: writes to a required sink.
     pub(super) fn before(&self, records: &[String]) -> Result<(), StoreError> {
         match self.required {
-            true => self.write(records),
+            true => self.write(records).map_err(|failed| StoreError::AuditSink {
+                path: failed.path,
+                source: failed.source,
+            }),
             false => Ok(()),
         }
     }
 
     /// After a commit: writes to any other.
     pub(super) fn after(&self, records: &[String]) {
-        if !self.required {
-            // Nobody asked to stop where it fails.
-            let _ = self.write(records);
+        if self.required {
+            return;
+        }
+        // Nobody asked to stop where it fails.
+        if let Err(failed) = self.write(records) {
+            let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = Some(failed);
         }
     }
 
-    fn write(&self, records: &[String]) -> Result<(), StoreError> {
+    fn write(&self, records: &[String]) -> Result<(), SinkFailure> {
         if records.is_empty() {
             return Ok(());
         }
@@ -64,7 +106,7 @@ impl AuditSink {
             AuditTarget::File(path) => (path.as_path(), append(path, records, self.required)),
             AuditTarget::Syslog(socket) => (socket.as_path(), send(socket, records)),
         };
-        written.map_err(|source| StoreError::AuditSink {
+        written.map_err(|source| SinkFailure {
             path: path.to_owned(),
             source,
         })

@@ -55,6 +55,7 @@ const REQUEST_TIME: Duration = Duration::from_secs(30);
 
 /// What all pages share.
 pub(crate) struct Admin {
+    paths: Paths,
     store: SecretStore,
     runs: Runs,
     changes: Changes,
@@ -98,7 +99,12 @@ impl Admin {
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let admin = Arc::clone(self);
-        let done = tokio::task::spawn_blocking(move || work(&admin)).await;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&admin);
+            admin.paths.tell_of_audit_sink();
+            done
+        });
+        let done = done.await;
         done.unwrap_or(Err(Problem::Panicked))
     }
 
@@ -119,8 +125,8 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(crate) fn run(arguments: &cli::Admin, paths: &Paths) -> anyhow::Result<u8> {
-    let store = unlock::open_or_make(paths)?;
+pub(crate) fn run(arguments: &cli::Admin, paths: Paths) -> anyhow::Result<u8> {
+    let store = unlock::open_or_make(&paths)?;
     let runs = paths.runs();
     let changes = watch::start(store.path(), runs.folder());
     let signal = signals::first().context("cannot wait for signals")?;
@@ -136,6 +142,7 @@ pub(crate) fn run(arguments: &cli::Admin, paths: &Paths) -> anyhow::Result<u8> {
             )
         })?;
         let admin = Arc::new(Admin {
+            paths,
             store,
             runs,
             changes,

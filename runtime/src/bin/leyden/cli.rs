@@ -118,9 +118,9 @@ pub(crate) struct StoreOptions {
     /// The key slot to open: with several passphrases, naming it saves time
     #[arg(long, global = true, value_name = "LABEL")]
     pub(crate) slot: Option<String>,
-    /// A second place for audit records, which lacks those that cannot be written there unless
-    /// --audit-required is given: a file, to which a line of JSON is added for each, or
-    /// `syslog`, or `syslog:SOCKET` where that is not at /dev/log [env: LEYDEN_AUDIT_TO]
+    /// A second place for audit records: a file, to which a line of JSON is added for each, or
+    /// `syslog`, or `syslog:SOCKET` where that is not at /dev/log. Where they cannot be written
+    /// there, that is said, and the store has them [env: LEYDEN_AUDIT_TO]
     #[arg(long, global = true, value_name = "FILE|syslog[:SOCKET]")]
     pub(crate) audit_to: Option<PathBuf>,
     /// Do nothing that cannot be recorded at the place that --audit-to names, too [env:

@@ -50,22 +50,37 @@ fn main() {
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<u8> {
-    let paths = || Paths::find(&cli.store);
+    let store = &cli.store;
     match cli.command {
-        Command::Run(RunCommand::App(arguments)) => return run::app(*arguments, paths, None),
-        Command::Runs(command) => return runs::run(command, &cli.store),
-        Command::Inspect(arguments) => inspect::run(&arguments, &paths()?)?,
-        Command::Trust(arguments) => trust::run(&arguments, &paths()?)?,
-        Command::Secret(command) => secret::run(command, &paths()?)?,
-        Command::Key(command) => key::run(command, &paths()?)?,
-        Command::Audit(command) => audit::run(command, &paths()?)?,
-        Command::Store(command) => store::run(command, &paths()?)?,
+        Command::Run(RunCommand::App(arguments)) => {
+            return run::app(*arguments, || Paths::find(store), None);
+        }
+        Command::Runs(command) => return runs::run(command, store),
+        Command::Inspect(arguments) => with_paths(store, |paths| inspect::run(&arguments, paths))?,
+        Command::Trust(arguments) => with_paths(store, |paths| trust::run(&arguments, paths))?,
+        Command::Secret(command) => with_paths(store, |paths| secret::run(command, paths))?,
+        Command::Key(command) => with_paths(store, |paths| key::run(command, paths))?,
+        Command::Audit(command) => with_paths(store, |paths| audit::run(command, paths))?,
+        Command::Store(command) => with_paths(store, |paths| store::run(command, paths))?,
         #[cfg(feature = "admin")]
-        Command::Admin(arguments) => return admin::run(&arguments, &paths()?),
-        Command::Doctor(arguments) => return doctor::run(&arguments, &paths()?),
+        Command::Admin(arguments) => return admin::run(&arguments, Paths::find(store)?),
+        Command::Doctor(arguments) => {
+            return with_paths(store, |paths| doctor::run(&arguments, paths));
+        }
         Command::KeyringEntry { action, label } => keyring::serve(action, &label)?,
         Command::Completions { shell } => completions::print(shell)?,
         Command::Man { command } => man::print(&command)?,
     }
     Ok(exit::DONE)
+}
+
+/// Runs a command that uses the store, and says what it could not record elsewhere.
+fn with_paths<T>(
+    options: &cli::StoreOptions,
+    command: impl FnOnce(&Paths) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let paths = Paths::find(options)?;
+    let done = command(&paths);
+    paths.tell_of_audit_sink();
+    done
 }

@@ -10,7 +10,7 @@ use leyden::run::journal::{Keep, Runs};
 use leyden::secrets::{self, AuditSink, AuditTarget};
 
 use crate::cli::StoreOptions;
-use crate::exit::usage;
+use crate::exit::{explain, say, usage};
 
 const STORE: &str = "LEYDEN_STORE";
 const KEY_FILE: &str = "LEYDEN_KEY_FILE";
@@ -127,15 +127,9 @@ impl Paths {
                  --audit-to or LEYDEN_AUDIT_TO",
             ));
         }
-        let audit_sink = audit_to.map(|to| AuditSink {
-            required,
-            to: audit_target(to),
-        });
-        let audit_file = match &audit_sink {
-            Some(AuditSink {
-                to: AuditTarget::File(file),
-                ..
-            }) => Some(file.clone()),
+        let audit_sink = audit_to.map(|to| AuditSink::new(audit_target(to), required));
+        let audit_file = match audit_sink.as_ref().map(AuditSink::to) {
+            Some(AuditTarget::File(file)) => Some(file.clone()),
             _ => None,
         };
         let named = named.chain(store.clone()).chain(key_file.clone());
@@ -187,6 +181,14 @@ impl Paths {
         match (&self.slot, &self.key_from) {
             (Some(label), _) | (None, KeyFrom::Keyring(label)) => options.slot(label),
             (None, _) => options,
+        }
+    }
+
+    /// Says where audit records could not be written to the second place for them, since this was
+    /// last called.
+    pub(crate) fn tell_of_audit_sink(&self) {
+        if let Some(failed) = self.audit_sink.as_ref().and_then(AuditSink::take_failure) {
+            say(&format!("warning: {}", explain(&failed.into())));
         }
     }
 

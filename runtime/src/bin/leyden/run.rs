@@ -66,7 +66,9 @@ pub(crate) fn app(
     };
     let host = host(&app, &paths, store)?;
     signals::watch().context("cannot wait for signals")?;
-    let bound = progress::during("compiling the app", || host.bind_here(&app))?;
+    let bound = progress::during("compiling the app", || host.bind_here(&app));
+    paths.tell_of_audit_sink();
+    let bound = bound?;
     // From here on, signals are answered by stopping the guest.
     let signal = signals::first().context("cannot wait for signals")?;
     let mut runtime = match has_works {

@@ -112,10 +112,7 @@ fn g6_a_checkpoint_that_nobody_wrote_is_noticed() {
 }
 
 fn with_sink(bed: &Bed, path: &std::path::Path, required: bool) -> SecretStore {
-    let sink = AuditSink {
-        to: AuditTarget::File(path.to_owned()),
-        required,
-    };
+    let sink = AuditSink::new(AuditTarget::File(path.to_owned()), required);
     let options = bed.options().audit_sink(sink);
     options.open(bed.path(), bed.key()).unwrap()
 }
@@ -155,9 +152,14 @@ fn g5_nothing_is_released_that_a_required_second_place_does_not_take() {
     let refused = store.set_secret(&name("a"), value("y"));
     assert!(matches!(refused, Err(StoreError::AuditSink { .. })));
     assert_eq!(store.audit_verify().unwrap(), before);
-    // Where nobody asked for more, it does not hold anybody up.
-    let store = with_sink(&bed, &nowhere, false);
+    // Where nobody asked for more, it does not hold anybody up; whoever has the sink is told.
+    let sink = AuditSink::new(AuditTarget::File(nowhere.clone()), false);
+    let options = bed.options().audit_sink(sink.clone());
+    let store = options.open(bed.path(), bed.key()).unwrap();
+    assert!(sink.take_failure().is_none());
     release(&store, &[wanted("a", None)]).unwrap();
+    assert_eq!(sink.take_failure().unwrap().path, nowhere);
+    assert!(sink.take_failure().is_none());
 }
 
 #[test]
@@ -167,10 +169,7 @@ fn g5_a_system_log_that_takes_nothing_stops_what_must_be_recorded_there() {
     let socket = bed.folder.path().join("log");
     // It is there, and nobody reads from it.
     let log = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
-    let sink = |required| AuditSink {
-        to: AuditTarget::Syslog(socket.clone()),
-        required,
-    };
+    let sink = |required| AuditSink::new(AuditTarget::Syslog(socket.clone()), required);
     let open = |required| {
         let options = bed.options().audit_sink(sink(required));
         options.open(bed.path(), bed.key()).unwrap()
