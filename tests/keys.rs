@@ -1,8 +1,9 @@
 //! What opens the store: slots of every kind, rotation, and what is said where a key does not fit.
 
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Home, guest, run};
+use crate::support::{Home, guest, run, wait};
 
 fn still_there(home: &Home) {
     let arguments = ["--secret", "MY_APP_SECRET=my-secret", "--env", "FOO=bar"];
@@ -46,6 +47,30 @@ fn a_recovery_code_is_shown_once_and_opens_the_store() {
     open(&foreign.stdout)
         .ended_with(77)
         .says(&["does not open with this key"]);
+}
+
+#[test]
+fn a_recovery_code_that_nobody_saw_opens_nothing() {
+    let home = Home::with_my_secret();
+    for output in ["text", "json"] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let mut add = home.leyden();
+        add.args(["key", "add", "paper", "--recovery", "--output", output]);
+        let mut child = add
+            .stdout(full.unwrap())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        assert_eq!(wait(&mut child), 125);
+        let mut said = String::new();
+        child.stderr.unwrap().read_to_string(&mut said).unwrap();
+        assert!(said.contains("cannot write to standard output"), "{said}");
+        assert!(!said.contains("added"), "{said}");
+        assert!(!slots(&home).contains("paper"));
+    }
+    // One that was shown, and whose slot was refused, is told to be of no use.
+    let ran = home.run(["key", "add", "key-file", "--recovery"]);
+    ran.ended_with(2).says(&["opens nothing", "already"]);
 }
 
 #[test]

@@ -69,7 +69,6 @@ pub(crate) fn kind(slot: &SlotInfo) -> String {
 /// Adds a slot with a new key, which is kept where it was asked for, or with a passphrase.
 fn add(label: &str, new: &NewKey, report: &Report, paths: &Paths) -> anyhow::Result<()> {
     let store = unlock::open(paths)?;
-    let mut told = json!({ "label": label });
     // A key is kept before its slot is in the store: no slot without a key.
     if let Some(path) = &new.key_file_to {
         let key = Key::generate()?;
@@ -89,30 +88,39 @@ fn add(label: &str, new: &NewKey, report: &Report, paths: &Paths) -> anyhow::Res
             return Err(without_keyring_slot(error, label));
         }
     } else if new.recovery {
-        let (key, code) = Key::generate_recovery()?;
-        store.add_slot(label, &key)?;
-        if report.output == Format::Text {
-            return show_recovery(label, &code);
-        }
-        told = json!({ "label": label, "recovery_code": *code });
+        return add_recovery(&store, label, report);
     } else {
         let key = unlock::new_passphrase(paths)?;
         let _shown = Shown::now("stretching the passphrase");
         store.add_slot(label, &key)?;
     }
     match report.output {
-        Format::Json => report::json(&told),
+        Format::Json => report::json(&json!({ "label": label })),
         Format::Text => report::line(&format!("added the key slot {label}")),
     }
 }
 
-fn show_recovery(label: &str, code: &str) -> anyhow::Result<()> {
+/// Adds a slot that a recovery code opens. The code is shown first: no slot whose code nobody saw.
+fn add_recovery(store: &SecretStore, label: &str, report: &Report) -> anyhow::Result<()> {
+    let (key, code) = Key::generate_recovery()?;
+    match report.output {
+        Format::Json => report::json(&json!({ "label": label, "recovery_code": *code }))?,
+        Format::Text => report::print(Zeroizing::new(format!("{}\n", *code)).as_bytes())?,
+    }
+    if let Err(error) = store.add_slot(label, &key) {
+        let said = match error.may_be_committed() {
+            true => {
+                "keep the recovery code, because the store may have its slot; leyden key list tells"
+            }
+            false => "the recovery code above opens nothing, so do not keep it",
+        };
+        return Err(anyhow::Error::new(error).context(said));
+    }
     say(&format!(
-        "added the key slot {label}. Write this recovery code on paper and keep it elsewhere: it is \
+        "added the key slot {label}. Write its recovery code on paper and keep it elsewhere: it is \
          not shown again, and whoever has it and the store can read every secret"
     ));
-    let line = Zeroizing::new(format!("{code}\n"));
-    report::print(line.as_bytes())
+    Ok(())
 }
 
 fn remove(
