@@ -300,6 +300,21 @@ fn when_a_version_expires_can_be_set_and_taken_back() {
         .ended_with(77)
         .says(&["version 2 expired at"]);
     run("A=my-secret@1").succeeded();
+    // Its owner may need the old value.
+    for (secret, value, said) in [
+        (
+            "my-secret",
+            "second",
+            "version 2 of my-secret has expired at",
+        ),
+        ("my-secret@2", "second", "is released to no app"),
+        ("my-secret@1", "some-value", ""),
+    ] {
+        let shown = home.run(["secret", "reveal", secret, "--yes"]).succeeded();
+        assert_eq!(shown.stdout, value);
+        assert_eq!(shown.stderr.is_empty(), said.is_empty(), "{shown:?}");
+        shown.says(&[said]);
+    }
     expire("my-secret@1 --expires 2001-01-01T00:00:00Z").succeeded();
     run("A=my-secret@1").ended_with(77).says(&["2001-01-01"]);
     let said = expire("my-secret@1 --never --output json").succeeded();

@@ -2,10 +2,12 @@
 
 use std::io::{self, IsTerminal as _};
 
+use jiff::Timestamp;
 use leyden::app::{BindingError, Encoding, SecretRef};
+use leyden::secrets::VersionInfo;
 use zeroize::Zeroizing;
 
-use crate::exit::{Failure, usage};
+use crate::exit::{Failure, say, usage};
 use crate::paths::Paths;
 use crate::{prompt, report, unlock};
 
@@ -23,11 +25,22 @@ pub(super) fn run(typed: &str, yes: bool, paths: &Paths) -> anyhow::Result<()> {
     }
     let store = unlock::open(paths)?;
     // What is not there is told without asking.
-    store.show(&wanted.name)?;
+    let secret = store.show(&wanted.name)?;
     if terminal && !prompt::confirm(&format!("Show {} on this terminal?", wanted.name))? {
         return Err(Failure::Declined("nothing was shown").into());
     }
     let value = store.reveal(&wanted.name, wanted.version)?;
+    let is_it = |one: &&VersionInfo| wanted.version.is_none_or(|version| one.version == version);
+    if let Some(shown) = secret.versions.iter().rev().find(is_it)
+        && let Some(at) = shown.expires.filter(|at| *at <= Timestamp::now())
+    {
+        say(&format!(
+            "warning: version {} of {} has expired at {}, and is released to no app",
+            shown.version,
+            secret.name,
+            report::time(at)
+        ));
+    }
     if wanted.encoding == Encoding::Base64 {
         return report::print(value.to_base64().as_bytes());
     }
