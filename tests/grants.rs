@@ -264,6 +264,15 @@ fn versions_expire_are_kept_deleted_restored_and_destroyed() {
         .ended_with(2)
         .says(&["30d"]);
 
+    let no_time = [
+        "secret",
+        "delete",
+        "my-secret",
+        "--recover-for",
+        "0s",
+        "--yes",
+    ];
+    home.run(no_time).ended_with(2).says(&["--now"]);
     home.run(["secret", "delete", "my-secret", "--yes"])
         .succeeded();
     home.run_app(&bare, &["--secret", "A=my-secret@2"])

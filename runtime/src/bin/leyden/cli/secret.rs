@@ -161,7 +161,7 @@ pub(crate) struct Delete {
     #[arg(long, conflicts_with = "recover_for")]
     pub(crate) now: bool,
     /// How long it can be restored, such as 7d
-    #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION", default_value = "30d")]
+    #[arg(long, value_parser = window, value_name = "DURATION", default_value = "30d")]
     pub(crate) recover_for: Duration,
     /// Do not ask
     #[arg(long, short)]
@@ -239,6 +239,18 @@ pub(crate) fn future(typed: &str) -> Result<Timestamp, String> {
     match expiry > Timestamp::now() {
         true => Ok(expiry),
         false => Err("that is not in the future".to_owned()),
+    }
+}
+
+/// A time in which something can be restored.
+fn window(typed: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(typed) {
+        Ok(Duration::ZERO) => Err(
+            "that leaves no time to restore it: say --now to destroy it at once, and nothing of \
+             --recover-for"
+                .into(),
+        ),
+        window => window.map_err(|error| error.to_string()),
     }
 }
 
