@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::bed::{Bed, name, passphrase, text, value};
+use super::bed::{Bed, name, options, passphrase, text, value};
+use crate::app::Digest;
 use crate::secrets::release::open_value;
 use crate::secrets::*;
 
@@ -24,8 +25,8 @@ struct Seen {
 const SECRETS: [(&str, u32); 2] = [("alpha", 2), ("gone", 1)];
 
 /// `None` where the store is refused as a whole.
-fn look(bed: &Bed, path: &Path, key: &Key) -> Option<Seen> {
-    let store = bed.options().read_only(true).open(path, key).ok()?;
+fn look(options: StoreOptions, path: &Path, key: &Key) -> Option<Seen> {
+    let store = options.read_only(true).open(path, key).ok()?;
     let seen = store.read(|snapshot| {
         let verified = inspect::verify_all(snapshot).ok();
         let heads = snapshot.heads().ok();
@@ -45,7 +46,11 @@ fn look(bed: &Bed, path: &Path, key: &Key) -> Option<Seen> {
             verified: verified.map(|it| (it.secrets, it.versions, it.audit_records)),
             secrets: there,
             slots: snapshot.slots.clone(),
-            log: log.map(|log| format!("{log:?}")),
+            log: log.map(|log| {
+                // That a backup was restored is not in the backup.
+                let of_it = |record: &&AuditRecord| record.event != AuditEvent::StoreRestored;
+                format!("{:?}", log.iter().filter(of_it).collect::<Vec<_>>())
+            }),
             values: values.collect(),
         })
     });
@@ -100,7 +105,7 @@ fn small() -> (Bed, Vec<u8>) {
 fn g6_every_single_flipped_bit_is_noticed_or_changes_nothing_that_is_read() {
     let (bed, bytes) = small();
     let key = bed.key();
-    let written = look(&bed, &bed.path(), &key).unwrap();
+    let written = look(bed.options(), &bed.path(), &key).unwrap();
     assert_eq!(written.verified, Some((2, 3, 7)));
     let values = [Some("first"), Some("second"), None];
     let values = values.map(|value| value.map(|value| value.as_bytes().to_vec()));
@@ -123,7 +128,7 @@ fn g6_every_single_flipped_bit_is_noticed_or_changes_nothing_that_is_read() {
                 for bit in (first..bits).step_by(threads) {
                     let at = bit / 8;
                     put(bytes[at] ^ 1 << (bit % 8), at);
-                    let seen = look(bed, &path, key);
+                    let seen = look(bed.options(), &path, key);
                     noticed += usize::from(seen.is_none_or(|seen| seen.noticed(written, bit)));
                     put(bytes[at], at);
                 }
@@ -136,4 +141,66 @@ fn g6_every_single_flipped_bit_is_noticed_or_changes_nothing_that_is_read() {
     });
     // What is not noticed lies between the rows, or is SQLite's own and unread.
     assert!(noticed > bits / 3, "{noticed} of {bits}");
+}
+
+/// Restores a backup in this folder: what is then read there, or `None` where it is refused.
+fn restored(folder: &Path, backup: &Path, key: &Key, bit: usize) -> Option<Seen> {
+    let (options, path) = (options(folder), folder.join("data/store.db"));
+    options.restore(backup, &path, key).ok()?;
+    let seen = look(options, &path, key);
+    Some(seen.unwrap_or_else(|| panic!("bit {bit}: it was restored, and does not open")))
+}
+
+#[test]
+fn g6_a_flipped_bit_of_a_backup_is_refused_or_changes_nothing_that_is_read() {
+    let (bed, _) = small();
+    let (key, backup) = (bed.key(), bed.folder.path().join("backup.db"));
+    let store = bed.open().unwrap();
+    let grant = NewGrant {
+        to: Grantee::App(Digest::of(b"app")),
+        env: None,
+        app: None,
+        expires: None,
+    };
+    store.grant(&name("alpha"), &grant).unwrap();
+    store.backup(&backup).unwrap();
+    drop(store);
+    let bytes = std::fs::read(&backup).unwrap();
+    let place = || tempfile::tempdir_in(bed.folder.path()).unwrap();
+    let written = restored(place().path(), &backup, &key, 0).unwrap();
+    assert_eq!(written.verified, Some((2, 3, 10)));
+    assert_eq!(written.secrets.as_ref().unwrap()[0].grants.len(), 1);
+
+    // Where the database says what it is, the rest of its first page, which is nearly empty, and a
+    // part of all else.
+    let (header, page, bits) = (128 * 8, 512 * 8, bytes.len() * 8);
+    let first = (0..header).chain((header..page).step_by(7));
+    let flipped: Vec<usize> = first.chain((page..bits).step_by(97)).collect();
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let refused: usize = std::thread::scope(|scope| {
+        let flip_from = |first: usize| {
+            let (bytes, key, written, flipped) = (&bytes, &key, &written, &flipped);
+            let folder = place();
+            scope.spawn(move || {
+                let backup = folder.path().join("flipped.db");
+                let mut refused = 0;
+                for bit in flipped.iter().skip(first).step_by(threads) {
+                    let mut bad = bytes.clone();
+                    bad[bit / 8] ^= 1 << (bit % 8);
+                    std::fs::write(&backup, bad).unwrap();
+                    match restored(folder.path(), &backup, key, *bit) {
+                        Some(seen) => {
+                            assert_eq!(format!("{seen:?}"), format!("{written:?}"), "bit {bit}");
+                        }
+                        None => refused += 1,
+                    }
+                }
+                refused
+            })
+        };
+        let flipping: Vec<_> = (0..threads).map(flip_from).collect();
+        flipping.into_iter().map(|it| it.join().unwrap()).sum()
+    });
+    // What is taken all the same lies between the rows, or is SQLite's own and unread.
+    assert!(refused > flipped.len() / 4, "{refused}");
 }
