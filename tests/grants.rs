@@ -129,7 +129,7 @@ fn a_secret_is_granted_by_name_for_a_time_and_taken_back() {
     refused(&home, &report);
     leyden(
         &home,
-        "secret grant my-secret --app APP --env A --expires 1s",
+        "secret grant my-secret --app APP --env A --expires 4s",
         &report,
     )
     .succeeded();
@@ -250,9 +250,14 @@ fn versions_expire_are_kept_deleted_restored_and_destroyed() {
         )
     };
     set(&["--keep", "2"], "second").succeeded();
-    set(&["--expires", "2001-01-01T00:00:00Z"], "third").succeeded();
+    set(&["--expires", "2001-01-01T00:00:00Z"], "third")
+        .ended_with(2)
+        .says(&["not in the future"]);
+    set(&["--expires", "1h"], "third").succeeded();
+    home.run(["secret", "expire", "my-secret", "--expires", "now"])
+        .succeeded();
     let listed = home.run(["secret", "versions", "my-secret"]).succeeded();
-    assert!(listed.stdout.contains("expired 2001-01-01"), "{listed:#?}");
+    assert!(listed.stdout.contains("expired 2"), "{listed:#?}");
     assert_eq!(listed.stdout.lines().count(), 3, "{listed:#?}");
     let bare = guest("env-p2");
     home.run_app(&bare, &["--secret", "A=my-secret"])
@@ -324,8 +329,13 @@ fn when_a_version_expires_can_be_set_and_taken_back() {
         assert_eq!(shown.stderr.is_empty(), said.is_empty(), "{shown:?}");
         shown.says(&[said]);
     }
-    expire("my-secret@1 --expires 2001-01-01T00:00:00Z").succeeded();
-    run("A=my-secret@1").ended_with(77).says(&["2001-01-01"]);
+    expire("my-secret@1 --expires 2001-01-01T00:00:00Z")
+        .ended_with(2)
+        .says(&["not in the future"]);
+    expire("my-secret@1 --expires now").succeeded();
+    run("A=my-secret@1")
+        .ended_with(77)
+        .says(&["version 1 expired at"]);
     let said = expire("my-secret@1 --never --output json").succeeded();
     let said: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
     let expected = serde_json::json!({ "name": "my-secret", "version": 1, "expires": null });

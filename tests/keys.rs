@@ -158,7 +158,7 @@ fn slots_are_removed_and_the_last_one_stays() {
 fn keys_are_rotated_and_everything_is_still_there() {
     let home = Home::with_my_secret();
     let told = home.run(["key", "rotate"]).succeeded();
-    assert!(told.stdout.contains("1 versions under key 2"), "{told:#?}");
+    assert!(told.stdout.contains("1 version under key 2"), "{told:#?}");
     still_there(&home);
 
     home.run(["key", "add", "paper", "--recovery"]).succeeded();

@@ -47,10 +47,58 @@ fn secrets_are_imported_from_every_kind_of_file_as_they_are() {
     home.run(["secret", "import", &folder, "--prefix", "ci-"])
         .succeeded();
     assert_eq!(reveal(&home, "ci-token"), "line\n");
+    home.run(["secret", "show", "ci-.hidden"]).ended_with(2);
     let mut piped = home.leyden();
     piped.args(["secret", "import", "-", "--format", "json"]);
     run(&mut piped, b"{\"P\": \"q\"}").succeeded();
     assert_eq!(reveal(&home, "p"), "q");
+}
+
+#[test]
+fn an_imported_folder_follows_links_and_tells_what_it_skips() {
+    let home = Home::new();
+    // As Kubernetes mounts secrets.
+    file(&home, "dir/..1/TOKEN", "x");
+    let folder = home.path().join("dir");
+    let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, folder.join(at)).unwrap();
+    link("..1", "..data");
+    link("..data/TOKEN", "TOKEN");
+    let import = |options: &[&str]| {
+        let words = ["secret", "import", folder.to_str().unwrap()];
+        home.run([&words[..], options].concat())
+    };
+    let skipped = "skip: its name begins with a dot";
+    for options in [&["--dry-run"][..], &[]] {
+        let told = import(options).succeeded().stdout;
+        assert_eq!(told.matches(skipped).count(), 2, "{told}");
+        assert!(
+            told.contains("..data ") && told.contains("1 byte "),
+            "{told}"
+        );
+    }
+    assert_eq!(reveal(&home, "token"), "x");
+    let told = import(&["--set-existing", "--output", "json"]).succeeded();
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(
+        (&told[0]["name"], &told[0]["version"]),
+        (&"token".into(), &2.into())
+    );
+    let expected = serde_json::json!({
+        "from": "..1", "name": null, "does": "skip", "reason": "its name begins with a dot",
+    });
+    assert_eq!(told[1], expected);
+    for (to, said) in [
+        ("nowhere", "more is a link that leads to no file"),
+        ("..1", "more is a link to something that is no regular file"),
+    ] {
+        link(to, "more");
+        for options in [&["--dry-run"][..], &["--set-existing"]] {
+            import(options).ended_with(2).says(&[said]);
+        }
+        std::fs::remove_file(folder.join("more")).unwrap();
+    }
+    std::fs::remove_file(folder.join("TOKEN")).unwrap();
+    import(&[]).ended_with(2).says(&["..1, ..data"]);
 }
 
 #[test]
@@ -80,8 +128,15 @@ fn a_backup_is_written_restored_and_refused_when_damaged() {
     let backup = home.path().join("backup.db");
     let to = backup.to_str().unwrap();
     home.run(["store", "backup", to]).succeeded();
-    home.run(["store", "backup", to]).ended_with(125);
     let bytes = std::fs::read(&backup).unwrap();
+    let there = format!("there is a file {to} already");
+    for words in [
+        ["store", "backup", to].as_slice(),
+        &["key", "add", "x", "--key-file-to", to],
+    ] {
+        home.run(words).ended_with(2).says(&[&there]);
+    }
+    assert_eq!(std::fs::read(&backup).unwrap(), bytes);
     assert!(!bytes.windows(10).any(|window| window == b"some-value"));
     home.run(["secret", "delete", "my-secret", "--now", "--yes"])
         .succeeded();
@@ -108,6 +163,65 @@ fn a_backup_is_written_restored_and_refused_when_damaged() {
     home.run(["secret", "show", "late"]).ended_with(77);
     home.run(["audit", "verify"]).succeeded();
     home.run(["store", "upgrade"]).succeeded();
+}
+
+#[test]
+fn what_is_wrong_with_a_backup_is_told_of_the_file_that_was_named() {
+    let home = Home::with_my_secret();
+    let good = home.path().join("good.db");
+    home.run(["store", "backup", good.to_str().unwrap()])
+        .succeeded();
+    let bytes = std::fs::read(&good).unwrap();
+    let mut newer = bytes.clone();
+    // The database header's user version (https://www.sqlite.org/fileformat2.html).
+    newer[63] = 99;
+    let mut damaged = bytes.clone();
+    let name = damaged
+        .windows(9)
+        .rposition(|at| at == b"my-secret")
+        .unwrap();
+    damaged[name] ^= 1;
+    let written = |name: &str, bytes: &[u8]| {
+        let path = file(&home, name, "");
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    for (backup, status, said) in [
+        (written("empty.db", b""), 77, "leyden store backup"),
+        (
+            written("text.db", b"a shopping list"),
+            77,
+            "leyden store backup",
+        ),
+        (
+            written("half.db", &bytes[..bytes.len() / 2]),
+            77,
+            "restore another one",
+        ),
+        (written("damaged.db", &damaged), 77, "restore another one"),
+        (written("newer.db", &newer), 77, "restore it with that one"),
+        (
+            home.path().join("absent.db").to_str().unwrap().to_owned(),
+            2,
+            "leyden store backup",
+        ),
+        (
+            home.path().to_str().unwrap().to_owned(),
+            2,
+            "leyden store backup",
+        ),
+    ] {
+        let ran = home.run(["store", "restore", &backup, "--yes"]);
+        ran.ended_with(status)
+            .says(&[&backup, said])
+            .never_shows(".restored")
+            .never_shows("secret create");
+    }
+    let other = Home::with_my_secret();
+    let ran = other.run(["store", "restore", good.to_str().unwrap(), "--yes"]);
+    ran.ended_with(77)
+        .says(&["good.db does not open", "give a key"]);
+    assert_eq!(reveal(&home, "my-secret"), "some-value");
 }
 
 #[test]
@@ -286,6 +400,25 @@ fn the_audit_log_is_pruned_filtered_and_written_to_a_second_place() {
     assert_eq!(list(&["--outcome", "denied"]), 1);
     assert_eq!(list(&["--since", "1h", "--app", "env-p2"]), 2);
     assert_eq!(list(&["--until", "1h"]), 0);
+    // What could not be there is refused; what might be, and is not, is said.
+    for (option, typed, said) in [
+        ("--secret", "a_b", "letters, digits"),
+        ("--secret", "", "not a secret"),
+        ("--app", " ", "a name cannot be empty"),
+        ("--app", "sha256:12", "sha256:12"),
+        ("--outcome", "refused", "done, denied"),
+    ] {
+        let ran = home.run(["audit", "list", option, typed]).ended_with(2);
+        assert_eq!(ran.says(&[said]).stdout, "");
+    }
+    for format in ["text", "json"] {
+        let words = ["audit", "list", "--secret", "nothing", "--output", format];
+        let ran = home.run(words).succeeded();
+        assert_eq!(
+            (ran.stdout.as_str(), ran.stderr.as_str()),
+            ("", "leyden: no records match\n")
+        );
+    }
     home.run(["audit", "prune", "--before", "0s", "--yes"])
         .succeeded();
     let verified = home.run(["audit", "verify"]).succeeded();

@@ -65,6 +65,14 @@ fn what_was_typed_wrong_is_told_in_plain_sentences() {
             "/secret/my-secret/expire",
             &[("version", "1"), ("expires", "soon")],
         ),
+        (
+            "/secret/my-secret/expire",
+            &[("version", "1"), ("expires", "2001-01-01T00:00:00Z")],
+        ),
+        (
+            "/secret/my-secret/versions",
+            &[("value", "x"), ("expires", "2001-01-01T00:00:00Z")],
+        ),
         ("/secret/my-secret/grants", &[("to", "the app")]),
         ("/secret/my-secret/grants", &[("to", "folder:/not/there")]),
         (

@@ -33,6 +33,7 @@ pub use imports::imports;
 pub use kind::Kind;
 pub use manifest::{
     ComponentSpec, MAX_MANIFEST_BYTES, Manifest, ManifestError, ManifestProblem, RetryOn, WorkSpec,
+    check_app_name,
 };
 pub use names::{EnvName, NameError, NameProblem, SecretName, WorkName};
 pub use plan::{

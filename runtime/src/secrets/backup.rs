@@ -43,13 +43,15 @@ impl SecretStore {
     /// Others may read and write meanwhile.
     ///
     /// # Errors
-    /// [`StoreError::Io`], also if there is a file; [`StoreError::Tampered`] or
+    /// [`StoreError::FileExists`], [`StoreError::Io`]; [`StoreError::Tampered`] or
     /// [`StoreError::AuditBroken`] if the store is not what was written: then there is no backup.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<Verified, StoreError> {
         let to = to.as_ref();
         let failed = |source| files::io("write the backup", to)(source);
         if to.symlink_metadata().is_ok() {
-            return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+            return Err(StoreError::FileExists {
+                path: to.to_owned(),
+            });
         }
         let folder = files::parent(to);
         let file = files::private_temp(folder).map_err(failed)?;
@@ -62,8 +64,7 @@ impl SecretStore {
         };
         drop(copy);
         file.as_file().sync_all().map_err(failed)?;
-        file.persist_noclobber(to)
-            .map_err(|error| failed(error.error))?;
+        files::give_new_name(file, to, "write the backup")?;
         files::sync_folder(folder)?;
         Ok(verified)
     }
@@ -84,7 +85,7 @@ impl StoreOptions {
     /// it is verified before anything is replaced. The key is the backup's.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open) for the backup, and [`StoreError::Busy`] where others do not
+    /// [`StoreError::Backup`], [`StoreError::WrongKey`], and [`StoreError::Busy`] where others do not
     /// stop using the store: then nothing was replaced.
     pub fn restore(
         &self,
@@ -110,7 +111,7 @@ impl StoreOptions {
         let result = self.restore_by_way_of(&new, backup, &place.path, key, &mut reached);
         // Whatever was left of it.
         let removed = remove_all(&new);
-        let verified = result?;
+        let verified = result.map_err(|error| of_backup(error, &new, backup, &place.path))?;
         removed?;
         Ok(verified)
     }
@@ -125,8 +126,9 @@ impl StoreOptions {
     ) -> Result<Verified, StoreError> {
         drop(files::make_private(new)?);
         if !backup.is_file() {
-            return Err(StoreError::MissingStore {
+            return Err(StoreError::Backup {
                 path: backup.to_owned(),
+                problem: "there is no such file".into(),
             });
         }
         std::fs::copy(backup, new).map_err(files::io("copy", backup))?;
@@ -174,6 +176,43 @@ impl StoreOptions {
         reached();
         drop((record, held));
         Ok(verified)
+    }
+}
+
+/// What went wrong with the backup, or the copy of it, is told of the file that was named: where the
+/// disk failed, of the store that it was to become.
+fn of_backup(mut error: StoreError, new: &Path, backup: &Path, store: &Path) -> StoreError {
+    let is_its = |path: &Path| path == new || path == backup;
+    let problem = match &mut error {
+        StoreError::NotAStore { path, problem } if is_its(path) => {
+            format!("{problem}; name a file that `leyden store backup` wrote")
+        }
+        StoreError::Tampered { path, what } if is_its(path) => {
+            format!("it has been tampered with or is damaged: {what}; restore another one")
+        }
+        StoreError::AuditBroken {
+            path,
+            sequence,
+            what,
+        } if is_its(path) => {
+            format!("its audit log is broken at record {sequence}: {what}; restore another one")
+        }
+        StoreError::TooNew { path, .. }
+        | StoreError::TooOld { path, .. }
+        | StoreError::NewerFeature { path }
+            if is_its(path) =>
+        {
+            "another version of Leyden wrote it; restore it with that one".into()
+        }
+        StoreError::Database { path, .. } | StoreError::Io { path, .. } if path == new => {
+            store.clone_into(path);
+            return error;
+        }
+        _ => return error,
+    };
+    StoreError::Backup {
+        path: backup.to_owned(),
+        problem,
     }
 }
 

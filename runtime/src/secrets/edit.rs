@@ -13,16 +13,27 @@ use super::keys::{Hash, KeyBytes, random};
 use super::seal::{self, Subject};
 use super::snapshot::Snapshot;
 use super::sql::VersionRow;
-use super::{AuditEvent, SecretStore, SecretValue, StoreError};
+use super::{AuditEvent, SecretStore, SecretValue, StoreError, VersionInfo};
 
 /// What a new version is given beside its value. The default is nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct VersionOptions {
-    /// From when on it is not released any more.
+    /// From when on it is not released any more: a moment to come.
     pub expires: Option<Timestamp>,
     /// How many versions of the secret are kept from now on: the newest; older ones are destroyed.
     /// 0 keeps all; nothing said leaves it as it is.
     pub keep: Option<u32>,
+}
+
+/// When a version that is there is to expire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// It is not to.
+    Never,
+    /// At once.
+    Now,
+    /// At a moment to come.
+    At(Timestamp),
 }
 
 impl SecretStore {
@@ -42,7 +53,7 @@ impl SecretStore {
     /// [`create_secret`](Self::create_secret), with options for its first version.
     ///
     /// # Errors
-    /// Those of [`create_secret`](Self::create_secret).
+    /// Those of [`create_secret`](Self::create_secret); [`StoreError::PastExpiry`].
     pub fn create_secret_with(
         &self,
         name: &SecretName,
@@ -68,7 +79,7 @@ impl SecretStore {
     /// [`set_secret`](Self::set_secret), with options for the version.
     ///
     /// # Errors
-    /// Those of [`set_secret`](Self::set_secret).
+    /// Those of [`set_secret`](Self::set_secret); [`StoreError::PastExpiry`].
     pub fn set_secret_with(
         &self,
         name: &SecretName,
@@ -84,18 +95,19 @@ impl SecretStore {
 }
 
 impl SecretStore {
-    /// Sets from when on a version is not released any more, or, with nothing, that it does not
-    /// expire: the newest version if none is named. A moment that has passed ends it now. What apps
-    /// were lent before stays lent.
+    /// Sets from when on a version is not released any more, or that it does not expire: the newest
+    /// version if none is named. Returns what is told of it then. What apps were lent before stays
+    /// lent.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Deleted`], [`StoreError::NoSuchVersion`].
+    /// [`StoreError::NotFound`], [`StoreError::Deleted`], [`StoreError::NoSuchVersion`],
+    /// [`StoreError::PastExpiry`].
     pub fn expire(
         &self,
         name: &SecretName,
         version: Option<NonZeroU32>,
-        expires: Option<Timestamp>,
-    ) -> Result<NonZeroU32, StoreError> {
+        expiry: Expiry,
+    ) -> Result<VersionInfo, StoreError> {
         self.write(|snapshot| {
             let (place, mut head) = existing(snapshot, name)?;
             let newest = head.versions.last().map(|newest| newest.version);
@@ -110,12 +122,25 @@ impl SecretStore {
                     available,
                 });
             };
-            found.expires = expires;
+            found.expires = match expiry {
+                Expiry::Never => None,
+                Expiry::Now => Some(now()),
+                Expiry::At(at) => checked_expiry(Some(at))?,
+            };
+            let told = found.clone().info();
             head.updated = now();
             snapshot.put_head(&place, &head)?;
             record(snapshot, AuditEvent::ExpirySet, &head, Some(wanted))?;
-            Ok(wanted)
+            Ok(told)
         })
+    }
+}
+
+/// Refuses an expiry that has passed, of a version or a grant: it would be of no use, and is a slip.
+pub(super) fn checked_expiry(expires: Option<Timestamp>) -> Result<Option<Timestamp>, StoreError> {
+    match expires {
+        Some(at) if at <= now() => Err(StoreError::PastExpiry { at }),
+        expires => Ok(expires),
     }
 }
 
@@ -241,7 +266,7 @@ fn add_version(
         version,
         created: now,
         created_by: by,
-        expires: options.expires,
+        expires: checked_expiry(options.expires)?,
         size: value.len() as u64,
         hash: head::row_hash(place, version, &row),
     });

@@ -118,6 +118,14 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// A backup cannot take the store's place, which is as it was.
+    #[error("the backup {} was not restored: {problem}", .path.display())]
+    Backup {
+        /// The backup.
+        path: PathBuf,
+        /// What is wrong with it, and what to do next.
+        problem: String,
+    },
     /// The root key was changed after the store was opened.
     #[error("the key slots of {} are no longer those that it was opened by, as after a change of its root key: give the command again, or start again what has the store open", .path.display())]
     RootChanged {
@@ -202,6 +210,12 @@ pub enum StoreError {
         version: NonZeroU32,
         /// The versions there are, oldest first.
         available: Vec<NonZeroU32>,
+    },
+    /// Something was to expire at a moment that has passed.
+    #[error("{at} has passed: give an expiry that is still to come")]
+    PastExpiry {
+        /// When.
+        at: Timestamp,
     },
     /// There is no such grant.
     #[error(
@@ -303,6 +317,12 @@ pub enum StoreError {
         /// Why it could not.
         #[source]
         source: std::io::Error,
+    },
+    /// A new file was to be made where there is one.
+    #[error("there is a file {} already, which stays as it is; name a new one", .path.display())]
+    FileExists {
+        /// Which.
+        path: PathBuf,
     },
     /// The operating system refused.
     #[error("cannot {action} {}", .path.display())]

@@ -237,6 +237,23 @@ pub(super) fn private_temp(folder: &Path) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
+/// Gives such a file a name that nothing has.
+pub(super) fn give_new_name(
+    file: NamedTempFile,
+    path: &Path,
+    action: &'static str,
+) -> Result<(), StoreError> {
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(StoreError::FileExists {
+                path: path.to_owned(),
+            })
+        }
+        Err(error) => Err(io(action, path)(error.error)),
+    }
+}
+
 /// Makes a new empty file of mode 0600.
 pub(super) fn make_private(path: &Path) -> Result<File, StoreError> {
     let failed = io("make", path);

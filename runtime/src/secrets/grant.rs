@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{EnvName, SecretName};
 
 use super::actor::{clip, now};
-use super::edit::existing;
+use super::edit::{checked_expiry, existing};
 use super::snapshot::Snapshot;
 use super::{AppIdentity, AuditEvent, Grantee, SecretStore, StoreError};
 
@@ -44,7 +44,7 @@ pub struct NewGrant {
     pub env: Option<EnvName>,
     /// What the app is called: a label.
     pub app: Option<String>,
-    /// Until when; for ever if none.
+    /// Until when, which is to come; for ever if none.
     pub expires: Option<Timestamp>,
 }
 
@@ -81,7 +81,7 @@ impl SecretStore {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Deleted`], [`StoreError::TooManyGrants`],
-    /// [`StoreError::RestrictedToApps`];
+    /// [`StoreError::RestrictedToApps`], [`StoreError::PastExpiry`];
     /// [`StoreError::Permission`] if it is to a folder in which others can put files.
     pub fn grant(&self, name: &SecretName, new: &NewGrant) -> Result<(), StoreError> {
         check_grantee(&new.to)?;
@@ -159,7 +159,7 @@ pub(super) fn add(
         to: new.to.clone(),
         env: env.clone(),
         app: new.app.as_deref().map(clip),
-        expires: new.expires,
+        expires: checked_expiry(new.expires)?,
         created: now(),
         created_by: snapshot.actor.to_string(),
     });

@@ -97,13 +97,6 @@ impl Head {
     }
 
     pub(super) fn info(self) -> SecretInfo {
-        let version = |version: HeadVersion| VersionInfo {
-            version: version.version,
-            created: version.created,
-            created_by: version.created_by,
-            expires: version.expires,
-            size: version.size,
-        };
         SecretInfo {
             name: self.name,
             state: match self.deleted {
@@ -119,7 +112,19 @@ impl Head {
             restricted: self.restricted,
             keep: self.keep,
             grants: self.grants,
-            versions: self.versions.into_iter().map(version).collect(),
+            versions: self.versions.into_iter().map(HeadVersion::info).collect(),
+        }
+    }
+}
+
+impl HeadVersion {
+    pub(super) fn info(self) -> VersionInfo {
+        VersionInfo {
+            version: self.version,
+            created: self.created,
+            created_by: self.created_by,
+            expires: self.expires,
+            size: self.size,
         }
     }
 }

@@ -168,11 +168,12 @@ impl Key {
         let folder = files::parent(path);
         files::make_folder(folder)?;
         let failed = |source| files::io("write the key file", path)(source);
-        let mut file = files::private_temp(folder).map_err(failed)?;
-        file.write_all(text.as_bytes()).map_err(failed)?;
+        let file = files::private_temp(folder).map_err(failed)?;
+        // Not by the temporary file's own `Write`, whose errors name it.
+        let written = file.as_file().write_all(text.as_bytes());
+        written.map_err(failed)?;
         file.as_file().sync_all().map_err(failed)?;
-        file.persist_noclobber(path)
-            .map_err(|error| failed(error.error))?;
+        files::give_new_name(file, path, "write the key file")?;
         files::sync_folder(folder)
     }
 

@@ -86,7 +86,7 @@ pub(crate) use actor::Actor;
 pub use audit::{AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord};
 pub use catalogue::{SecretOrder, SecretPage, SecretQuery, Shown};
 pub use delete::RECOVERY_WINDOW;
-pub use edit::VersionOptions;
+pub use edit::{Expiry, VersionOptions};
 pub use error::{KeyFileProblem, StoreError};
 pub(crate) use files::{make_folder, open_regular};
 pub use grant::{Grant, NewGrant};

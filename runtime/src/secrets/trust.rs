@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{Ask, Digest, Request, SecretBinding};
 
 use super::actor::{clip, now};
+use super::edit::checked_expiry;
 use super::grant::{self, NewGrant, NoGrant, check_grantee};
 use super::{AppIdentity, AuditEvent, Grantee, RefusalReason, SecretStore, StoreError};
 
@@ -116,7 +117,7 @@ pub struct NewTrust<'a> {
     pub components: BTreeMap<String, String>,
     /// All that it asks for.
     pub requests: &'a [Request],
-    /// Until when; for ever if none.
+    /// Until when, which is to come; for ever if none.
     pub expires: Option<Timestamp>,
 }
 
@@ -194,7 +195,7 @@ impl SecretStore {
                     Ask::Host(host) => hosts.push(HostGrant {
                         work: request.work.as_ref().map(ToString::to_string),
                         host: host.to_string(),
-                        expires: new.expires,
+                        expires: checked_expiry(new.expires)?,
                         created: now(),
                         created_by: snapshot.actor.to_string(),
                     }),

@@ -7,6 +7,6 @@ mod spec;
 mod table;
 
 pub use error::{ManifestError, ManifestProblem};
-pub use parse::MAX_MANIFEST_BYTES;
-pub(in crate::app) use parse::{MAX_NAME, check_app_name, check_memory, check_timeout};
+pub use parse::{MAX_MANIFEST_BYTES, check_app_name};
+pub(in crate::app) use parse::{MAX_NAME, check_memory, check_timeout};
 pub use spec::{ComponentSpec, Manifest, RetryOn, WorkSpec};

@@ -198,8 +198,12 @@ fn read_name(value: &Value<'_>) -> Result<String, ManifestError> {
     Ok(name.to_owned())
 }
 
-/// An app's name is a label: anything that can be shown on one line.
-pub(in crate::app) fn check_app_name(name: &str) -> Result<(), &'static str> {
+/// Refuses what no app can be called, saying why. An app's name is a label: anything that can be
+/// shown on one line.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_app_name(name: &str) -> Result<(), &'static str> {
     if name.trim().is_empty() {
         Err("cannot be empty")
     } else if name.chars().count() > MAX_NAME {

@@ -1,11 +1,13 @@
 //! `leyden audit`: who was given what, and whether anybody meddled with the record of it.
 
 use jiff::Timestamp;
+use leyden::app::{Digest, SecretName, check_app_name};
 use leyden::secrets::{AuditFilter, AuditOutcome, AuditRecord};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::{AuditCommand, Report};
+use crate::exit::{say, usage};
 use crate::paths::Paths;
 use crate::progress::Shown;
 use crate::report::{self, Format, cell, time};
@@ -23,7 +25,9 @@ pub(crate) fn run(command: AuditCommand, paths: &Paths) -> anyhow::Result<()> {
             report,
         } => {
             let mut filter = AuditFilter::default();
-            (filter.secret, filter.app, filter.limit) = (secret, app, limit);
+            filter.secret = secret.as_deref().map(secret_name).transpose()?;
+            filter.app = app.as_deref().map(app_label).transpose()?;
+            filter.limit = limit;
             (filter.since, filter.until) = (since, until);
             filter.outcome = outcome.map(|outcome| match outcome.as_str() {
                 "denied" => AuditOutcome::Denied,
@@ -40,13 +44,33 @@ pub(crate) fn run(command: AuditCommand, paths: &Paths) -> anyhow::Result<()> {
     }
 }
 
+/// A secret's name, which one that was never made may have.
+fn secret_name(typed: &str) -> anyhow::Result<String> {
+    let name = typed.parse::<SecretName>();
+    let name = name.map_err(|error| usage(error.to_string()))?;
+    Ok(name.canonical().to_owned())
+}
+
+/// An app's name, or its digest as the log has it.
+fn app_label(typed: &str) -> anyhow::Result<String> {
+    if typed.starts_with("sha256:") {
+        let digest = typed.parse::<Digest>();
+        let digest = digest.map_err(|error| usage(format!("`{typed}`: {error}")))?;
+        return Ok(digest.to_string());
+    }
+    let checked = check_app_name(typed);
+    checked.map_err(|problem| usage(format!("no app is called so: a name {problem}")))?;
+    Ok(typed.to_owned())
+}
+
 fn list(filter: &AuditFilter, report: &Report, paths: &Paths) -> anyhow::Result<()> {
     let records = unlock::open(paths)?.audit_list(filter)?;
+    if records.is_empty() {
+        say("no records match");
+        return Ok(());
+    }
     if report.output == Format::Json {
         return report::print(json_lines(&records)?);
-    }
-    if records.is_empty() {
-        return report::line("there is no such record");
     }
     let header = [
         "NO", "TIME", "EVENT", "OUTCOME", "SECRET", "AS", "APP", "BY",
@@ -97,7 +121,10 @@ fn prune(before: Timestamp, yes: bool, report: &Report, paths: &Paths) -> anyhow
     };
     match report.output {
         Format::Json => report::json(&json!({ "pruned": pruned })),
-        Format::Text => report::line(&format!("removed {pruned} audit records")),
+        Format::Text => report::line(&format!(
+            "removed {}",
+            report::counted(pruned, "audit record")
+        )),
     }
 }
 

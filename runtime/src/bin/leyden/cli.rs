@@ -24,7 +24,7 @@ pub(crate) use secret::{
     Delete, Expire, Grant, Import, ImportAs, NewValue, Revoke, SecretCommand, To,
 };
 #[cfg(feature = "admin")]
-pub(crate) use secret::{expiry, future};
+pub(crate) use secret::{ending, future};
 pub(crate) use store::StoreCommand;
 
 use std::ffi::OsString;

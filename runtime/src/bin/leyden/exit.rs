@@ -133,6 +133,8 @@ pub(crate) fn of_store(error: &StoreError) -> u8 {
         // What was given cannot be stored or used, whatever the store holds.
         StoreError::Exists { .. }
         | StoreError::StoreExists { .. }
+        | StoreError::FileExists { .. }
+        | StoreError::PastExpiry { .. }
         | StoreError::TooLarge { .. }
         | StoreError::TooManyVersions { .. }
         | StoreError::TooManyGrants { .. }

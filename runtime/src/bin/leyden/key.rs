@@ -181,8 +181,9 @@ fn rotate(rotate: &Rotate, paths: &Paths) -> anyhow::Result<()> {
         report::line("went on with a rotation that was broken off")?;
     }
     report::line(&format!(
-        "encrypted the keys of {} versions under key {}",
-        rotated.rewrapped, rotated.kek
+        "encrypted the keys of {} under key {}",
+        report::counted(rotated.rewrapped, "version"),
+        rotated.kek
     ))
 }
 
@@ -214,7 +215,7 @@ fn rotate_root(
     };
     if !plan.dropped.is_empty() {
         let question = format!(
-            "Make a new root key? The slots {} stay; {} are dropped, and their keys open nothing.",
+            "Make a new root key? Kept: {}. Dropped, so that their keys open nothing: {}.",
             plan.kept.join(", "),
             plan.dropped.join(", "),
         );
@@ -228,7 +229,7 @@ fn rotate_root(
     drop(keep);
     if rotate.report.output == Format::Text {
         report::line(&format!(
-            "made a new root key for {}, which {} opens",
+            "made a new root key for {}; kept: {}",
             paths.store.display(),
             rotated.kept.join(", ")
         ))?;

@@ -164,7 +164,7 @@ fn describe(secret: &SecretInfo, released: Option<&AuditRecord>) -> String {
     line("created", format!("{created} by {by}"));
     line("updated", time(secret.updated));
     if let Some(keep) = secret.keep {
-        line("keeps", format!("{keep} versions"));
+        line("keeps", counted(u64::from(keep.get()), "version"));
     }
     if secret.restricted {
         line(

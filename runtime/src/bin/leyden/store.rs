@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use leyden::secrets::Verified;
+use leyden::secrets::{StoreError, Verified};
 use serde_json::json;
 
 use crate::cli::{Report, StoreCommand};
+use crate::exit::usage;
 use crate::paths::Paths;
 use crate::progress::Shown;
 use crate::report::{self, Format};
@@ -29,6 +30,13 @@ fn backup(to: &Path, report: &Report, paths: &Paths) -> anyhow::Result<()> {
 }
 
 fn restore(from: &Path, yes: bool, report: &Report, paths: &Paths) -> anyhow::Result<()> {
+    // What cannot be done is told without asking.
+    if !from.is_file() {
+        return Err(usage(format!(
+            "there is no backup at {}: name a file that leyden store backup wrote",
+            from.display()
+        )));
+    }
     if unlock::is_there(&paths.store) {
         let question = format!(
             "Replace the store {} by {}? What is in it now is lost.",
@@ -40,8 +48,16 @@ fn restore(from: &Path, yes: bool, report: &Report, paths: &Paths) -> anyhow::Re
     let key = unlock::key(paths)?;
     let verified = {
         let _shown = Shown::now("restoring");
-        paths.store_options().restore(from, &paths.store, &key)?
+        paths.store_options().restore(from, &paths.store, &key)
     };
+    let verified = verified.map_err(|error| {
+        let of_key = matches!(error, StoreError::WrongKey { .. });
+        let error = anyhow::Error::new(error);
+        match of_key {
+            true => error.context("nothing was replaced; give a key that opened the store then"),
+            false => error,
+        }
+    })?;
     done("restored", &paths.store, &verified, report)
 }
 

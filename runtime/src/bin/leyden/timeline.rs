@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use leyden::run::journal::{RunInfo, RunState, WorkInfo};
 use leyden::sandbox::Failure;
 
-use crate::report::{printable, time};
+use crate::report::{counted, printable, time};
 use crate::runs::state;
 
 /// Columns of the picture.
@@ -79,7 +79,7 @@ fn head(text: &mut String, run: &RunInfo, end: Timestamp) {
     line("started", &format!("{}, {took}", time(run.started)));
     line("by", &format!("{}@{} ({})", run.user, run.host, run.pid));
     if run.lives > 1 {
-        line("resumed", &format!("{} times", run.lives - 1));
+        line("resumed", &counted(u64::from(run.lives - 1), "time"));
     }
     line("works", &format!("{}, {} failed", run.works, run.failed));
     if !run.sealed {

@@ -11,7 +11,7 @@ use leyden::run::{Answer, Event, Observer, WorkId};
 use leyden::sandbox::Failure;
 
 use crate::outlet::{Outlet, Stream};
-use crate::report::printable;
+use crate::report::{counted, printable};
 
 /// How often live lines are drawn anew, at most, in a second.
 const REDRAWS: u8 = 10;
@@ -188,10 +188,7 @@ impl Watch {
         let total = |count: fn(&Kind) -> u64| kinds.values().map(count).sum::<u64>();
         let (done, failed) = (total(|kind| kind.done), total(|kind| kind.failed));
         let stopped = total(|kind| kind.stopped);
-        let count = match done + failed + stopped {
-            1 => "1 Work".to_owned(),
-            count => format!("{count} Works"),
-        };
+        let count = counted(done + failed + stopped, "Work");
         let took = shown(self.since.elapsed());
         let mut text = format!("{count} in {took}: {done} done, {failed} failed");
         let width = kinds

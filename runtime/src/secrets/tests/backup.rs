@@ -22,7 +22,10 @@ fn restore(bed: &Bed, backup: &std::path::Path) -> Result<Verified, StoreError> 
 fn a_backup_is_restored_over_newer_states_and_other_versions() {
     let (bed, store, backup) = bed();
     assert_eq!(store.backup(&backup).unwrap().versions, 1);
-    assert!(store.backup(&backup).is_err(), "it replaces nothing");
+    let before = std::fs::read(&backup).unwrap();
+    let again = store.backup(&backup);
+    assert!(matches!(again, Err(StoreError::FileExists { .. })));
+    assert_eq!(std::fs::read(&backup).unwrap(), before);
     store.set_secret(&name("token"), value("new")).unwrap();
     store.create_secret(&name("late"), value("x")).unwrap();
     assert_eq!(restore(&bed, &backup).unwrap().versions, 1);

@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -107,6 +109,26 @@ pub(super) fn options(folder: &Path) -> StoreOptions {
 
 pub(super) fn name(name: &str) -> SecretName {
     name.parse().unwrap()
+}
+
+/// Does what takes an expiry, with one that has passed when this returns.
+pub(super) fn until_over<T>(
+    mut with: impl FnMut(Timestamp) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    for span in [2, 20, 200, 2_000, 20_000] {
+        let at = Timestamp::from_millisecond(Timestamp::now().as_millisecond() + span).unwrap();
+        match with(at) {
+            // On a slow machine it has passed already.
+            Err(StoreError::PastExpiry { .. }) => {}
+            done => {
+                while Timestamp::now() <= at {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                return done;
+            }
+        }
+    }
+    panic!("it takes longer than any expiry");
 }
 
 /// What each of these tests' values begins with; `cargo xtask test` searches for it.

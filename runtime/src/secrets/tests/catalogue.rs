@@ -31,9 +31,7 @@ fn secrets_are_searched_sorted_and_cut() {
         store.create_secret(&name(text), value("x")).unwrap();
     }
     store.set_secret(&name("a-one"), value("y")).unwrap();
-    store
-        .expire(&name("b-four"), None, Some(Timestamp::now()))
-        .unwrap();
+    store.expire(&name("b-four"), None, Expiry::Now).unwrap();
     store.delete(&name("c-three")).unwrap();
     let page = |query: SecretQuery| store.page(&query).unwrap();
     assert_eq!(
@@ -186,17 +184,19 @@ fn the_expiry_of_a_version_is_set_lifted_and_recorded() {
             .map(|version| version.expires)
             .collect()
     };
-    assert_eq!(
-        store.expire(&name("one"), None, Some(later)).unwrap().get(),
-        2
-    );
+    let told = store.expire(&name("one"), None, Expiry::At(later)).unwrap();
+    assert_eq!((told.version.get(), told.expires), (2, Some(later)));
     assert_eq!(expiries(), [None, Some(later)]);
     store
-        .expire(&name("one"), 1.try_into().ok(), Some(later))
+        .expire(&name("one"), 1.try_into().ok(), Expiry::At(later))
         .unwrap();
-    store.expire(&name("one"), None, None).unwrap();
+    store.expire(&name("one"), None, Expiry::Never).unwrap();
+    // What has passed is refused, and changes nothing.
+    let past = Timestamp::now() - SignedDuration::from_hours(1);
+    let refused = store.expire(&name("one"), None, Expiry::At(past));
+    assert!(matches!(refused, Err(StoreError::PastExpiry { at }) if at == past));
     assert_eq!(expiries(), [Some(later), None]);
-    let missing = store.expire(&name("one"), 3.try_into().ok(), None);
+    let missing = store.expire(&name("one"), 3.try_into().ok(), Expiry::Never);
     assert!(matches!(missing, Err(StoreError::NoSuchVersion { .. })));
     let filter = AuditFilter::default().event(AuditEvent::ExpirySet);
     let versions: Vec<_> = store
@@ -210,7 +210,7 @@ fn the_expiry_of_a_version_is_set_lifted_and_recorded() {
     store
         .delete_for(&name("one"), Duration::from_secs(60))
         .unwrap();
-    let deleted = store.expire(&name("one"), None, None);
+    let deleted = store.expire(&name("one"), None, Expiry::Never);
     assert!(matches!(deleted, Err(StoreError::Deleted { .. })));
 }
 

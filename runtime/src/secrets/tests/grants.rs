@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
-use super::bed::{Bed, name, text, value, wanted};
+use super::bed::{Bed, name, text, until_over, value, wanted};
 use crate::app::{Ask, Authority, Digest, EnvName, HostRule, Request, SecretBinding};
 use crate::secrets::*;
 
@@ -96,20 +96,22 @@ fn a_grant_to_a_digest_binds_for_that_digest_alone_until_it_is_revoked() {
 fn a_grant_holds_for_its_environment_name_and_until_it_expires() {
     let (_bed, store) = bed();
     let to = Grantee::App(digest());
-    let with = |name: &str, expires: Option<i64>| NewGrant {
+    let with = |name: &str, expires: Option<Timestamp>| NewGrant {
         env: Some(env(name)),
-        expires: expires.map(|hours| Timestamp::now() + SignedDuration::from_hours(hours)),
+        expires,
         ..grant(to.clone())
     };
+    let hours = |hours| Some(Timestamp::now() + SignedDuration::from_hours(hours));
     store.grant(&name("token"), &with("OTHER", None)).unwrap();
     assert_eq!(granted(&store, digest()), Err("not-granted"));
-    store
-        .grant(&name("token"), &with("TOKEN", Some(-1)))
-        .unwrap();
+    let past = store.grant(&name("token"), &with("TOKEN", hours(-1)));
+    assert!(matches!(past, Err(StoreError::PastExpiry { .. })));
+    assert_eq!(granted(&store, digest()), Err("not-granted"));
+    until_over(|at| store.grant(&name("token"), &with("TOKEN", Some(at)))).unwrap();
     assert_eq!(granted(&store, digest()), Err("grant-expired"));
     // The same once more replaces it.
     store
-        .grant(&name("token"), &with("TOKEN", Some(1)))
+        .grant(&name("token"), &with("TOKEN", hours(1)))
         .unwrap();
     assert_eq!(granted(&store, digest()), Ok(()));
     assert_eq!(store.show(&name("token")).unwrap().grants.len(), 2);

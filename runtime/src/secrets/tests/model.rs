@@ -7,18 +7,18 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::bed::{Bed, name, wanted};
+use super::bed::{Bed, name, until_over, wanted};
 use crate::app::{Authority, Digest};
 use crate::secrets::*;
 
 #[derive(Debug, Clone)]
 enum Call {
     Create(usize, Vec<u8>),
-    Set(usize, Vec<u8>, Expiry, Option<u32>),
+    Set(usize, Vec<u8>, Ends, Option<u32>),
     Delete(usize, bool),
     Restore(usize),
     Destroy(usize),
-    Grant(usize, u8, Expiry),
+    Grant(usize, u8, Ends),
     Revoke(usize, u8),
     Restrict(usize, bool),
     /// By whose leave: the operator's, or a grant's to the app of this number.
@@ -30,22 +30,25 @@ enum Call {
     Reopen,
 }
 
-/// When something expires: never, long ago, or much later.
+/// When something expires: never, before anybody looks, or much later.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Expiry {
+enum Ends {
     Never,
     Past,
     Future,
 }
 
-impl Expiry {
-    fn at(self) -> Option<Timestamp> {
-        let hours = match self {
-            Self::Never => return None,
-            Self::Past => -1,
-            Self::Future => 1,
-        };
-        Some(Timestamp::now() + SignedDuration::from_hours(hours))
+impl Ends {
+    /// Does what takes an expiry.
+    fn with<T>(
+        self,
+        mut with: impl FnMut(Option<Timestamp>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match self {
+            Self::Never => with(None),
+            Self::Past => until_over(|at| with(Some(at))),
+            Self::Future => with(Some(Timestamp::now() + SignedDuration::from_hours(1))),
+        }
     }
 }
 
@@ -58,15 +61,15 @@ struct Modelled {
     /// Whether it can be restored, if it was deleted.
     deleted: Option<bool>,
     /// The number, value and expiry of each version.
-    versions: Vec<(u32, Vec<u8>, Expiry)>,
+    versions: Vec<(u32, Vec<u8>, Ends)>,
     last: u32,
     keep: usize,
-    grants: BTreeMap<u8, Expiry>,
+    grants: BTreeMap<u8, Ends>,
     restricted: bool,
 }
 
 impl Modelled {
-    fn add(&mut self, value: Vec<u8>, expiry: Expiry, keep: Option<u32>) {
+    fn add(&mut self, value: Vec<u8>, expiry: Ends, keep: Option<u32>) {
         if let Some(keep) = keep {
             self.keep = keep as usize;
         }
@@ -90,14 +93,14 @@ impl Modelled {
         let grant = self
             .grants
             .get(&app)
-            .is_some_and(|grant| *grant != Expiry::Past);
+            .is_some_and(|grant| *grant != Ends::Past);
         let allowed = (!granted && !self.restricted) || grant;
         let found = match version {
             Some(version) => self.versions.iter().find(|(number, ..)| *number == version),
             None => self.versions.last(),
         };
         found
-            .filter(|(_, _, expiry)| allowed && self.deleted.is_none() && *expiry != Expiry::Past)
+            .filter(|(_, _, expiry)| allowed && self.deleted.is_none() && *expiry != Ends::Past)
             .map(|(_, value, _)| value)
     }
 }
@@ -105,7 +108,8 @@ impl Modelled {
 fn call() -> impl Strategy<Value = Call> {
     let secret = || 0..NAMES.len();
     let value = || proptest::collection::vec(any::<u8>(), 0..20);
-    let expiry = || prop_oneof![4 => Just(Expiry::Never), 1 => Just(Expiry::Past), 1 => Just(Expiry::Future)];
+    let expiry =
+        || prop_oneof![4 => Just(Ends::Never), 1 => Just(Ends::Past), 1 => Just(Ends::Future)];
     let keep = || prop_oneof![4 => Just(None), 1 => (0..4_u32).prop_map(Some)];
     let app = || 0..3_u8;
     prop_oneof![
@@ -185,14 +189,16 @@ proptest! {
                     prop_assert_eq!(result.is_ok(), secret.versions.is_empty(), "{:?}", result);
                     if let Ok(version) = result {
                         secret.name = typed.to_owned();
-                        secret.add(bytes, Expiry::Never, None);
+                        secret.add(bytes, Ends::Never, None);
                         prop_assert_eq!(version.get(), secret.last);
                     }
                 }
                 Call::Set(index, bytes, expiry, keep) => {
-                    let options = VersionOptions { expires: expiry.at(), keep };
-                    let value = SecretValue::new(bytes.clone())?;
-                    let result = store.set_secret_with(&name(NAMES[index]), value, &options);
+                    let result = expiry.with(|expires| {
+                        let options = VersionOptions { expires, keep };
+                        let value = SecretValue::new(bytes.clone())?;
+                        store.set_secret_with(&name(NAMES[index]), value, &options)
+                    });
                     let secret = model.entry(NAMES[index].to_lowercase()).or_default();
                     let there = !secret.versions.is_empty() && secret.deleted.is_none();
                     prop_assert_eq!(result.is_ok(), there, "{:?}", result);
@@ -226,11 +232,10 @@ proptest! {
                     secret.destroy();
                 }
                 Call::Grant(index, app, expiry) => {
-                    let result = store.grant(&name(NAMES[index]), &NewGrant {
-                        to: Grantee::App(digest(app)),
-                        env: None,
-                        app: None,
-                        expires: expiry.at(),
+                    let result = expiry.with(|expires| {
+                        let to = Grantee::App(digest(app));
+                        let grant = NewGrant { to, env: None, app: None, expires };
+                        store.grant(&name(NAMES[index]), &grant)
                     });
                     let secret = model.entry(NAMES[index].to_lowercase()).or_default();
                     let there = !secret.versions.is_empty() && secret.deleted.is_none();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::bed::{Bed, get, name, release, text, value, wanted};
+use super::bed::{Bed, get, name, release, text, until_over, value, wanted};
 use crate::secrets::*;
 
 fn hours(hours: i64) -> Timestamp {
@@ -85,9 +85,15 @@ fn a_version_is_released_until_it_expires_and_no_older_one_instead() {
         .set_secret_with(&name("token"), value("2"), &expires(hours(1)))
         .unwrap();
     assert_eq!(get(&store, "token", None).unwrap(), b"2");
-    store
-        .set_secret_with(&name("token"), value("3"), &expires(hours(-1)))
-        .unwrap();
+    // One that has passed is refused, and not as a version that is of no use.
+    for past in [
+        store.set_secret_with(&name("token"), value("3"), &expires(hours(-1))),
+        store.create_secret_with(&name("other"), value("1"), &expires(hours(-1))),
+    ] {
+        assert!(matches!(past, Err(StoreError::PastExpiry { .. })));
+    }
+    assert_eq!(store.list().unwrap().len(), 1);
+    until_over(|at| store.set_secret_with(&name("token"), value("3"), &expires(at))).unwrap();
     let refused = release(&store, &[wanted("token", None)]).unwrap_err();
     assert!(refused.to_string().contains("version 3 expired at"));
     assert_eq!(get(&store, "token", Some(1)).unwrap(), b"1");

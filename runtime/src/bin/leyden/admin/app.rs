@@ -346,5 +346,11 @@ async fn distrust(visit: Visit, InPath(of): InPath, posted: Posted) -> Result<Re
     let revoked = visit
         .store(move |store| store.distrust(&Grantee::App(of)))
         .await?;
-    Ok(visit.done(&to, format!("Took back {revoked} grants.")))
+    Ok(visit.done(
+        &to,
+        format!(
+            "Took back {}.",
+            crate::report::counted(revoked as u64, "grant")
+        ),
+    ))
 }

@@ -125,8 +125,9 @@ async fn rotate(visit: Visit, State(admin): State<Arc<Admin>>, _posted: Posted) 
         });
         let ended = match rotated {
             Ok(rotated) => Ok(format!(
-                "The keys of {} versions were sealed under KEK {}.",
-                rotated.rewrapped, rotated.kek
+                "The keys of {} were sealed under KEK {}.",
+                crate::report::counted(rotated.rewrapped, "version"),
+                rotated.kek
             )),
             Err(error) => Err(crate::exit::explain(&error.into())),
         };

@@ -2,7 +2,6 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use jiff::Timestamp;
 use leyden::app::{NameError, SecretName};
 use leyden::secrets::{SecretState, SecretStore, SecretValue, StoreError, VersionOptions};
 use maud::{Markup, html};
@@ -13,7 +12,7 @@ use super::form::Posted;
 use super::page::{Live, Tab, Visit};
 use super::pieces::sentence;
 use super::problem::Problem;
-use crate::cli::expiry;
+use crate::cli::future;
 
 pub(super) async fn show(visit: Visit) -> Markup {
     form(&visit, "", None)
@@ -85,7 +84,7 @@ pub(super) fn value_fields() -> Markup {
 /// What is said of a version beside its value.
 pub(super) fn options(posted: &Posted) -> Result<VersionOptions, String> {
     Ok(VersionOptions {
-        expires: when(posted, expiry)?,
+        expires: when(posted, future)?,
         keep: posted
             .optional("keep")
             .map_err(|_| "How many versions are kept is a number.")?,
@@ -103,10 +102,10 @@ pub(super) fn meant_value(posted: &mut Posted) -> Result<SecretValue, String> {
 }
 
 /// The expiry, as the command line reads it: by `read`.
-pub(super) fn when(
+pub(super) fn when<T>(
     posted: &Posted,
-    read: impl FnOnce(&str) -> Result<Timestamp, String>,
-) -> Result<Option<Timestamp>, String> {
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
     let typed = Some(posted.text("expires")).filter(|typed| !typed.is_empty());
     typed.map(read).transpose()
 }

@@ -9,8 +9,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use leyden::app::SecretName;
 use leyden::secrets::{
-    AuditEvent, AuditFilter, AuditFound, AuditRecord, RECOVERY_WINDOW, SecretInfo, SecretState,
-    VersionInfo,
+    AuditEvent, AuditFilter, AuditFound, AuditRecord, Expiry, RECOVERY_WINDOW, SecretInfo,
+    SecretState, VersionInfo,
 };
 use maud::{Markup, html};
 
@@ -22,6 +22,7 @@ use super::pieces::{badge, cell, command, digest, encoded, sentence, time};
 use super::problem::Problem;
 use super::secrets::state;
 use super::{Admin, audit, grants};
+use crate::report::counted;
 
 /// Records of the audit log that are shown.
 const RECENT: usize = 12;
@@ -148,7 +149,7 @@ fn versions(visit: &Visit, secret: &SecretInfo, is_active: bool) -> Markup {
             tr {
                 th scope="row" { (number) }
                 (cell("Added", html! { (time(version.created)) " by " (version.created_by) }))
-                (cell("Size", html! { (version.size) " bytes" }))
+                (cell("Size", html! { (counted(version.size, "byte")) }))
                 (cell("Expires", expires(version)))
                 @if is_active {
                     (cell("", html! {
@@ -283,15 +284,17 @@ async fn expire(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Re
     let version: Option<NonZeroU32> = posted
         .optional("version")
         .map_err(|_| Problem::Usage("A version is a number from 1 on.".to_owned()))?;
-    let expires = match posted.ticked("now") {
-        true => Some(jiff::Timestamp::now()),
-        false => when(&posted, crate::cli::expiry).map_err(Problem::Usage)?,
+    let typed = when(&posted, crate::cli::ending).map_err(Problem::Usage)?;
+    let expiry = match posted.ticked("now") {
+        true => Expiry::Now,
+        false => typed.unwrap_or(Expiry::Never),
     };
     let wanted = name.clone();
-    let version = visit
-        .store(move |store| store.expire(&wanted, version, expires))
+    let told = visit
+        .store(move |store| store.expire(&wanted, version, expiry))
         .await?;
-    let notice = match expires {
+    let version = told.version;
+    let notice = match told.expires {
         Some(at) => format!("Version {version} expires at {}.", crate::report::time(at)),
         None => format!("Version {version} does not expire."),
     };

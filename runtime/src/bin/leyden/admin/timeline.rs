@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use leyden::run::journal::{RunInfo, RunState, WorkInfo};
 use maud::{Markup, html};
 
+use crate::report::counted;
 use crate::timeline::{choose, duration, end, has_failed, micros, outcome};
 
 /// The picture's measures, in its own units.
@@ -42,7 +43,7 @@ pub(super) fn draw(run: &RunInfo, works: &[WorkInfo]) -> Markup {
             li { (swatch("wait")) "waits" }
             li { (swatch("ran")) "runs" }
             li { (swatch("failed")) "an attempt that failed" }
-            @if left_out > 0 { li { "and " (left_out) " more Works" } }
+            @if left_out > 0 { li { "and " (counted(left_out as u64, "more Work")) } }
         }
     }
 }
@@ -50,8 +51,9 @@ pub(super) fn draw(run: &RunInfo, works: &[WorkInfo]) -> Markup {
 fn told(run: &RunInfo, works: &[WorkInfo], scale: &Scale) -> String {
     let (count, failed) = (works.len(), run.failed);
     format!(
-        "{}: {count} Works, {failed} failed, in {}",
+        "{}: {}, {failed} failed, in {}",
         run.app,
+        counted(count as u64, "Work"),
         duration(scale.total)
     )
 }

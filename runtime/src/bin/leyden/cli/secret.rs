@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use leyden::secrets::Expiry;
 
 use super::Report;
 
@@ -75,7 +76,9 @@ pub(crate) enum SecretCommand {
     /// Create many secrets at once, from a file of another tool's: all or none
     ///
     /// Names are put into lower case, with dashes for underscores. What cannot be taken over exactly
-    /// is refused: values that are no text, quotes in an .env file, names that stand there twice.
+    /// is refused: values that are no text, quotes in an .env file, names that stand there twice. Of
+    /// a folder, files whose name begins with a dot are skipped, and told of; a link is followed,
+    /// wherever it leads, and one that leads to no file is refused, as is a folder in it.
     #[command(after_long_help = IMPORT)]
     Import(Import),
     /// Let an app bind a secret without being told to each time
@@ -140,9 +143,9 @@ pub(crate) struct Expire {
     /// The secret's name, and the version where it is not the newest
     #[arg(value_name = "NAME[@VERSION]")]
     pub(crate) name: String,
-    /// Then: a time from now, such as 30d, or a date and time such as 2030-01-31T00:00:00Z; 0s is now
-    #[arg(long, value_parser = expiry, value_name = "WHEN")]
-    pub(crate) expires: Option<Timestamp>,
+    /// Then: a time from now, such as 30d, a date and time such as 2030-01-31T00:00:00Z, or now
+    #[arg(long, value_parser = ending, value_name = "WHEN")]
+    pub(crate) expires: Option<Expiry>,
     /// Not at all
     #[arg(long)]
     pub(crate) never: bool,
@@ -216,8 +219,8 @@ pub(crate) struct To {
     pub(crate) folder: Option<PathBuf>,
 }
 
-/// A time from now, or a date and time.
-pub(crate) fn expiry(typed: &str) -> Result<Timestamp, String> {
+/// A time from now, or a date and time: one that is to come, as the store will ask for, too.
+pub(crate) fn future(typed: &str) -> Result<Timestamp, String> {
     let now = Timestamp::now();
     let expiry = match humantime::parse_duration(typed) {
         Ok(span) => {
@@ -229,27 +232,28 @@ pub(crate) fn expiry(typed: &str) -> Result<Timestamp, String> {
                 .to_owned()
         })?,
     };
-    // To the second, as it is shown.
-    Timestamp::from_second(expiry.as_second()).map_err(|error| error.to_string())
+    if expiry <= now {
+        return Err("that is not in the future".to_owned());
+    }
+    // To the second, as it is shown, and no shorter than it was said.
+    let second = expiry.as_second() + i64::from(expiry.subsec_nanosecond() > 0);
+    Timestamp::from_second(second).map_err(|error| error.to_string())
 }
 
-/// The same, of what would be of no use in the past.
-pub(crate) fn future(typed: &str) -> Result<Timestamp, String> {
-    let expiry = expiry(typed)?;
-    match expiry > Timestamp::now() {
-        true => Ok(expiry),
-        false => Err("that is not in the future".to_owned()),
+/// The same, or that it is now: `now`, or no time from now.
+pub(crate) fn ending(typed: &str) -> Result<Expiry, String> {
+    match typed == "now" || humantime::parse_duration(typed) == Ok(Duration::ZERO) {
+        true => Ok(Expiry::Now),
+        false => future(typed).map(Expiry::At),
     }
 }
 
 /// A time in which something can be restored.
 fn window(typed: &str) -> Result<Duration, String> {
     match humantime::parse_duration(typed) {
-        Ok(Duration::ZERO) => Err(
-            "that leaves no time to restore it: say --now to destroy it at once, and nothing of \
-             --recover-for"
-                .into(),
-        ),
+        Ok(Duration::ZERO) => {
+            Err("that leaves no time to restore it; --now destroys it at once".into())
+        }
         window => window.map_err(|error| error.to_string()),
     }
 }
@@ -265,7 +269,7 @@ pub(crate) struct NewValue {
     #[arg(long)]
     pub(crate) trim_newline: bool,
     /// When the version expires, and is released no more: 90d, or 2030-01-31T00:00:00Z
-    #[arg(long, value_parser = expiry, value_name = "WHEN")]
+    #[arg(long, value_parser = future, value_name = "WHEN")]
     pub(crate) expires: Option<Timestamp>,
     /// How many versions are kept from now on, the newest; 0 keeps all
     ///
@@ -295,7 +299,7 @@ Examples:
 const EXPIRE: &str = "\
 Examples:
   leyden secret expire api-token --expires 30d
-  leyden secret expire api-token@2 --expires 0s     no run gets version 2 from now on
+  leyden secret expire api-token@2 --expires now    no run gets version 2 from now on
   leyden secret expire api-token@2 --never
 A bind without a version takes the newest, and is refused where that has expired.";
 

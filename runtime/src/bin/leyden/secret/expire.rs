@@ -1,6 +1,7 @@
 //! `leyden secret expire`: when a version ends, or that it does not.
 
 use leyden::app::{BindingError, Encoding, SecretRef};
+use leyden::secrets::Expiry;
 use serde_json::json;
 
 use crate::cli::Expire;
@@ -20,8 +21,9 @@ pub(super) fn run(arguments: &Expire, paths: &Paths) -> anyhow::Result<()> {
             "a version expires whole, in whatever form it is bound: leave out `:base64`",
         ));
     }
-    let (name, expires) = (&wanted.name, arguments.expires);
-    let version = unlock::open(paths)?.expire(name, wanted.version, expires)?;
+    let (name, expiry) = (&wanted.name, arguments.expires.unwrap_or(Expiry::Never));
+    let told = unlock::open(paths)?.expire(name, wanted.version, expiry)?;
+    let (version, expires) = (told.version, told.expires);
     match arguments.report.output {
         Format::Json => report::json(&json!({
             "name": name.as_str(),

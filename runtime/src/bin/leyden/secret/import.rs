@@ -14,17 +14,34 @@ use zeroize::Zeroizing;
 use crate::cli::{Import, ImportAs};
 use crate::exit::usage;
 use crate::paths::Paths;
-use crate::report::{self, Format, cell};
+use crate::report::{self, Format, cell, counted};
 use crate::unlock;
 
 /// More than this is no file of secrets: 64 MiB.
 const MOST_BYTES: u64 = 64 << 20;
 
+/// Why a file of a folder is not taken: Kubernetes's own entries in mounted secrets are called so,
+/// and an editor's and a shell's files.
+const SKIPPED: &str = "its name begins with a dot";
+
+/// What is to be imported, and which files are not.
+struct Found {
+    secrets: Vec<Imported>,
+    skipped: Vec<String>,
+}
+
 /// Imports secrets, or shows what that would do.
 pub(super) fn run(arguments: &Import, paths: &Paths) -> anyhow::Result<()> {
-    let secrets = read(arguments)?;
+    let Found { secrets, skipped } = read(arguments)?;
     if secrets.is_empty() {
-        return Err(usage("there is no secret in it"));
+        return Err(usage(match skipped.as_slice() {
+            [] => "there is no secret in it".to_owned(),
+            [one] => format!("there is no secret in it; {one} is skipped, because {SKIPPED}"),
+            several => format!(
+                "there is no secret in it; skipped, because a name begins with a dot: {}",
+                several.join(", ")
+            ),
+        }));
     }
     let there = unlock::is_there(&paths.store);
     let store = (there || !arguments.dry_run)
@@ -51,19 +68,26 @@ pub(super) fn run(arguments: &Import, paths: &Paths) -> anyhow::Result<()> {
                 "version": version,
             })
         };
-        let rows: Vec<_> = secrets.iter().zip(&plan).zip(&versions).map(row).collect();
-        return report::json(&rows);
+        let rows = secrets.iter().zip(&plan).zip(&versions).map(row);
+        let skipped = skipped
+            .iter()
+            .map(|from| json!({ "from": from, "name": null, "does": "skip", "reason": SKIPPED }));
+        return report::json(&rows.chain(skipped).collect::<Vec<_>>());
     }
     let done = if arguments.dry_run { "WOULD" } else { "DID" };
     let rows = secrets.iter().zip(&plan).map(|(secret, what)| {
         [
             cell(&secret.from),
             cell(&secret.name),
-            cell(format!("{} bytes", secret.value.len())),
+            cell(counted(secret.value.len() as u64, "byte")),
             cell(what),
         ]
     });
-    report::table(["FROM", "SECRET", "SIZE", done], rows)
+    let skipped = skipped.iter().map(|from| {
+        let why = format!("skip: {SKIPPED}");
+        [cell(from), cell(""), cell(""), cell(why)]
+    });
+    report::table(["FROM", "SECRET", "SIZE", done], rows.chain(skipped))
 }
 
 /// What is done with a secret; an error where that cannot be.
@@ -87,11 +111,12 @@ fn plan(
     }
 }
 
-fn read(arguments: &Import) -> anyhow::Result<Vec<Imported>> {
+fn read(arguments: &Import) -> anyhow::Result<Found> {
     let Import { from, prefix, .. } = arguments;
     if from.is_dir() {
-        let files = read_folder(from)?;
-        return named(files, prefix).map_err(|error| usage(error.to_string()));
+        let (files, skipped) = read_folder(from)?;
+        let secrets = named(files, prefix).map_err(|error| usage(error.to_string()))?;
+        return Ok(Found { secrets, skipped });
     }
     let format = format(arguments)?;
     let mut text = Zeroizing::new(Vec::new());
@@ -108,9 +133,13 @@ fn read(arguments: &Import) -> anyhow::Result<Vec<Imported>> {
     if read.map_err(failed)? as u64 > MOST_BYTES {
         return Err(usage(format!("{} is larger than 64 MiB", from.display())));
     }
-    format
+    let secrets = format
         .read(from, &text, prefix)
-        .map_err(|error| usage(format!("{}: {error}", from.display())))
+        .map_err(|error| usage(format!("{}: {error}", from.display())))?;
+    Ok(Found {
+        secrets,
+        skipped: Vec::new(),
+    })
 }
 
 fn format(arguments: &Import) -> anyhow::Result<ImportFormat> {
@@ -135,10 +164,10 @@ fn format(arguments: &Import) -> anyhow::Result<ImportFormat> {
     }
 }
 
-/// Each file of a folder, under its name; what begins with a dot is left out, as Kubernetes's own
-/// entries in mounted secrets do.
-fn read_folder(folder: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
-    let mut files = Vec::new();
+/// Each file of a folder, under its name, and the names of those that are skipped. Links are
+/// followed: Kubernetes mounts each secret as one into a folder that is skipped.
+fn read_folder(folder: &Path) -> anyhow::Result<(Vec<(String, Vec<u8>)>, Vec<String>)> {
+    let (mut files, mut skipped) = (Vec::new(), Vec::new());
     let shown = folder.display();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {shown}"))? {
         let path = entry
@@ -147,10 +176,21 @@ fn read_folder(folder: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.with_context(|| format!("a file's name in {shown} is not UTF-8"))?;
         if name.starts_with('.') {
+            skipped.push(name.to_owned());
             continue;
         }
-        if !path.is_file() {
-            return Err(usage(format!("{} is no regular file", path.display())));
+        // Of where a link leads.
+        let is_file = path.metadata().map(|metadata| metadata.is_file());
+        let problem = match (is_file, path.is_symlink()) {
+            (Ok(true), _) => None,
+            (Ok(false), false) => Some("is no regular file"),
+            (Ok(false), true) => Some("is a link to something that is no regular file"),
+            (Err(_), true) => Some("is a link that leads to no file"),
+            (Err(_), false) => Some("cannot be looked at"),
+        };
+        if let Some(problem) = problem {
+            let nothing = "so nothing was imported";
+            return Err(usage(format!("{} {problem}, {nothing}", path.display())));
         }
         let mut bytes = Vec::new();
         fs::File::open(&path)
@@ -162,5 +202,6 @@ fn read_folder(folder: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
         files.push((name.to_owned(), bytes));
     }
     files.sort();
-    Ok(files)
+    skipped.sort();
+    Ok((files, skipped))
 }
