@@ -114,9 +114,7 @@ fn plan(
 fn read(arguments: &Import) -> anyhow::Result<Found> {
     let Import { from, prefix, .. } = arguments;
     if from.is_dir() {
-        let (files, skipped) = read_folder(from)?;
-        let secrets = named(files, prefix).map_err(|error| usage(error.to_string()))?;
-        return Ok(Found { secrets, skipped });
+        return read_folder(from, prefix);
     }
     let format = format(arguments)?;
     let mut text = Zeroizing::new(Vec::new());
@@ -166,7 +164,7 @@ fn format(arguments: &Import) -> anyhow::Result<ImportFormat> {
 
 /// Each file of a folder, under its name, and the names of those that are skipped. Links are
 /// followed: Kubernetes mounts each secret as one into a folder that is skipped.
-fn read_folder(folder: &Path) -> anyhow::Result<(Vec<(String, Vec<u8>)>, Vec<String>)> {
+fn read_folder(folder: &Path, prefix: &str) -> anyhow::Result<Found> {
     let (mut files, mut skipped) = (Vec::new(), Vec::new());
     let shown = folder.display();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {shown}"))? {
@@ -203,5 +201,6 @@ fn read_folder(folder: &Path) -> anyhow::Result<(Vec<(String, Vec<u8>)>, Vec<Str
     }
     files.sort();
     skipped.sort();
-    Ok((files, skipped))
+    let secrets = named(files, prefix).map_err(|error| usage(error.to_string()))?;
+    Ok(Found { secrets, skipped })
 }
