@@ -1,7 +1,7 @@
 //! `leyden admin`, running, and whoever is logged in to it.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,8 +21,12 @@ pub struct Admin {
 
 impl Admin {
     pub fn start(home: &Home) -> Self {
-        let mut child = home
-            .leyden()
+        Self::start_by(home.leyden())
+    }
+
+    /// Starts it by this command.
+    pub fn start_by(mut leyden: Command) -> Self {
+        let mut child = leyden
             .args(["admin", "--port", "0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
