@@ -1,7 +1,10 @@
 //! The library inside a service: many instances at once, out of a pool.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use leyden::run::Observer;
 use leyden::run::journal::{RunState, Runs};
 use leyden::sandbox::Failure;
 use leyden::{App, Ending, Event, Host, Input, Output};
@@ -164,6 +167,42 @@ async fn a_started_app_tells_what_happens_until_it_ends() {
     assert_eq!((queued, started, ended, failed), (4, 4, 3, 1));
     let outcome = running.outcome().await.unwrap();
     assert_eq!(outcome.ending, Ending::Exited(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_observer_that_panics_takes_no_run_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::builder().instances(1).works(2).build().unwrap();
+    let app = probe_app(folder.path(), "parallel = 1\nretries = 1\n");
+    let bound = host.bind(&app).await.unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let input = || {
+        let told = Arc::clone(&told);
+        let observer = Observer::new(move |event| {
+            told.fetch_add(1, Ordering::Relaxed);
+            panic!("at {event:?}");
+        });
+        Input {
+            observer: Some(observer),
+            ..script(
+                r#"[{"start":{"work":"probe","input":[{"stdout":"line"},{"return":1}],"times":3}},
+                    {"start":{"work":"probe","input":"trap"}},{"wait":"all"}]"#,
+            )
+        }
+    };
+    let outcome = bound.run(input()).await.unwrap();
+    assert_eq!(outcome.ending, Ending::Exited(0));
+    let each = told.swap(0, Ordering::Relaxed);
+    // Each queued, begun and ended; three lines, and one that is tried again.
+    assert_eq!(each, 4 * 3 + 3 + 2);
+    // Whoever reads the events misses none of them.
+    let mut running = bound.start(input(), None);
+    let mut read = 0;
+    while running.next_event().await.is_some() {
+        read += 1;
+    }
+    assert_eq!((read, told.load(Ordering::Relaxed)), (each, each));
+    assert_eq!(running.outcome().await.unwrap().ending, Ending::Exited(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

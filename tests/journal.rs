@@ -526,6 +526,87 @@ fn a_fifo_in_place_of_a_file_holds_nobody() {
 }
 
 #[test]
+fn what_is_no_journal_is_told_as_damaged_and_holds_nobody() {
+    let home = Home::with_my_secret();
+    let app = App::scripted(&home, "");
+    let runs = home.path().join("state/leyden/runs");
+    let fifo = |path: &Path| {
+        let made = std::process::Command::new("mkfifo").arg(path).status();
+        assert!(made.unwrap().success());
+    };
+    for (name, put) in [
+        ("journal.db", &fifo as &dyn Fn(&Path)),
+        ("journal.db", &|path| std::fs::create_dir(path).unwrap()),
+        ("journal.db", &|path| {
+            std::os::unix::fs::symlink("/nowhere", path).unwrap();
+        }),
+        ("journal.db-wal", &fifo),
+        ("journal.db-journal", &fifo),
+    ] {
+        let script = json!([{ "exit": 1 }]);
+        app.run(&home, &["--secret", "S=my-secret"], &script)
+            .ended_with(1);
+        let id = last_run(&home)["id"].as_str().unwrap().to_owned();
+        let path = runs.join(&id).join(name);
+        std::fs::remove_file(&path).ok();
+        put(&path);
+        let listed = home.run(["runs", "list", "--output", "json"]).succeeded();
+        let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+        assert_eq!(
+            (&listed[0]["id"], &listed[0]["state"]),
+            (&json!(id), &json!("damaged"))
+        );
+        for words in [
+            &["show", "last"][..],
+            &["logs", "last"],
+            &["logs", "last", "probe"],
+            &["stop", "last"],
+            &["resume", "last"],
+        ] {
+            let words = [&["runs"], words].concat();
+            home.run(words)
+                .ended_with(125)
+                .says(&[&id, "cannot be read"]);
+        }
+        let removed = home.run(["runs", "remove", "last"]).succeeded();
+        assert_eq!(removed.stdout, format!("removed the run {id}\n"));
+        assert!(!runs.join(id).exists());
+    }
+}
+
+#[test]
+fn one_run_is_removed_by_name_and_none_that_is_under_way() {
+    let (home, app, _) = counting_app();
+    let run = || {
+        app.run(&home, &["--secret", "S=my-secret"], &json!([]))
+            .succeeded();
+        last_run(&home)["id"].as_str().unwrap().to_owned()
+    };
+    let runs = home.path().join("state/leyden/runs");
+    let (first, second) = (run(), run());
+    let mut running = begin(&home, &app, &[], &json!([{ "sleep": 600_000 }]));
+    until(|| last_run(&home)["state"] == "running");
+    let pid = running.id().to_string();
+    home.run(["runs", "remove", "last"])
+        .ended_with(2)
+        .says(&["is under way", &pid]);
+    let removed = home.run(["runs", "remove", &first]).succeeded().stdout;
+    let told = format!("removed the run {first} of probe, begun ");
+    assert!(removed.starts_with(&told), "{removed}");
+    assert!(!runs.join(&first).exists() && runs.join(&second).exists());
+    home.run(["runs", "remove", &first]).ended_with(2);
+    home.run(["runs", "remove", ".."]).ended_with(2);
+    // What is pruned is not under way either.
+    home.run(["runs", "prune", "--older-than", "0s"])
+        .succeeded();
+    assert!(!runs.join(&second).exists());
+    signal(&running, "TERM");
+    assert_eq!(wait(&mut running), 143);
+    home.run(["runs", "remove", "last"]).succeeded();
+    assert_eq!(count(&runs), 1, "the mark of the last pruning");
+}
+
+#[test]
 fn garbage_in_the_folder_of_runs_is_told_with_the_way_to_remove_it() {
     let home = Home::new();
     let app = App::scripted(&home, "");
@@ -543,7 +624,8 @@ fn garbage_in_the_folder_of_runs_is_told_with_the_way_to_remove_it() {
         assert_eq!(listed[1]["state"], "ended");
         let listed = home.run(["runs", "list"]).succeeded();
         assert!(listed.stdout.contains("damaged"), "{listed:?}");
-        listed.says(&["000bad cannot be read", "rm -r "]);
+        let remove = "leyden runs remove 20990101-000000-000bad";
+        listed.says(&["000bad", "cannot be read", remove]);
         home.run(["runs", "show", "last"])
             .ended_with(125)
             .says(&["000bad"]);

@@ -134,6 +134,31 @@ fn who_comes_and_goes_and_stops_a_run_is_in_the_audit_log() {
 }
 
 #[test]
+fn a_log_in_that_cannot_be_recorded_uses_no_link_up() {
+    let home = Home::with_my_secret();
+    let sink = home.path().join("audit.jsonl");
+    let mut leyden = home.leyden();
+    leyden.arg("--audit-to").arg(&sink).arg("--audit-required");
+    let admin = Admin::start_by(leyden, &[]);
+    std::fs::create_dir(&sink).unwrap();
+    let (_, _, token) = admin.link(1);
+    for _ in 0..2 {
+        let refused = admin.get(&format!("/login?token={token}"), &[]);
+        assert!(refused.status >= 400, "{}", refused.head);
+        assert_eq!(refused.header("set-cookie"), None);
+        assert!(refused.text().contains("audit.jsonl"), "{}", refused.text());
+    }
+    std::fs::remove_dir(&sink).unwrap();
+    admin.log_in(1).get("/secrets").ended_with(200);
+    let again = admin.get(&format!("/login?token={token}"), &[]);
+    again.ended_with(403);
+    let log = home.run(["audit", "list", "--output", "json"]).succeeded();
+    let log_ins = events(&log.stdout);
+    let log_ins = log_ins.iter().filter(|event| *event == "logged-in");
+    assert_eq!(log_ins.count(), 1);
+}
+
+#[test]
 fn where_the_log_is_damaged_pages_say_so_and_show_the_rest() {
     let home = Home::with_my_secret();
     home.create_secret("other", "x");

@@ -1,6 +1,7 @@
 //! What a page says where somebody asked for what is not there, or typed what cannot be.
 
 use super::report;
+use crate::support::http::form;
 use crate::support::{Admin, Home, guest};
 
 /// The words of parsers, which are for programmers.
@@ -112,6 +113,129 @@ fn what_was_typed_wrong_is_told_in_plain_sentences() {
         let first = said.chars().next().unwrap();
         assert!(!first.is_lowercase(), "{asked}: {said}");
     }
+}
+
+#[test]
+fn what_went_wrong_is_told_within_the_page_and_leads_back() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let post = |path: &str, fields: &[(&str, &str)], from: &str| {
+        let fields: Vec<_> = fields.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
+        let fields = [&[("csrf", session.csrf.as_bytes())], &fields[..]].concat();
+        let headers = [("Referer", from), ("Sec-Fetch-Mode", "navigate")];
+        let answer = session.post_with(path, &headers, &form(&fields));
+        let shown = session.follow(&answer.unwrap());
+        assert!((400..500).contains(&shown.status), "{path}: {}", shown.head);
+        shown.text()
+    };
+    let own = |path: &str| format!("http://{}{path}", admin.host());
+    let [grants, expire] = ["/secret/my-secret/grants", "/secret/my-secret/expire"];
+    let page = "/secret/my-secret?x=<b>";
+    for (path, fields) in [
+        (grants, &[("to", "the app")][..]),
+        (grants, &[("to", "folder:/"), ("env", "1 A")]),
+        (grants, &[("to", "folder:/"), ("expires", "soon")]),
+        (expire, &[("version", "two")]),
+        (expire, &[("version", "9")]),
+        (expire, &[("version", "1"), ("expires", "soon")]),
+        ("/secret/none/expire", &[("version", "1")]),
+    ] {
+        let shown = post(path, fields, &own(page));
+        assert!(shown.contains("aria-label=\"Main\""), "{path}: {shown}");
+        assert!(shown.contains("aria-current=\"page\">Secrets<"), "{shown}");
+        assert!(shown.contains("<p class=\"error\" role=\"alert\">"));
+        let back = "href=\"/secret/my-secret?x=&lt;b&gt;\">Back<";
+        assert!(shown.contains(back), "{path}: {shown}");
+    }
+    // Nobody says where back leads but this page.
+    for from in [
+        "http://evil.test/secret",
+        "https://evil.test/",
+        &own("//evil.test/"),
+        &own("/\\evil.test/"),
+        &own(".evil.test/"),
+        &own("/answer"),
+        "",
+    ] {
+        let shown = post(expire, &[("version", "two")], from);
+        assert!(shown.contains("href=\"/secrets\">Back<"), "{from}: {shown}");
+        assert!(!shown.contains("evil"), "{from}: {shown}");
+    }
+    let runs = session.get("/run/x").ended_with(404).text();
+    assert!(runs.contains("aria-current=\"page\">Runs<"), "{runs}");
+    // Whoever is not logged in sees no page of the others'.
+    let out = admin.get("/run/x", &[]).ended_with(401).text();
+    assert!(!out.contains("aria-label=\"Main\""), "{out}");
+}
+
+#[test]
+fn a_version_without_a_value_is_refused_with_the_form() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    for fields in [
+        &[][..],
+        &[("value", "")],
+        &[("keep", "many"), ("value", "x")],
+    ] {
+        let refused = session.post("/secret/my-secret/versions", fields);
+        let text = refused.ended_with(422).text();
+        assert!(text.contains("role=\"alert\""), "{text}");
+        assert!(text.contains("Nothing was stored."), "{text}");
+        assert!(text.contains("name=\"value\""), "{text}");
+    }
+    let meant = [("value", ""), ("empty", "yes")];
+    let added = session.post("/secret/my-secret/versions", &meant);
+    session.follow(&added).ended_with(200);
+    let shown = home.run(["secret", "show", "my-secret", "--output", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.succeeded().stdout).unwrap();
+    assert_eq!(shown["versions"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_form_with_two_fields_of_one_name_is_refused() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let csrf = session.csrf.clone();
+    let [grants, restrict] = ["/secret/my-secret/grants", "/secret/my-secret/restrict"];
+    for (path, fields) in [
+        (
+            "/secrets/new",
+            &[("name", "a"), ("name", "b"), ("value", "x")][..],
+        ),
+        (
+            "/secrets/new",
+            &[("name", "a"), ("value", "x"), ("value", "y")],
+        ),
+        (
+            "/secrets/new",
+            &[("name", "a"), ("file", "x"), ("file", "y")],
+        ),
+        (
+            "/secrets/new",
+            &[("name", "a"), ("value", "x"), ("csrf", &csrf)],
+        ),
+        (
+            grants,
+            &[("to", "folder:/"), ("to", "folder:/tmp"), ("sure", "yes")],
+        ),
+        (restrict, &[("restricted", "no"), ("restricted", "yes")]),
+        ("/logout", &[("x", "1"), ("x", "1")]),
+    ] {
+        let text = session.post(path, fields).ended_with(400).text();
+        assert!(
+            text.contains("A field stands in this form twice."),
+            "{text}"
+        );
+    }
+    let listed = home.run(["secret", "list", "--output", "json"]).succeeded();
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    // Browsers send both, one of them empty.
+    let both = [("name", "b"), ("value", ""), ("file", "x")];
+    session.post("/secrets/new", &both).ended_with(303);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `leyden admin`, running, and whoever is logged in to it.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,8 +26,12 @@ impl Admin {
 
     /// Starts it with further options.
     pub fn start_with(home: &Home, options: &[&str]) -> Self {
-        let mut child = home
-            .leyden()
+        Self::start_by(home.leyden(), options)
+    }
+
+    /// Starts it by this command.
+    pub fn start_by(mut leyden: Command, options: &[&str]) -> Self {
+        let mut child = leyden
             .args(["admin", "--port", "0"])
             .args(options)
             .stdin(Stdio::null())

@@ -1,6 +1,7 @@
 //! What happens in a run, for whoever watches.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,7 +78,8 @@ impl Answer {
     }
 }
 
-/// Called with each event, in order, by the threads that run the app: it should be quick.
+/// Called with each event, in order, by the threads that run the app: it should be quick. Where it
+/// panics, the run goes on, and it is called with the next event all the same.
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
 
@@ -88,7 +90,9 @@ impl Observer {
     }
 
     pub(super) fn tell(&self, event: &Event) {
-        (self.0)(event);
+        // It would take the task with it that runs the Flow or a Work. What state it leaves behind is
+        // its own affair; the process's panic hook has told of it.
+        let _ = catch_unwind(AssertUnwindSafe(|| (self.0)(event)));
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Act<'a> {
     LogIn,
     /// Somebody logs out of it.
     LogOut,
+    /// Who was logged in to it is so no more, by time, or because others are.
+    SessionEnd,
     /// A run is asked to stop.
     StopRun {
         /// The run.
@@ -23,7 +25,7 @@ pub enum Act<'a> {
 }
 
 impl SecretStore {
-    /// Writes an act to the audit log; to be done before it.
+    /// Writes an act to the audit log; to be done before it, where it is one's own to do.
     ///
     /// # Errors
     /// [`StoreError::AuditBroken`] where the log's last record is not what was written;
@@ -34,6 +36,7 @@ impl SecretStore {
             let record = match act {
                 Act::LogIn => record(AuditEvent::LoggedIn),
                 Act::LogOut => record(AuditEvent::LoggedOut),
+                Act::SessionEnd => record(AuditEvent::SessionEnded),
                 Act::StopRun { run, app, digest } => {
                     let mut record = record(AuditEvent::RunStopped);
                     record.run = Some(clip(run));

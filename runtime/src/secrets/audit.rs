@@ -133,6 +133,8 @@ pub enum AuditEvent {
     LoggedIn,
     /// Somebody logged out of it.
     LoggedOut,
+    /// A session of it ended by time, or made room for others.
+    SessionEnded,
     /// A run was asked to stop, from there.
     RunStopped,
     /// Something that a newer Leyden does.

@@ -159,7 +159,8 @@ pub(crate) fn run(arguments: &cli::Admin, paths: Paths) -> anyhow::Result<u8> {
         admin.print_link()?;
         say("Ctrl-C ends it; leyden admin --help says how to reach it from another machine");
         anyhow::Ok(tokio::select! {
-            () = listeners.serve(pages(admin)) => crate::exit::DONE,
+            () = listeners.serve(pages(Arc::clone(&admin))) => crate::exit::DONE,
+            () = login::sweep_on(admin) => crate::exit::DONE,
             status = signal => status.unwrap_or(crate::exit::DONE),
         })
     };

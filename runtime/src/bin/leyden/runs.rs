@@ -31,6 +31,7 @@ pub(crate) fn run(command: RunsCommand, store: &StoreOptions) -> anyhow::Result<
         RunsCommand::Resume { run, output } => {
             return resume(&find(&runs, &run)?, output, &runs, paths);
         }
+        RunsCommand::Remove { run } => remove(&runs, &find(&runs, &run)?)?,
         RunsCommand::Prune {
             older_than,
             down_to,
@@ -136,10 +137,11 @@ fn show(runs: &Runs, id: &RunId, all: bool, report: &Report) -> anyhow::Result<(
 
 fn logs(runs: &Runs, id: &RunId, work: Option<&str>) -> anyhow::Result<()> {
     let lines = log_of(&runs.log(id)?, work);
-    if lines.is_empty()
-        && let Some(work) = work.filter(|work| *work != "flow")
-    {
-        is_started(runs, id, work)?;
+    match work.filter(|work| *work != "flow") {
+        _ if !lines.is_empty() => {}
+        Some(work) => is_started(runs, id, work)?,
+        // Where its journal cannot be read, that is why there is nothing.
+        None => drop(runs.show(id)?),
     }
     print(lines)
 }
@@ -180,6 +182,17 @@ pub(crate) fn log_of(log: &str, work: Option<&str>) -> String {
         .filter(is_wanted)
         .flat_map(|line| [printable(line), "\n".to_owned()])
         .collect()
+}
+
+/// Removes a run, and says which that was.
+fn remove(runs: &Runs, id: &RunId) -> anyhow::Result<()> {
+    let of = match runs.show(id) {
+        Ok(run) => format!(" of {}, begun {}", run.app, time(run.started)),
+        // One that cannot be read is removed as well.
+        Err(_) => String::new(),
+    };
+    runs.remove(id)?;
+    report::line(&format!("removed the run {id}{of}"))
 }
 
 fn stop(run: &RunInfo) -> anyhow::Result<()> {

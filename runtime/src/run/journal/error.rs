@@ -22,7 +22,8 @@ pub enum JournalError {
     },
     /// SQLite cannot read it.
     #[error(
-        "the journal of the run {id} cannot be read: {reason}; to remove it: rm -r '{}'",
+        "the journal of the run {id} in {} cannot be read: {reason}; to remove it: \
+         leyden runs remove {id}",
         folder.display()
     )]
     Damaged {

@@ -181,10 +181,11 @@ pub(super) fn run(folder: &Path, id: &RunId) -> rusqlite::Result<Option<RunInfo>
         .map(Some)
 }
 
-/// All starts of Works of a run, in their order.
-pub(super) fn works(folder: &Path) -> rusqlite::Result<Vec<WorkInfo>> {
+/// All starts of Works of a run, in their order; `None` where its journal is none that this version
+/// reads.
+pub(super) fn works(folder: &Path) -> rusqlite::Result<Option<Vec<WorkInfo>>> {
     let Some(journal) = sql::look(&folder.join("journal.db"))? else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let mut works = journal
         .prepare(
@@ -224,7 +225,7 @@ pub(super) fn works(folder: &Path) -> rusqlite::Result<Vec<WorkInfo>> {
             });
         }
     }
-    Ok(works)
+    Ok(Some(works))
 }
 
 /// What is needed to go on with a run.
@@ -294,7 +295,7 @@ mod tests {
     fn read_all(folder: &Path) -> (usize, usize) {
         let id = RunId::new(Timestamp::now());
         let runs = run(folder, &id).ok().flatten().into_iter().count();
-        let works = works(folder).map_or(0, |works| works.len());
+        let works = works(folder).ok().flatten().map_or(0, |works| works.len());
         let _ = again(folder);
         (runs, works)
     }

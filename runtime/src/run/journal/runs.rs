@@ -239,7 +239,8 @@ impl Runs {
     /// # Errors
     /// As [`show`](Self::show).
     pub fn works(&self, id: &RunId) -> Result<Vec<WorkInfo>, JournalError> {
-        read::works(&self.existing(id)?).map_err(self.damaged(id))
+        let works = read::works(&self.existing(id)?).map_err(self.damaged(id))?;
+        works.ok_or_else(|| self.unknown_format(id))
     }
 
     /// The lines of a run's log that are still there, oldest first.
@@ -314,9 +315,10 @@ impl Runs {
 
     fn existing(&self, id: &RunId) -> Result<PathBuf, JournalError> {
         let folder = self.folder.join(id.as_str());
-        match folder.join("journal.db").is_file() {
-            true => Ok(folder),
-            false => Err(JournalError::NotFound(id.clone())),
+        // Whatever it is: what is no journal is told to be none, and not hidden.
+        match folder.join(JOURNAL).symlink_metadata() {
+            Ok(_) => Ok(folder),
+            Err(_) => Err(JournalError::NotFound(id.clone())),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! All SQL of the journal.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -96,6 +97,16 @@ pub(super) fn resume(path: &Path) -> rusqlite::Result<Connection> {
 /// Opens the database of a run to look at it. `None` where it is no journal that this version
 /// reads.
 pub(super) fn look(path: &Path) -> rusqlite::Result<Option<Connection>> {
+    // SQLite opens what lies beside it, too, and would wait for whoever writes into a FIFO.
+    let is_else = |suffix: &&str| {
+        let mut path = path.as_os_str().to_owned();
+        path.push(suffix);
+        let is_file = fs::symlink_metadata(path).map(|file| file.is_file());
+        is_file.is_ok_and(|is_file| !is_file)
+    };
+    if ["", "-wal", "-shm", "-journal"].iter().any(is_else) {
+        return Ok(None);
+    }
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let is_ours = number("application_id")? == APPLICATION && number("user_version")? == FORMAT;

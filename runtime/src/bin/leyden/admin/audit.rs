@@ -25,7 +25,7 @@ const ON_A_PAGE: usize = 50;
 /// 35 ms.
 pub(super) const NEWEST: usize = 20_000;
 
-const EVENTS: [AuditEvent; 29] = [
+const EVENTS: [AuditEvent; 30] = [
     AuditEvent::Release,
     AuditEvent::SecretCreated,
     AuditEvent::SecretSet,
@@ -54,6 +54,7 @@ const EVENTS: [AuditEvent; 29] = [
     AuditEvent::RollbackAccepted,
     AuditEvent::LoggedIn,
     AuditEvent::LoggedOut,
+    AuditEvent::SessionEnded,
     AuditEvent::RunStopped,
 ];
 

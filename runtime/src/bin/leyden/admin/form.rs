@@ -1,7 +1,7 @@
 //! What a form brings: its fields, and a secret's value, which is wiped. Only with its session's
 //! token.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::session::Session;
 
 /// The most bytes of a form: a value, and room for the rest.
 pub(super) const MOST_BYTES: usize = MAX_VALUE_BYTES + (64 << 10);
-/// The most bytes of a field that is no value, and the most fields.
+/// The most bytes of a field that is no value, and the most fields, with the token's.
 const MOST_TEXT: usize = 4096;
 const MOST_FIELDS: usize = 32;
 
@@ -79,8 +79,16 @@ impl FromRequest<Arc<Admin>> for Posted {
             fields: BTreeMap::new(),
             value: None,
         };
+        let mut given = BTreeSet::from(["csrf".to_owned()]);
         while let Some(field) = form.next_field().await.map_err(bad)? {
             let name = field.name().unwrap_or_default().to_owned();
+            if given.len() >= MOST_FIELDS {
+                return Err(too_large());
+            }
+            // Which one was meant?
+            if !given.insert(name.clone()) {
+                return Err(Problem::Twice);
+            }
             match name.as_str() {
                 TYPED => {
                     let typed = bytes(field).await?;
@@ -92,7 +100,6 @@ impl FromRequest<Arc<Admin>> for Posted {
                 // Browsers send a file without a name where none was chosen.
                 FILE if field.file_name().unwrap_or_default().is_empty() => {}
                 FILE => posted.value = Some(value(&bytes(field).await?)?),
-                _ if posted.fields.len() >= MOST_FIELDS => return Err(too_large()),
                 _ => {
                     posted.fields.insert(name, text(field).await?);
                 }

@@ -12,7 +12,8 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 
 use super::Admin;
-use super::problem::Problem;
+use super::page::Visit;
+use super::problem::{Problem, Told};
 use super::server::Place;
 use super::session::Session;
 
@@ -148,7 +149,14 @@ pub(super) async fn session(
             }
             request.extensions_mut().insert(session.clone());
             request.extensions_mut().insert(ByPerson(by_person));
-            let response = next.run(request).await;
+            let (at, from) = (request.uri().path().to_owned(), from(request.headers()));
+            let mut response = next.run(request).await;
+            if let Some(told) = response.extensions_mut().remove::<Told>() {
+                let visit = Visit::new(Arc::clone(&admin), session.clone(), by_person);
+                let page = visit.problem(&told, &at, from.as_deref());
+                response.headers_mut().remove(header::CONTENT_LENGTH);
+                *response.body_mut() = page.into_string().into();
+            }
             match is_form && !response.status().is_redirection() {
                 true => elsewhere(&admin, &session, response).await,
                 false => response,
@@ -157,6 +165,16 @@ pub(super) async fn session(
         None if is_form => Redirect::to("/login").into_response(),
         None => Problem::LoggedOut.into_response(),
     }
+}
+
+/// The address of this page that the browser says it came from: not one of another host, nor one that
+/// leads there, nor the one that is shown once.
+fn from(headers: &HeaderMap) -> Option<String> {
+    let host = only(headers, &header::HOST)?;
+    let from = only(headers, &header::REFERER)?.strip_prefix("http://")?;
+    let path = from.strip_prefix(host).filter(|_| !host.is_empty())?;
+    let is_own = path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
+    (is_own && path != ANSWER).then(|| path.to_owned())
 }
 
 /// Leads to the page, which is kept until it is asked for.

@@ -1,28 +1,30 @@
 //! Logging in by a link that is printed where `leyden admin` runs, and logging out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use leyden::secrets::{Act, StoreError};
+use leyden::secrets::{Act, SecretStore, StoreError};
 use maud::html;
 use serde::Deserialize;
 
-use super::Admin;
 use super::address::InQuery;
 use super::form::Posted;
 use super::guard::COOKIE;
 use super::page::bare;
 use super::problem::{Problem, logged_out};
 use super::server::Place;
-use super::session::Session;
+use super::session::{Session, Sessions};
+use super::{Admin, lock};
 use crate::exit::say;
 
 /// Links are printed no faster than this.
 const BETWEEN_LINKS: Duration = Duration::from_secs(10);
+/// How often it is looked which sessions have ended by time; nobody is let in by one in between.
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
 pub(super) struct Link {
@@ -46,19 +48,10 @@ pub(super) async fn enter(
     if headers.contains_key("sec-purpose") || headers.contains_key("purpose") {
         return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
     }
-    let session = admin.sessions().redeem(&link.token, Instant::now());
-    let Some(session) = session.map_err(|_| Problem::NoRandom)? else {
-        admin.refused_log_in();
+    let begun = admin.blocking(move |admin| begin(admin, &link.token, place));
+    let Some(session) = begun.await? else {
         return Ok(logged_out(StatusCode::FORBIDDEN));
     };
-    // The link is used up: nobody else's connection may take the answer's place.
-    if let Some(Extension(place)) = place {
-        place.keep();
-    }
-    if let Err(problem) = admin.blocking(record_log_in).await {
-        admin.sessions().end(&session.id);
-        return Err(problem);
-    }
     let page = bare(
         "Logged in",
         html! {
@@ -75,6 +68,54 @@ pub(super) async fn enter(
     let cookie = HeaderValue::try_from(cookie).map_err(|_| Problem::NoRandom)?;
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)
+}
+
+/// Begins a session by a link, whether or not anybody still waits for it; none where the link is not
+/// good. Nothing is used up, and no session makes room, unless that is in the audit log.
+fn begin(
+    admin: &Admin,
+    token: &str,
+    place: Option<Extension<Arc<Place>>>,
+) -> Result<Option<Session>, Problem> {
+    let taken = admin.sessions().take_link(token, Instant::now());
+    let Some(link) = taken else {
+        admin.refused_log_in();
+        return Ok(None);
+    };
+    // The link may be used up: nobody else's connection may take the answer's place.
+    if let Some(Extension(place)) = place {
+        place.keep();
+    }
+    if let Err(problem) = record_log_in(admin) {
+        admin.sessions().put_back(link);
+        return Err(problem);
+    }
+    let begun = admin.sessions().begin(Instant::now());
+    sweep(&admin.sessions, &admin.store, Instant::now());
+    begun.map(Some).map_err(|_| Problem::NoRandom)
+}
+
+/// Ends the sessions whose time is over, and the oldest of those that are too many, and has the audit
+/// log say so.
+pub(super) fn sweep(sessions: &Mutex<Sessions>, store: &SecretStore, now: Instant) {
+    let ended = lock(sessions).sweep(now);
+    for _ in 0..ended {
+        let recorded = store.record(Act::SessionEnd);
+        // It has ended in any case.
+        recorded.unwrap_or_else(|error| say(&format!("a session's end was not recorded: {error}")));
+    }
+}
+
+/// The same, from time to time, for ever.
+pub(super) async fn sweep_on(admin: Arc<Admin>) {
+    loop {
+        tokio::time::sleep(BETWEEN_SWEEPS).await;
+        let swept = admin.blocking(|admin| {
+            sweep(&admin.sessions, &admin.store, Instant::now());
+            Ok(())
+        });
+        let _ = swept.await;
+    }
 }
 
 /// Writes it to the audit log, first.
@@ -139,4 +180,38 @@ pub(super) async fn leave(
         HeaderValue::from_static("\"cache\", \"storage\""),
     );
     response
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use leyden::secrets::{AuditEvent, AuditFilter, Key, StoreOptions};
+
+    use super::*;
+
+    #[test]
+    fn a_session_that_ended_by_time_is_in_the_audit_log_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions::default().state_dir(folder.path());
+        let store = options.create(folder.path().join("store.db"), Key::generate().unwrap());
+        let store = store.unwrap();
+        let (sessions, now) = (Mutex::new(Sessions::default()), Instant::now());
+        let ends = lock(&sessions).begin(now).unwrap().ends;
+        let recorded = || {
+            let filter = AuditFilter::default().event(AuditEvent::SessionEnded);
+            store.audit_list(&filter).unwrap().len()
+        };
+        sweep(&sessions, &store, now);
+        assert_eq!(recorded(), 0);
+        for _ in 0..2 {
+            sweep(&sessions, &store, ends);
+            assert_eq!(recorded(), 1);
+        }
+        // Those that made room, too.
+        for _ in 0..20 {
+            lock(&sessions).begin(now).unwrap();
+        }
+        sweep(&sessions, &store, now);
+        assert_eq!(recorded(), 1 + 12);
+    }
 }

@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Admin;
 use super::guard::ByPerson;
-use super::problem::Problem;
+use super::problem::{Problem, Told};
 use super::session::Session;
 
 /// The places that the navigation leads to.
@@ -82,6 +82,14 @@ where
 }
 
 impl Visit {
+    pub(super) fn new(admin: Arc<Admin>, session: Session, by_person: bool) -> Self {
+        Self {
+            admin,
+            session,
+            by_person,
+        }
+    }
+
     /// Asks the store, which may block.
     pub(super) async fn store<T: Send + 'static>(
         &self,
@@ -125,6 +133,21 @@ impl Visit {
                 }
             },
         )
+    }
+
+    /// What went wrong at an address, with the way back to where it was asked for: `from`, an
+    /// address of this page.
+    pub(super) fn problem(&self, told: &Told, at: &str, from: Option<&str>) -> Markup {
+        // What is done with one of them has its address below theirs.
+        let is_at = |href: &str| at.starts_with(href.trim_end_matches('s'));
+        let tab = TABS.into_iter().find(|(_, _, href)| is_at(href));
+        let (tab, _, href) = tab.unwrap_or(TABS[0]);
+        let content = html! {
+            h1 { (told.title) }
+            p.error role="alert" { (told.text) }
+            p { a.button href=(from.unwrap_or(href)) { "Back" } }
+        };
+        self.page(tab, told.title, Live::No, content)
     }
 
     /// A form that changes something.

@@ -1,5 +1,6 @@
 //! What went wrong, as a page says it.
 
+use axum::Extension;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use leyden::run::journal::JournalError;
@@ -18,6 +19,8 @@ pub(super) enum Problem {
     Stale,
     /// A form that is none, or too large.
     BadForm(StatusCode),
+    /// A form with two fields of one name.
+    Twice,
     /// Nothing of that name.
     NotFound(String),
     /// What was asked for makes no sense.
@@ -87,6 +90,11 @@ impl IntoResponse for Problem {
                 let text = "What came was none of this page's forms. Nothing was done.";
                 (status, "Not a form", text.to_owned())
             }
+            Self::Twice => (
+                StatusCode::BAD_REQUEST,
+                "Not a form",
+                "A field stands in this form twice. Nothing was done.".to_owned(),
+            ),
             Self::NotFound(text) => (StatusCode::NOT_FOUND, "Not there", text),
             Self::Usage(text) => (StatusCode::BAD_REQUEST, "That does not work", text),
             Self::Failed(status, text) => (status, "That could not be done", text),
@@ -105,8 +113,19 @@ impl IntoResponse for Problem {
                 p { a.button href="/secrets" { "To the secrets" } }
             },
         );
-        (status, page).into_response()
+        let told = Told {
+            title,
+            text: sentence(&text),
+        };
+        (status, Extension(told), page).into_response()
     }
+}
+
+/// What such a page says, for whoever has more to put around it.
+#[derive(Clone)]
+pub(super) struct Told {
+    pub(super) title: &'static str,
+    pub(super) text: String,
 }
 
 /// What somebody without a session sees.

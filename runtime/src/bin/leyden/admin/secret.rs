@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use leyden::app::SecretName;
 use leyden::secrets::{
@@ -258,25 +259,24 @@ fn version_form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
     )
 }
 
-async fn set(
-    visit: Visit,
-    InPath(name): InPath,
-    mut posted: Posted,
-) -> Result<Result<Response, Markup>, Problem> {
+async fn set(visit: Visit, InPath(name): InPath, mut posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let given = options(&posted).and_then(|options| Ok((options, meant_value(&mut posted)?)));
     let (options, value) = match given {
         Ok(given) => given,
-        Err(wrong) => return Ok(Err(version_form(&visit, name.as_str(), Some(&wrong)))),
+        Err(wrong) => {
+            let again = version_form(&visit, name.as_str(), Some(&wrong));
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, again).into_response());
+        }
     };
     let wanted = name.clone();
     let version = visit
         .store(move |store| store.set_secret_with(&wanted, value, &options))
         .await?;
-    Ok(Ok(visit.done(
+    Ok(visit.done(
         &format!("/secret/{name}"),
         format!("Added version {version}."),
-    )))
+    ))
 }
 
 async fn expire(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {

@@ -75,11 +75,13 @@ struct Open {
 /// A page: its status and its HTML.
 pub(super) type Answer = (StatusCode, Bytes);
 
+/// A log-in link's token, and the moment until which it is good.
+pub(super) type Link = (Token, Instant);
+
 /// The links and the sessions.
 #[derive(Default)]
 pub(super) struct Sessions {
-    /// Each with the moment until which it is good.
-    links: Vec<(Token, Instant)>,
+    links: Vec<Link>,
     open: Vec<Open>,
 }
 
@@ -95,20 +97,22 @@ impl Sessions {
         Ok(Some(token))
     }
 
-    /// Begins a session, with the token of a link that is good, which is used up by it.
-    pub(super) fn redeem(
-        &mut self,
-        typed: &str,
-        now: Instant,
-    ) -> Result<Option<Session>, getrandom::Error> {
+    /// Takes the link with this token, if it is good: nobody else can use it.
+    pub(super) fn take_link(&mut self, typed: &str, now: Instant) -> Option<Link> {
         let good = self.links.iter();
-        let Some(place) = good
+        let place = good
             .map(|(token, until)| token.is(typed) && now < *until)
-            .position(|is_good| is_good)
-        else {
-            return Ok(None);
-        };
-        self.links.remove(place);
+            .position(|is_good| is_good)?;
+        Some(self.links.remove(place))
+    }
+
+    /// Makes a link that nothing came of as good as it was.
+    pub(super) fn put_back(&mut self, link: Link) {
+        self.links.push(link);
+    }
+
+    /// Begins a session. Afterwards others may have to end: [`sweep`](Self::sweep).
+    pub(super) fn begin(&mut self, now: Instant) -> Result<Session, getrandom::Error> {
         let (sender, open) = watch::channel(());
         let session = Session {
             id: Token::random()?,
@@ -116,10 +120,6 @@ impl Sessions {
             ends: now + IDLE,
             open,
         };
-        self.open.retain(|open| now < open.session.ends);
-        if self.open.len() >= MOST {
-            self.open.remove(0);
-        }
         self.open.push(Open {
             session: session.clone(),
             _open: sender,
@@ -127,13 +127,21 @@ impl Sessions {
             notice: None,
             answer: None,
         });
-        Ok(Some(session))
+        Ok(session)
+    }
+
+    /// Removes the sessions whose time is over, and the oldest of those that are too many; how many.
+    pub(super) fn sweep(&mut self, now: Instant) -> usize {
+        let before = self.open.len();
+        self.open.retain(|open| now < open.session.ends);
+        let too_many = self.open.len().saturating_sub(MOST);
+        self.open.drain(..too_many);
+        before - self.open.len()
     }
 
     /// The session of this cookie. Only what a person did keeps it from ending.
     pub(super) fn find(&mut self, id: &str, now: Instant, by_person: bool) -> Option<Session> {
-        self.open.retain(|open| now < open.session.ends);
-        let open = self.get(id)?;
+        let open = self.get(id).filter(|open| now < open.session.ends)?;
         if by_person {
             open.session.ends = (now + IDLE).min(open.begun + SESSION);
         }
@@ -185,23 +193,27 @@ mod tests {
     use super::*;
 
     fn log_in(sessions: &mut Sessions, now: Instant) -> Session {
-        let link = sessions.new_link(now).unwrap().unwrap();
-        sessions.redeem(link.as_str(), now).unwrap().unwrap()
+        let session = sessions.begin(now).unwrap();
+        sessions.sweep(now);
+        session
     }
 
     #[test]
     fn a_link_is_good_once_and_for_a_time() {
         let (mut sessions, now) = (Sessions::default(), Instant::now());
-        let redeem = |sessions: &mut Sessions, token: &Token, at| {
-            sessions.redeem(token.as_str(), at).unwrap().is_some()
-        };
+        let take =
+            |sessions: &mut Sessions, token: &Token, at| sessions.take_link(token.as_str(), at);
         let new = |sessions: &mut Sessions, at| sessions.new_link(at).unwrap().unwrap();
         let first = new(&mut sessions, now);
-        assert!(!redeem(&mut sessions, &Token::random().unwrap(), now));
-        assert!(redeem(&mut sessions, &first, now));
-        assert!(!redeem(&mut sessions, &first, now));
+        assert!(take(&mut sessions, &Token::random().unwrap(), now).is_none());
+        let taken = take(&mut sessions, &first, now).unwrap();
+        assert!(take(&mut sessions, &first, now).is_none());
+        // One that nothing came of is good again, and no longer than it was.
+        sessions.put_back(taken);
+        assert!(take(&mut sessions, &first, now + LINK).is_none());
+        assert!(take(&mut sessions, &first, now).is_some());
         let late = new(&mut sessions, now);
-        assert!(!redeem(&mut sessions, &late, now + LINK));
+        assert!(take(&mut sessions, &late, now + LINK).is_none());
     }
 
     #[test]
@@ -215,7 +227,7 @@ mod tests {
             assert!(sessions.new_link(asked).unwrap().is_none());
         }
         let good = |sessions: &mut Sessions, link: &Token, at| {
-            sessions.redeem(link.as_str(), at).unwrap().is_some()
+            sessions.take_link(link.as_str(), at).is_some()
         };
         assert!(good(&mut sessions, &first, asked));
         // One that was used makes room, and so does time.
@@ -245,6 +257,10 @@ mod tests {
         // What the page does by itself does not count.
         assert!(sessions.find(id.as_str(), now + IDLE / 2, false).is_some());
         assert!(sessions.find(id.as_str(), now + IDLE, false).is_none());
+        // Each end is told once.
+        assert_eq!(sessions.sweep(now + IDLE), 1);
+        assert_eq!(sessions.sweep(now + SESSION), 1);
+        assert_eq!(sessions.sweep(now + SESSION), 0);
     }
 
     #[test]

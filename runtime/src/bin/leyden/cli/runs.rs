@@ -58,6 +58,12 @@ pub(crate) enum RunsCommand {
         #[arg(long, value_enum, value_name = "FORMAT")]
         output: Option<Format>,
     },
+    /// Remove one run, with its log and the inputs and outputs that it kept
+    #[command(after_long_help = RUNS_REMOVE)]
+    Remove {
+        /// The run's name, a part of it that no other has, or `last`
+        run: String,
+    },
     /// Remove old runs now
     ///
     /// This happens by itself, too, from time to time: runs older than 30 days go, and the oldest
@@ -88,6 +94,11 @@ Examples:
   leyden runs logs last
   leyden runs logs last train            of all starts of the Work `train`
   leyden runs logs last 'train#12'       of one of them";
+
+const RUNS_REMOVE: &str = "\
+Examples:
+  leyden runs remove last
+  leyden runs remove 20261124-110809-123k3fq";
 
 const RUNS_RESUME: &str = "\
 Examples:

@@ -1,4 +1,4 @@
-//! Removing old runs, by their age and by the size of all.
+//! Removing runs: by name, by their age, and by the size of all.
 
 use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use crate::run::journal::error::JournalError;
 use crate::secrets::open_regular;
 
-use super::{Runs, read};
+use super::{RunId, Runs, lock};
 
 /// Its time tells when old runs were last removed.
 const PRUNED: &str = ".pruned";
@@ -44,24 +44,46 @@ impl Runs {
         ids.pop();
         let mut runs = Vec::new();
         for id in ids {
-            let folder = self.folder.join(id.as_str());
-            let (size, changed) = weigh(&folder);
-            runs.push((folder, size, changed));
+            let (size, changed) = weigh(&self.folder.join(id.as_str()));
+            runs.push((id, size, changed));
         }
         let mut total: u64 = runs.iter().map(|(_, size, _)| size).sum();
         let mut removed = 0;
-        for (folder, size, changed) in runs {
+        for (id, size, changed) in runs {
             let is_old = changed.elapsed().is_ok_and(|age| age > self.keep.age);
-            if (is_old || total > self.keep.size) && !read::is_locked(&folder) {
-                fs::remove_dir_all(&folder).map_err(|source| JournalError::Io {
-                    path: folder,
-                    source,
-                })?;
-                total -= size;
-                removed += 1;
+            if !is_old && total <= self.keep.size {
+                continue;
+            }
+            match self.remove_folder(&id) {
+                Ok(()) => {
+                    total -= size;
+                    removed += 1;
+                }
+                Err(JournalError::UnderWay { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(removed)
+    }
+
+    /// Removes a run with all that it keeps, also one that cannot be read.
+    ///
+    /// # Errors
+    /// [`JournalError::NotFound`], [`JournalError::UnderWay`], [`JournalError::Io`].
+    pub fn remove(&self, id: &RunId) -> Result<(), JournalError> {
+        self.existing(id)?;
+        self.remove_folder(id)
+    }
+
+    fn remove_folder(&self, id: &RunId) -> Result<(), JournalError> {
+        let path = self.folder.join(id.as_str());
+        // Held until it is gone: nobody goes on with it meanwhile.
+        let _lock = match lock(&path, id) {
+            Err(under_way @ JournalError::UnderWay { .. }) => return Err(under_way),
+            // What is no lock is held by nobody.
+            lock => lock.ok(),
+        };
+        fs::remove_dir_all(&path).map_err(|source| JournalError::Io { path, source })
     }
 
     /// Removes old runs, unless that was done a short time ago. What fails is tried again later.
