@@ -97,6 +97,13 @@ fn g4_a_value_is_in_no_process_listing() {
         core.unwrap().split_whitespace().nth(4) == Some("0"),
         "{core:?}"
     );
+    // Where the system pipes dumps to a program, that limit is passed by.
+    let doctor = home.run(["doctor"]);
+    assert!(
+        doctor.stdout.contains("off for this command"),
+        "{}",
+        doctor.stdout
+    );
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -68,6 +68,11 @@ fn g3_an_app_runs_once_it_is_trusted_and_not_when_it_has_changed() {
     std::fs::write(report.join("leyden.toml"), MANIFEST).unwrap();
     leyden(&home, "trust APP --revoke --yes", &report).succeeded();
     refused(&home, &report);
+    // Of its folder, too.
+    leyden(&home, "trust APP --folder --yes", &report).succeeded();
+    runs(&home, &report);
+    leyden(&home, "trust APP --revoke --yes", &report).succeeded();
+    refused(&home, &report);
 }
 
 #[test]

@@ -157,7 +157,10 @@ impl StoreOptions {
             None => None,
         };
         reached();
-        let (replaced, mark) = rebase(&mut copy, backup, &keys, &state, held.as_ref())?;
+        let (replaced, mark, recorded) = rebase(&mut copy, backup, &keys, &state, held.as_ref())?;
+        if let Some(sink) = &self.audit_sink {
+            sink.before(&recorded)?;
+        }
         sql::make_single(copy, new)?;
         files::sync_file(new)?;
         reached();
@@ -175,6 +178,9 @@ impl StoreOptions {
         record.write(&keys.state, mark)?;
         reached();
         drop((record, held));
+        if let Some(sink) = &self.audit_sink {
+            sink.after(&recorded);
+        }
         Ok(verified)
     }
 }
@@ -217,14 +223,15 @@ fn of_backup(mut error: StoreError, new: &Path, backup: &Path, store: &Path) -> 
 }
 
 /// Makes the copy a generation after what was seen of the store, and what it has come to. Returns
-/// how far the store that is replaced has come, if that can be told, and how far the copy.
+/// how far the store that is replaced has come, if that can be told, how far the copy, and what was
+/// recorded.
 fn rebase(
     copy: &mut Connection,
     path: &Path,
     keys: &StoreKeys,
     state: &StateRecord,
     replaced: Option<&Connection>,
-) -> Result<(Option<Mark>, Mark), StoreError> {
+) -> Result<(Option<Mark>, Mark, Vec<String>), StoreError> {
     let failed = |error| Tables::error(path, error);
     let actor = Actor::current();
     // A record, or a store, of another root key says nothing of this one.
@@ -243,9 +250,10 @@ fn rebase(
     snapshot.record(actor.record(AuditEvent::StoreRestored))?;
     snapshot.rebase(latest.unwrap_or(0));
     let mark = snapshot.seal()?;
+    let recorded = std::mem::take(&mut snapshot.recorded);
     drop(snapshot);
     transaction.commit().map_err(failed)?;
-    Ok((replaced, mark))
+    Ok((replaced, mark, recorded))
 }
 
 fn load<'t>(

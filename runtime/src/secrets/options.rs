@@ -27,7 +27,7 @@ pub struct StoreOptions {
     read_only: bool,
     pub(super) argon2: Argon2Cost,
     pub(super) busy_timeout: Duration,
-    audit_sink: Option<AuditSink>,
+    pub(super) audit_sink: Option<AuditSink>,
 }
 
 /// A store that was opened or made, and what was made for it.

@@ -50,8 +50,23 @@ impl SecretStore {
     /// [`StoreError::AuditBroken`] if anything in the store is not what was written. Then nothing
     /// was changed.
     pub fn rotate_root(&mut self, keep: &[Key]) -> Result<RootRotation, StoreError> {
+        let plan = self.plan_root_rotation(keep)?;
+        self.rotate_root_as(&plan, keep)?;
+        Ok(plan)
+    }
+
+    /// [`rotate_root`](Self::rotate_root) as it was planned, and agreed to.
+    ///
+    /// # Errors
+    /// Also [`StoreError::Busy`] where a key slot was added or removed since.
+    pub fn rotate_root_as(&mut self, plan: &RootRotation, keep: &[Key]) -> Result<(), StoreError> {
         let failed = |error| Tables::error(&self.path, error);
-        let (plan, opened) = self.read(|snapshot| self.kept(snapshot, keep))?;
+        let (now, opened) = self.read(|snapshot| self.kept(snapshot, keep))?;
+        if now != *plan {
+            return Err(StoreError::Busy {
+                path: self.path.clone(),
+            });
+        }
         let store = self.read(|snapshot| Ok(*snapshot.store_id()))?;
         let keys = StoreKeys::new(KeyBytes::random()?, &store);
         // Not in the transaction: Argon2id takes long, and others want to write.
@@ -102,8 +117,7 @@ impl SecretStore {
         self.slots = slots;
         // It ends in a link of the log as it was.
         self.catalogue = Mutex::default();
-        noted.map_err(|error| self.not_noted(error))?;
-        Ok(plan)
+        noted.map_err(|error| self.not_noted(error))
     }
 
     /// The slots that the credentials open, each with its credential.

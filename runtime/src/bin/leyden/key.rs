@@ -82,6 +82,11 @@ fn add(label: &str, new: &NewKey, report: &Report, paths: &Paths) -> anyhow::Res
         store
             .add_slot(label, &key)
             .context("the key that the command took opens nothing")?;
+        // Whether that command keeps it, another one must tell.
+        say(
+            "before you rely on it, try whether it opens the store: leyden key list --key-command \
+             'THE COMMAND THAT PRINTS IT'",
+        );
     } else if new.to_keyring {
         let key = keyring::make(label)?;
         if let Err(error) = store.add_slot(label, &key) {
@@ -221,20 +226,29 @@ fn rotate_root(
         );
         prompt::confirm_or_refuse(&question, rotate.yes, "nothing was changed")?;
     }
-    let rotated = {
+    {
         let _shown = Shown::now("making a new root key");
-        store.rotate_root(&keep)?
-    };
+        store.rotate_root_as(&plan, &keep).map_err(|error| {
+            let changed = matches!(error, StoreError::Busy { .. });
+            let error = anyhow::Error::new(error);
+            match changed {
+                true => error.context(
+                    "nothing was changed: a key slot was added or removed meanwhile; run it again",
+                ),
+                false => error,
+            }
+        })?;
+    }
     // The stretched and plain credentials are no longer needed.
     drop(keep);
     if rotate.report.output == Format::Text {
         report::line(&format!(
             "made a new root key for {}; kept: {}",
             paths.store.display(),
-            rotated.kept.join(", ")
+            plan.kept.join(", ")
         ))?;
     }
-    Ok(rotated)
+    Ok(plan)
 }
 
 /// The keyring's key of a slot that was not added goes away; what may open the store stays.

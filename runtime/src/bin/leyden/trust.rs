@@ -51,22 +51,43 @@ pub(crate) fn run(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
 fn revoke(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
     let digest = arguments.app.to_str();
     let digest = digest.filter(|typed| typed.starts_with("sha256:"));
-    let to = match digest {
-        Some(typed) => Grantee::App(typed.parse().map_err(|error| usage(format!("{error}")))?),
+    let from = match digest {
+        Some(typed) => vec![Grantee::App(
+            typed.parse().map_err(|error| usage(format!("{error}")))?,
+        )],
         None => {
             let app = App::from_path(&arguments.app).map_err(leyden::Error::from)?;
-            grantee(&app, arguments.folder)?
+            // Whoever takes back what an app may do means that of its folder, too.
+            let version = (!arguments.folder).then(|| grantee(&app, false));
+            let folder = (arguments.folder || app.folder().is_some()).then(|| grantee(&app, true));
+            version
+                .into_iter()
+                .chain(folder)
+                .collect::<anyhow::Result<_>>()?
         }
     };
-    let question = format!("Take back all that was granted to {to}?");
+    let shown: Vec<_> = from.iter().map(ToString::to_string).collect();
+    let question = format!(
+        "Take back all that was granted to {}?",
+        shown.join(" and to ")
+    );
     prompt::confirm_or_refuse(&question, arguments.yes, "nothing was taken back")?;
-    let revoked = unlock::open(paths)?.distrust(&to)?;
+    let store = unlock::open(paths)?;
+    let revoked = from
+        .iter()
+        .map(|to| Ok((to, store.distrust(to)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     match arguments.report.output {
-        Format::Json => report::json(&json!({ "to": to, "revoked": revoked })),
-        Format::Text => report::line(&format!(
-            "revoked {} to {to}",
-            report::counted(revoked as u64, "grant")
-        )),
+        Format::Json => {
+            let rows = revoked
+                .iter()
+                .map(|(to, revoked)| json!({ "to": to, "revoked": revoked }));
+            report::json(&rows.collect::<Vec<_>>())
+        }
+        Format::Text => revoked.iter().try_for_each(|(to, revoked)| {
+            let grants = report::counted(*revoked as u64, "grant");
+            report::line(&format!("revoked {grants} to {to}"))
+        }),
     }
 }
 

@@ -51,6 +51,28 @@ fn a_backup_is_restored_over_newer_states_and_other_versions() {
 }
 
 #[test]
+fn g5_a_store_is_not_replaced_without_its_record_in_a_second_place() {
+    let (bed, store, backup) = bed();
+    store.backup(&backup).unwrap();
+    store.set_secret(&name("token"), value("new")).unwrap();
+    drop(store);
+    let restore = |to: &std::path::Path| {
+        let sink = AuditSink::new(AuditTarget::File(to.to_owned()), true);
+        let options = bed.options().audit_sink(sink);
+        options.restore(&backup, bed.path(), &bed.key())
+    };
+    let refused = restore(&bed.folder.path().join("none/log"));
+    assert!(matches!(refused, Err(StoreError::AuditSink { .. })));
+    let now = || get(&bed.open().unwrap(), "token", None).unwrap();
+    assert_eq!(now(), b"new");
+    let log = bed.folder.path().join("log");
+    restore(&log).unwrap();
+    assert_eq!(now(), b"old");
+    let written = std::fs::read_to_string(log).unwrap();
+    assert!(written.contains("store-restored"), "{written}");
+}
+
+#[test]
 fn a_backup_is_restored_where_there_is_no_store() {
     let (bed, store, backup) = bed();
     store.backup(&backup).unwrap();

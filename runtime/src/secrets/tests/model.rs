@@ -2,6 +2,7 @@
 //! not bound or granted is ever released, and every release has its record.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +22,7 @@ enum Call {
     Grant(usize, u8, Ends),
     Revoke(usize, u8),
     Restrict(usize, bool),
+    Expire(usize, Option<u32>, Ends),
     /// By whose leave: the operator's, or a grant's to the app of this number.
     Bind(usize, Option<u32>, bool, u8),
     RotateKek,
@@ -39,6 +41,14 @@ enum Ends {
 }
 
 impl Ends {
+    fn expiry(self) -> Expiry {
+        match self {
+            Self::Never => Expiry::Never,
+            Self::Past => Expiry::Now,
+            Self::Future => Expiry::At(Timestamp::now() + SignedDuration::from_hours(1)),
+        }
+    }
+
     /// Does what takes an expiry.
     fn with<T>(
         self,
@@ -121,6 +131,8 @@ fn call() -> impl Strategy<Value = Call> {
         4 => (secret(), app(), expiry()).prop_map(|(s, a, e)| Call::Grant(s, a, e)),
         2 => (secret(), app()).prop_map(|(s, a)| Call::Revoke(s, a)),
         2 => (secret(), any::<bool>()).prop_map(|(s, r)| Call::Restrict(s, r)),
+        2 => (secret(), proptest::option::of(1..4_u32), expiry())
+            .prop_map(|(s, v, e)| Call::Expire(s, v, e)),
         10 => (secret(), proptest::option::of(1..4_u32), any::<bool>(), app())
             .prop_map(|(s, v, g, a)| Call::Bind(s, v, g, a)),
         1 => Just(Call::RotateKek),
@@ -147,16 +159,19 @@ fn bind(
     if granted {
         wanted.by = Authority::Grant;
     }
+    let newest = || {
+        let newest = store.audit_list(&AuditFilter::default().limit(1));
+        newest.unwrap().remove(0)
+    };
+    let before = newest().sequence;
     let released = store.release(&ReleaseRequest {
         app_name: "app",
         app_digest: digest(app),
         app_folder: None,
         wanted: &[wanted],
     });
-    let record = store
-        .audit_list(&AuditFilter::default().limit(1))
-        .unwrap()
-        .remove(0);
+    let record = newest();
+    assert_eq!(record.sequence, before + 1, "one record each");
     assert_eq!(record.event, AuditEvent::Release);
     // A name of which there is no secret may be anything: it is not kept.
     let named = record.reason.as_deref() != Some("not-found");
@@ -257,8 +272,25 @@ proptest! {
                 Call::Restrict(index, restricted) => {
                     let result = store.restrict(&name(NAMES[index]), restricted);
                     let secret = model.entry(NAMES[index].to_lowercase()).or_default();
-                    if result.is_ok() {
+                    let there = !secret.versions.is_empty() && secret.deleted.is_none();
+                    prop_assert_eq!(result.is_ok(), there);
+                    if there {
                         secret.restricted = restricted;
+                    }
+                }
+                Call::Expire(index, version, ends) => {
+                    let number = version.and_then(NonZeroU32::new);
+                    let result = store.expire(&name(NAMES[index]), number, ends.expiry());
+                    let secret = model.entry(NAMES[index].to_lowercase()).or_default();
+                    let there = secret.deleted.is_none();
+                    let found = match version {
+                        Some(version) => secret.versions.iter_mut().find(|(n, ..)| *n == version),
+                        None => secret.versions.last_mut(),
+                    };
+                    let found = found.filter(|_| there);
+                    prop_assert_eq!(result.is_ok(), found.is_some());
+                    if let Some((_, _, expiry)) = found {
+                        *expiry = ends;
                     }
                 }
                 Call::Bind(index, version, granted, app) => {

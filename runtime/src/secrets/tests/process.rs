@@ -5,9 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::bed::{Bed, get, name, options, value};
-use crate::secrets::{Key, SecretStore};
+use crate::app::{Digest, SecretName};
+use crate::secrets::{Grantee, Key, NewGrant, SecretStore};
 
 const TASK: &str = "SECRETS_TEST_TASK";
 const XFSZ: &str = "SECRETS_TEST_XFSZ";
@@ -79,11 +81,33 @@ fn child() {
             .create_secret(&name(&secret), value(&secret))
             .unwrap();
         println!("\nacknowledged {secret}");
+        if kind == "endless" {
+            all_else(&opened.store, &name(&format!("o-{argument}-{index}")));
+        }
         assert_eq!(
             get(&opened.store, &secret, None).unwrap(),
             secret.as_bytes()
         );
     }
+}
+
+/// All that becomes of a secret but its creation alone.
+fn all_else(store: &SecretStore, secret: &SecretName) {
+    store.create_secret(secret, value("1")).unwrap();
+    store.set_secret(secret, value("2")).unwrap();
+    let to = Grantee::App(Digest::of(b"app"));
+    let grant = NewGrant {
+        to: to.clone(),
+        env: None,
+        app: None,
+        expires: None,
+    };
+    store.grant(secret, &grant).unwrap();
+    store.restrict(secret, true).unwrap();
+    store.revoke(secret, &to, None).unwrap();
+    store.delete_for(secret, Duration::from_secs(60)).unwrap();
+    store.restore(secret).unwrap();
+    store.destroy(secret).unwrap();
 }
 
 /// Imports three secrets at a time.

@@ -174,6 +174,19 @@ fn a_new_root_key_opens_with_the_kept_slots_alone() {
 }
 
 #[test]
+fn a_root_key_drops_no_slot_that_was_added_since_it_was_planned() {
+    let bed = bed();
+    let mut store = bed.open().unwrap();
+    let keep = [bed.key()];
+    let plan = store.plan_root_rotation(&keep).unwrap();
+    store.add_slot("late", &passphrase("late")).unwrap();
+    let refused = store.rotate_root_as(&plan, &keep);
+    assert!(matches!(refused, Err(StoreError::Busy { .. })));
+    let late = bed.options().open(bed.path(), passphrase("late"));
+    whole(&late.unwrap());
+}
+
+#[test]
 fn a_root_key_is_kept_from_whoever_gives_no_credential_of_this_store() {
     let bed = bed();
     let mut store = bed.open().unwrap();

@@ -35,6 +35,8 @@ fn g8_a_storm_of_kills_over_all_writers_loses_nothing_that_was_acknowledged() {
         std::thread::sleep(Duration::from_millis(40 + 37 * (round % 11)));
         children.rotate_left(round as usize % 4);
         for child in &mut children {
+            // None ends by itself: an alarm that is false, or an error, would end it.
+            assert!(child.try_wait().unwrap().is_none());
             child.kill().unwrap();
             // What was printed before the kill is in the pipe.
             for secret in lines(child, "acknowledged ") {
@@ -50,6 +52,7 @@ fn g8_a_storm_of_kills_over_all_writers_loses_nothing_that_was_acknowledged() {
         assert!(acknowledged.keys().any(|name| name.starts_with(kind)));
     }
     let store = bed.open().unwrap();
+    assert!(store.keks().unwrap().last().unwrap().version > 1);
     for (secret, text) in acknowledged {
         assert_eq!(get(&store, &secret, None).unwrap(), text.as_bytes());
     }

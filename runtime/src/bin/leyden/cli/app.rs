@@ -28,7 +28,8 @@ pub(crate) struct Trust {
     /// Until then: a time from now, such as 30d, or a date and time such as 2030-01-31T00:00:00Z
     #[arg(long, value_parser = future, value_name = "WHEN")]
     pub(crate) expires: Option<Timestamp>,
-    /// Take back all that was granted to the app
+    /// Take back all that was granted to this version of the app and to its folder; with --folder to
+    /// the folder alone
     #[arg(long, conflicts_with = "expires")]
     pub(crate) revoke: bool,
     /// Do not ask

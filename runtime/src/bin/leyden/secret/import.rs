@@ -99,14 +99,13 @@ fn plan(
     let Some(store) = store else {
         return Ok("create");
     };
-    match store.show(&secret.name) {
-        Err(StoreError::NotFound { .. }) => Ok("create"),
-        Err(error) => Err(error.into()),
-        Ok(found) if matches!(found.state, SecretState::Deleted { .. }) => {
+    match store.find(&secret.name)? {
+        None => Ok("create"),
+        Some(found) if matches!(found.state, SecretState::Deleted { .. }) => {
             Err(StoreError::Deleted { name: found.name }.into())
         }
-        Ok(_) if set_existing => Ok("set"),
-        Ok(found) => Err(anyhow::Error::from(StoreError::Exists { name: found.name })
+        Some(_) if set_existing => Ok("set"),
+        Some(found) => Err(anyhow::Error::from(StoreError::Exists { name: found.name })
             .context("nothing was imported (--set-existing gives it a new version)")),
     }
 }
