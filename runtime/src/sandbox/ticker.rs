@@ -56,7 +56,8 @@ impl Ticker {
             state.started = true;
         }
         state.running += 1;
-        if state.asleep {
+        // Once: it takes the thread a while to wake, in which many guests may start.
+        if std::mem::take(&mut state.asleep) {
             self.0.wake.notify_one();
         }
         Ok(Running(Arc::clone(&self.0)))
@@ -70,13 +71,13 @@ impl Shared {
 
     fn tick(&self) {
         loop {
-            let mut state = self.lock();
-            state.asleep = true;
-            let mut state = self
+            let state = self
                 .wake
-                .wait_while(state, |state| state.running == 0 && !state.ended)
+                .wait_while(self.lock(), |state| {
+                    state.asleep = state.running == 0 && !state.ended;
+                    state.asleep
+                })
                 .unwrap_or_else(PoisonError::into_inner);
-            state.asleep = false;
             if state.ended {
                 return;
             }
