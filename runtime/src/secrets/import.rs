@@ -4,7 +4,7 @@
 //! names that stand there twice, nested structures. The parsers keep copies of what they read, in
 //! memory that is not wiped; who imports has the file in the clear anyway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -158,6 +158,13 @@ fn read_env(path: &Path, text: &[u8]) -> Result<Vec<(String, String)>, ImportErr
 }
 
 fn read_yaml(text: &[u8]) -> Result<Vec<(String, String)>, ImportError> {
+    if let Some(line) = tagged_line(text) {
+        return Err(ImportError::Shape {
+            line,
+            column: 1,
+            wanted: "a YAML map (tags are not taken)",
+        });
+    }
     // `1e3`, `yes` and `null` are texts only in quotes: what another tool makes of them is not known.
     let options = serde_saphyr::options! { no_schema: true };
     serde_saphyr::from_slice_with_options::<Texts>(text, options)
@@ -170,6 +177,25 @@ fn read_yaml(text: &[u8]) -> Result<Vec<(String, String)>, ImportError> {
                 wanted: "a YAML map",
             }
         })
+}
+
+/// The first line that gives a tag to a text of the map: `!vault` is of another tool, which would
+/// have made something else of it, and the parser passes it over. Texts of several lines are
+/// indented, and may hold anything.
+fn tagged_line(text: &[u8]) -> Option<u64> {
+    let is_tagged = |line: &[u8]| {
+        let mut after = line.windows(2).zip(1..).filter(|(two, _)| *two == b": ");
+        let is_key = !line.starts_with(b" ") && !line.starts_with(b"#");
+        is_key
+            && after.next().is_some_and(|(_, at)| {
+                let value = line.get(at..).unwrap_or_default().trim_ascii_start();
+                value.starts_with(b"!")
+            })
+    };
+    let mut lines = text.split(|byte| *byte == b'\n').zip(1..);
+    lines
+        .find(|(line, _)| is_tagged(line))
+        .map(|(_, number)| number)
 }
 
 /// Names and texts, each name once.
@@ -187,9 +213,9 @@ impl<'de> Deserialize<'de> for Texts {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts, A::Error> {
-                let mut entries: Vec<(String, String)> = Vec::new();
+                let (mut entries, mut names) = (Vec::new(), HashSet::new());
                 while let Some((name, text)) = map.next_entry::<String, String>()? {
-                    if entries.iter().any(|(other, _)| *other == name) {
+                    if !names.insert(name.clone()) {
                         return Err(A::Error::custom("a name twice"));
                     }
                     entries.push((name, text));
@@ -265,6 +291,14 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_like_a_tag_within_a_text_is_text() {
+        let yaml = "A: |\n  b: !c\nD: 'e: !f'\n";
+        let expected = [("a", "b: !c\n"), ("d", "e: !f")];
+        let expected = expected.map(|(name, text)| (name.to_owned(), text.into()));
+        assert_eq!(read(ImportFormat::Yaml, yaml).unwrap(), expected);
+    }
+
+    #[test]
     fn what_would_be_lossy_is_refused_without_telling_a_value() {
         for (format, text) in [
             (ImportFormat::Env, "A=\"hunter2\"\n"),
@@ -282,6 +316,8 @@ mod tests {
             ),
             (ImportFormat::Json, "[\"hunter2\"]"),
             (ImportFormat::Json, "{\"A\": \"hunter2\"} hunter2"),
+            (ImportFormat::Yaml, "A: !vault |\n  hunter2\n"),
+            (ImportFormat::Yaml, "B: x\nA:  !x hunter2\n"),
             (ImportFormat::Yaml, "A: 7137\n"),
             (ImportFormat::Yaml, "A: yes\nB: true\n"),
             (ImportFormat::Yaml, "A: null\n"),

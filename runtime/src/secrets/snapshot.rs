@@ -31,6 +31,7 @@ pub(super) struct Snapshot<'t> {
     /// The audit records that were added, as they are written.
     pub(super) recorded: Vec<String>,
     header: HeaderRow,
+    known: tree::Known,
     /// The KEK that was opened last: what is bound at once is mostly under one.
     opened: RefCell<Option<(u32, Rc<KeyBytes>)>>,
 }
@@ -62,6 +63,7 @@ impl<'t> Snapshot<'t> {
             slots,
             keks,
             recorded: Vec::new(),
+            known: tree::Known::default(),
             opened: RefCell::default(),
             header,
         })
@@ -159,7 +161,7 @@ impl<'t> Snapshot<'t> {
 
     /// The head at this place, if there is one: verified by its path in the tree.
     pub(super) fn body_at(&self, place: &Hash) -> Result<Option<Body>, StoreError> {
-        let expected = tree::find(&self.tables, &self.header.tree, place)?;
+        let expected = tree::find(&self.tables, &self.known, &self.header.tree, place)?;
         match (expected, self.tables.head(place)?) {
             (None, None) => Ok(None),
             (Some(mac), Some(body)) => self.parse_body(place, &body, &mac).map(Some),
@@ -229,6 +231,8 @@ impl<'t> Snapshot<'t> {
         let mac = head::mac(&self.keys.head, place, &body);
         self.tables.put_head(place, &body)?;
         self.header.tree = tree::put(&self.tables, &self.header.tree, place, &mac)?;
+        // Many writes in one transaction would fill it with nodes that were.
+        self.known = tree::Known::default();
         Ok(())
     }
 
@@ -371,6 +375,7 @@ impl<'t> Snapshot<'t> {
             slots: Vec::new(),
             keks: Vec::new(),
             recorded: Vec::new(),
+            known: tree::Known::default(),
             opened: RefCell::default(),
             header,
         })

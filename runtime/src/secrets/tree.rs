@@ -16,7 +16,9 @@
 //! the store's header. An entry with nothing, or with another leaf, proves that there is no secret
 //! at a place.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use super::StoreError;
 use super::keys::{Hash, hash, same};
@@ -109,6 +111,22 @@ impl Node {
     }
 }
 
+/// Nodes that were read and checked in one transaction, by the hash that leads to them: those near
+/// the root are on the path of every secret.
+#[derive(Default)]
+pub(super) struct Known(RefCell<HashMap<Hash, Rc<Node>>>);
+
+impl Known {
+    fn load(&self, tables: &Tables<'_>, path: &str, hash: &Hash) -> Result<Rc<Node>, StoreError> {
+        if let Some(node) = self.0.borrow().get(hash) {
+            return Ok(Rc::clone(node));
+        }
+        let node = Rc::new(Node::load(tables, path, hash)?);
+        self.0.borrow_mut().insert(*hash, Rc::clone(&node));
+        Ok(node)
+    }
+}
+
 fn node_hash(path: &str, body: &[u8]) -> Hash {
     hash(&[b"leyden/1/node", path.as_bytes(), body])
 }
@@ -135,12 +153,13 @@ pub(super) fn make(tables: &Tables<'_>) -> Result<Hash, StoreError> {
 /// The MAC of the head at this place, or `None` if the tree proves that there is none.
 pub(super) fn find(
     tables: &Tables<'_>,
+    known: &Known,
     root: &Hash,
     place: &Hash,
 ) -> Result<Option<Hash>, StoreError> {
     let (mut path, mut expected) = (String::new(), *root);
     for depth in 0..DIGITS {
-        let node = Node::load(tables, &path, &expected)?;
+        let node = known.load(tables, &path, &expected)?;
         match node.entry(digit(place, depth)) {
             Entry::Leaf { place: found, mac } if found == *place => return Ok(Some(mac)),
             Entry::Nothing | Entry::Leaf { .. } => return Ok(None),
@@ -284,15 +303,15 @@ mod tests {
             let path = Path::new("");
             let (one, two) = (Tables { connection: &one, path }, Tables { connection: &two, path });
             let model: BTreeMap<Hash, Hash> = leaves_in.iter().copied().collect();
-            let mut root = make(&one).unwrap();
+            let (mut root, known) = (make(&one).unwrap(), Known::default());
             for (place, mac) in &leaves_in {
                 root = put(&one, &root, place, mac).unwrap();
             }
             prop_assert_eq!(&leaves(&one, &root).unwrap(), &model);
             for (place, mac) in &model {
-                prop_assert_eq!(find(&one, &root, place).unwrap(), Some(*mac));
+                prop_assert_eq!(find(&one, &known, &root, place).unwrap(), Some(*mac));
             }
-            prop_assert_eq!(find(&one, &root, &absent).unwrap(), model.get(&absent).copied());
+            prop_assert_eq!(find(&one, &known, &root, &absent).unwrap(), model.get(&absent).copied());
             // The shape is that of the set: not of the order, nor of what was there between.
             let mut other = make(&two).unwrap();
             for (place, mac) in model.iter().rev() {
