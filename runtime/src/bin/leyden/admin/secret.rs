@@ -10,8 +10,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use leyden::app::SecretName;
 use leyden::secrets::{
-    AuditEvent, AuditFilter, AuditFound, AuditRecord, Expiry, RECOVERY_WINDOW, SecretInfo,
-    SecretState, VersionInfo,
+    AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord, Expiry, RECOVERY_WINDOW,
+    SecretInfo, SecretState, VersionInfo,
 };
 use maud::{Markup, html};
 
@@ -196,26 +196,27 @@ fn expires(version: &VersionInfo) -> Markup {
     }
 }
 
-/// The apps that it was released to, each with the last time.
+/// The apps that asked for it, each with the last time that it was released to it, and was not.
 fn apps(records: &[AuditRecord]) -> Markup {
     let mut apps = BTreeMap::new();
     let is_release = |record: &&AuditRecord| record.event == AuditEvent::Release;
     for record in records.iter().filter(is_release) {
         if let Some(of) = &record.app_digest {
-            apps.insert(of, record);
+            let was_given = record.outcome == AuditOutcome::Done;
+            apps.insert((of, was_given), record);
         }
     }
     let mut apps: Vec<_> = apps.into_iter().collect();
     apps.sort_by_key(|(_, record)| std::cmp::Reverse(record.time));
     html! {
         section aria-labelledby="apps" {
-            h2 id="apps" { "Apps that used it" }
+            h2 id="apps" { "Apps that used it, or asked to" }
             div id="apps-list" {
                 @if apps.is_empty() { p.quiet { "None has asked for it yet, as far as the audit log goes." } }
                 @else {
                     table.rows {
                         thead { tr { th scope="col" { "App" } th scope="col" { "Digest" } th scope="col" { "As" } th scope="col" { "Last" } th scope="col" { "Outcome" } } }
-                        tbody { @for (of, record) in apps {
+                        tbody { @for ((of, _), record) in apps {
                             tr {
                                 th scope="row" { a href=(format!("/app/{}", encoded(of))) { (record.app.as_deref().unwrap_or("unnamed")) } }
                                 (cell("Digest", digest(of)))
