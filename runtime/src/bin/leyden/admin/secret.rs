@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use leyden::app::SecretName;
 use leyden::secrets::{
     AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord, Expiry, RECOVERY_WINDOW,
-    SecretInfo, SecretState, VersionInfo,
+    SecretInfo, SecretState, StoreError, VersionInfo,
 };
 use maud::{Markup, html};
 
@@ -24,6 +24,7 @@ use super::problem::Problem;
 use super::secrets::state;
 use super::{Admin, audit, grants};
 use crate::report::counted;
+use crate::secret::add_version;
 
 /// Records of the audit log that are shown.
 const RECENT: usize = 12;
@@ -133,7 +134,7 @@ fn facts(secret: &SecretInfo) -> Markup {
             div { dt { "Made" } dd { (time(secret.created)) " by " (secret.created_by) } }
             div { dt { "Changed" } dd { (time(secret.updated)) } }
             @if let Some(newest) = secret.versions.last() {
-                div { dt { "Size" } dd { (newest.size) " bytes" } }
+                div { dt { "Size" } dd { (counted(newest.size, "byte")) } }
             }
             div { dt { "Keeps" } dd {
                 @match secret.keep { Some(keep) => { "the newest " (keep) }, None => "all versions" }
@@ -236,6 +237,9 @@ fn apps(records: &[AuditRecord]) -> Markup {
 async fn add(visit: Visit, InPath(name): InPath) -> Result<Markup, Problem> {
     let name = named(&name)?;
     let secret = visit.store(move |store| store.show(&name)).await?;
+    if secret.state != SecretState::Active {
+        return Err(StoreError::Deleted { name: secret.name }.into());
+    }
     Ok(version_form(&visit, &secret.name, None))
 }
 
@@ -247,7 +251,7 @@ fn version_form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
             number. Apps that run keep what they have." }
         (visit.form(&path(name, "versions"), html! {
             @if let Some(wrong) = wrong { p.error role="alert" { (sentence(wrong)) " Nothing was stored." } }
-            (value_fields())
+            (value_fields(false))
             button type="submit" { "Add version" }
             a.button.quiet href=(format!("/secret/{name}")) { "Cancel" }
         }))
@@ -271,13 +275,16 @@ async fn set(visit: Visit, InPath(name): InPath, mut posted: Posted) -> Result<R
         }
     };
     let wanted = name.clone();
-    let version = visit
-        .store(move |store| store.set_secret_with(&wanted, value, &options))
-        .await?;
-    Ok(visit.done(
-        &format!("/secret/{name}"),
-        format!("Added version {version}."),
-    ))
+    let added = visit.store(move |store| add_version(store, &wanted, value, &options));
+    let (version, destroyed) = added.await?;
+    let notice = match destroyed {
+        0 => format!("Added version {version}."),
+        _ => format!(
+            "Added version {version}, and destroyed {}.",
+            counted(destroyed, "older version")
+        ),
+    };
+    Ok(visit.done(&format!("/secret/{name}"), notice))
 }
 
 async fn expire(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
