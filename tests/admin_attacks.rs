@@ -3,6 +3,7 @@
 mod bounds;
 mod entry;
 mod recorded;
+mod shown;
 mod texts;
 mod told;
 

@@ -7,7 +7,7 @@ mod home;
 pub mod http;
 mod ran;
 
-pub use admin::Admin;
+pub use admin::{Admin, Session, between};
 pub use app::{App, last_run, lines};
 pub use home::Home;
 pub use ran::{Ran, run, wait};

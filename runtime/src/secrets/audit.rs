@@ -162,7 +162,10 @@ pub enum AuditOutcome {
 pub struct AuditFilter {
     /// Of this secret only; without regard to case.
     pub secret: Option<String>,
-    /// Of apps with this name, or this digest, only.
+    /// Of this version of the secret only.
+    pub version: Option<u32>,
+    /// Of apps with this name, of a Work of one (`etl/load`), or of what has a digest that begins so
+    /// (`sha256:…`) only.
     pub app: Option<String>,
     /// Of this event only.
     pub event: Option<AuditEvent>,
@@ -199,7 +202,8 @@ impl AuditFilter {
         self
     }
 
-    /// Of apps with this name, or this digest (`sha256:…`), only.
+    /// Of apps with this name, of a Work of one (`etl/load`), or of what has a digest that begins so
+    /// (`sha256:…`) only.
     pub fn app(mut self, app: impl Into<String>) -> Self {
         self.app = Some(app.into());
         self
@@ -255,9 +259,8 @@ impl AuditFilter {
                 .as_ref()
                 .is_some_and(|secret| secret.eq_ignore_ascii_case(wanted))
         });
-        let app = self.app.is_none()
-            || record.app.as_ref() == self.app.as_ref()
-            || record.app_digest.as_ref() == self.app.as_ref();
+        let version = self.version.is_none() || self.version == record.version;
+        let app = self.app.as_ref().is_none_or(|app| is_of(record, app));
         let event = self
             .event
             .as_ref()
@@ -267,6 +270,24 @@ impl AuditFilter {
         let time = self.since.is_none_or(|since| since <= record.time)
             && self.until.is_none_or(|until| record.time < until);
         let before = self.before.is_none_or(|before| record.sequence < before);
-        secret && app && event && outcome && time && before
+        secret && version && app && event && outcome && time && before
     }
+}
+
+/// Whether a record is about this app, or a Work of it, or something with this digest.
+fn is_of(record: &AuditRecord, wanted: &str) -> bool {
+    if wanted.starts_with("sha256:") {
+        let digests = [&record.app_digest, &record.grantee];
+        let mut digests = digests.into_iter().flatten();
+        return digests.any(|digest| digest.starts_with(wanted));
+    }
+    let Some(behind) = record
+        .app
+        .as_deref()
+        .and_then(|app| wanted.strip_prefix(app))
+    else {
+        return false;
+    };
+    let work = behind.strip_prefix('/');
+    behind.is_empty() || (work.is_some() && work == record.component.as_deref())
 }

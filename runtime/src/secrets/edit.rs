@@ -238,7 +238,13 @@ fn add_version(
         None => head.keep,
     };
     let kept = keep.map_or(MAX_VERSIONS, |keep| keep.get() as usize);
-    if kept > MAX_VERSIONS || (keep.is_none() && head.versions.len() >= MAX_VERSIONS) {
+    if let Some(keep) = keep.filter(|_| kept > MAX_VERSIONS) {
+        return Err(StoreError::KeepsTooMany {
+            keep: keep.get(),
+            limit: MAX_VERSIONS,
+        });
+    }
+    if keep.is_none() && head.versions.len() >= MAX_VERSIONS {
         return Err(full());
     }
     let last = head.versions.last().map(|version| version.version);

@@ -157,7 +157,7 @@ pub enum StoreError {
         source: Box<StoreError>,
     },
     /// Another file has taken the store's name since it was opened.
-    #[error("{} was replaced since it was opened, as by a restore; open it again", .path.display())]
+    #[error("{} was replaced since it was opened, as by a restore: give the command again, or start again what has the store open", .path.display())]
     Replaced {
         /// The store.
         path: PathBuf,
@@ -249,6 +249,14 @@ pub enum StoreError {
     Exists {
         /// The name as first typed.
         name: String,
+    },
+    /// More versions are to be kept than there may be.
+    #[error("{keep} versions cannot be kept: {limit} is the most")]
+    KeepsTooMany {
+        /// How many were wanted.
+        keep: u32,
+        /// The most there may be.
+        limit: usize,
     },
     /// The secret has as many versions as it may have.
     #[error("the secret `{name}` has {limit} versions, which is the most; create another one")]

@@ -200,8 +200,19 @@ impl<'t> Snapshot<'t> {
 
     fn parse_body(&self, place: &Hash, body: &str, expected: &Hash) -> Result<Body, StoreError> {
         if !same(expected, &head::mac(&self.keys.head, place, body)) {
-            let what = "the head of a secret is not what was written";
-            return Err(self.tables.tampered(what));
+            // Which one, only the head says.
+            let name = match Body::parse(body) {
+                Some(Body::Secret(head)) => head.canonical.parse::<SecretName>().ok(),
+                _ => None,
+            };
+            return Err(self.tables.tampered(match name {
+                Some(name) => {
+                    format!(
+                        "the head of a secret, `{name}` by its own words, is not what was written"
+                    )
+                }
+                None => "the head of a secret is not what was written".to_owned(),
+            }));
         }
         Body::parse(body).ok_or_else(|| StoreError::NewerFeature {
             path: self.tables.path.to_owned(),

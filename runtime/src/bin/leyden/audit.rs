@@ -1,7 +1,9 @@
 //! `leyden audit`: who was given what, and whether anybody meddled with the record of it.
 
+use std::num::NonZeroU32;
+
 use jiff::Timestamp;
-use leyden::app::{Digest, SecretName, check_app_name};
+use leyden::app::{Digest, SecretRef, check_app_name};
 use leyden::secrets::{AuditFilter, AuditOutcome, AuditRecord};
 use serde::Serialize;
 use serde_json::json;
@@ -25,8 +27,12 @@ pub(crate) fn run(command: AuditCommand, paths: &Paths) -> anyhow::Result<()> {
             report,
         } => {
             let mut filter = AuditFilter::default();
-            filter.secret = secret.as_deref().map(secret_name).transpose()?;
-            filter.app = app.as_deref().map(app_label).transpose()?;
+            if let Some(secret) = &secret {
+                want_secret(&mut filter, secret).map_err(usage)?;
+            }
+            if let Some(app) = &app {
+                want_app(&mut filter, app).map_err(usage)?;
+            }
             filter.limit = limit;
             (filter.since, filter.until) = (since, until);
             filter.outcome = outcome.map(|outcome| match outcome.as_str() {
@@ -44,23 +50,36 @@ pub(crate) fn run(command: AuditCommand, paths: &Paths) -> anyhow::Result<()> {
     }
 }
 
-/// A secret's name, which one that was never made may have.
-fn secret_name(typed: &str) -> anyhow::Result<String> {
-    let name = typed.parse::<SecretName>();
-    let name = name.map_err(|error| usage(error.to_string()))?;
-    Ok(name.canonical().to_owned())
+/// Has a filter want a secret, which may never have been made, or one version, as records show them:
+/// `my-secret` or `my-secret@3`.
+pub(crate) fn want_secret(filter: &mut AuditFilter, typed: &str) -> Result<(), String> {
+    let of: SecretRef = typed.parse().map_err(|error| format!("{error}"))?;
+    filter.secret = Some(of.name.canonical().to_owned());
+    filter.version = of.version.map(NonZeroU32::get);
+    Ok(())
 }
 
-/// An app's name, or its digest as the log has it.
-fn app_label(typed: &str) -> anyhow::Result<String> {
-    if typed.starts_with("sha256:") {
-        let digest = typed.parse::<Digest>();
-        let digest = digest.map_err(|error| usage(format!("`{typed}`: {error}")))?;
-        return Ok(digest.to_string());
+/// Has a filter want an app as records show it: its name, with or without a Work, or its digest, or the
+/// beginning of that.
+pub(crate) fn want_app(filter: &mut AuditFilter, typed: &str) -> Result<(), String> {
+    const LEAST: usize = 8;
+    match typed.strip_prefix("sha256:") {
+        Some(hex) if hex.len() < LEAST => {
+            let wrong = "too little of a digest: at least eight digits of it are needed";
+            return Err(format!("`{typed}` is {wrong}"));
+        }
+        // The rest may be anything: what it has is looked at.
+        Some(hex) => {
+            let whole = format!("sha256:{hex:0<64}").parse::<Digest>();
+            whole.map_err(|error| format!("`{typed}`: {error}"))?;
+        }
+        None => {
+            let checked = check_app_name(typed);
+            checked.map_err(|problem| format!("no app is called so: a name {problem}"))?;
+        }
     }
-    let checked = check_app_name(typed);
-    checked.map_err(|problem| usage(format!("no app is called so: a name {problem}")))?;
-    Ok(typed.to_owned())
+    filter.app = Some(typed.to_owned());
+    Ok(())
 }
 
 fn list(filter: &AuditFilter, report: &Report, paths: &Paths) -> anyhow::Result<()> {

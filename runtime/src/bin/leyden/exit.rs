@@ -136,6 +136,7 @@ pub(crate) fn of_store(error: &StoreError) -> u8 {
         | StoreError::FileExists { .. }
         | StoreError::PastExpiry { .. }
         | StoreError::TooLarge { .. }
+        | StoreError::KeepsTooMany { .. }
         | StoreError::TooManyVersions { .. }
         | StoreError::TooManyGrants { .. }
         | StoreError::RestrictedToApps { .. }

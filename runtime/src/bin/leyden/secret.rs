@@ -8,6 +8,7 @@ mod reveal;
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
+use std::num::NonZeroU32;
 use std::os::fd::AsFd as _;
 
 use anyhow::Context as _;
@@ -15,8 +16,8 @@ use comfy_table::Cell;
 use jiff::Timestamp;
 use leyden::app::SecretName;
 use leyden::secrets::{
-    AuditEvent, AuditFilter, AuditOutcome, AuditRecord, SecretInfo, SecretState, SecretValue,
-    StoreError, VersionOptions,
+    AuditEvent, AuditFilter, AuditOutcome, AuditRecord, SecretInfo, SecretState, SecretStore,
+    SecretValue, StoreError, VersionOptions,
 };
 use serde_json::json;
 
@@ -86,8 +87,29 @@ fn set(new: &NewValue, paths: &Paths) -> anyhow::Result<()> {
     {
         return Err(StoreError::Deleted { name }.into());
     }
-    let version = store.set_secret_with(&name, value(new)?, &options(new))?;
+    let (version, destroyed) = add_version(&store, &name, value(new)?, &options(new))?;
+    if destroyed > 0 {
+        say(&format!(
+            "{} destroyed: no more are kept",
+            report::counted(destroyed, "older version")
+        ));
+    }
     done(&new.report, &name, "set", version.get())
+}
+
+/// Adds a version; returns its number, and how many older ones were destroyed by it.
+pub(crate) fn add_version(
+    store: &SecretStore,
+    name: &SecretName,
+    value: SecretValue,
+    options: &VersionOptions,
+) -> Result<(NonZeroU32, u64), StoreError> {
+    let before = store.show(name)?.versions;
+    let version = store.set_secret_with(name, value, options)?;
+    let after = store.show(name)?.versions;
+    let first = after.first().map(|kept| kept.version);
+    let destroyed = before.iter().filter(|old| Some(old.version) < first);
+    Ok((version, destroyed.count() as u64))
 }
 
 fn options(new: &NewValue) -> VersionOptions {

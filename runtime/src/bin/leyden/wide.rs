@@ -27,11 +27,22 @@ fn kind(folder: &Path, home: Option<&PathBuf>) -> Option<&'static str> {
     match home {
         Some(home) if home == folder => Some("your home folder"),
         Some(home) if home.starts_with(folder) => Some("a folder that your home folder is in"),
+        _ if !has_app(folder) => Some("a folder without an app in it"),
         _ => None,
     }
 }
 
+/// Whether an app lies there itself, as far as its names tell. What cannot be looked into has none.
+fn has_app(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names = entries.map(|entry| PathBuf::from(entry.file_name()));
+    names.any(|name| {
+        name.as_os_str() == "leyden.toml" || name.extension().is_some_and(|of| of == "wasm")
+    })
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -43,12 +54,20 @@ mod tests {
             ("/", None, true),
             ("/home", Some(&home), true),
             ("/home/ada", Some(&home), true),
-            ("/home/ada", None, false),
-            ("/home/ada/src", Some(&home), false),
-            ("/home/adam", Some(&home), false),
-            ("/srv/app", Some(&home), false),
+            ("/etc", Some(&home), true),
+            ("/not/there", None, true),
         ] {
             assert_eq!(kind(Path::new(folder), home).is_some(), is_wide, "{folder}");
+        }
+        for (file, is_wide) in [
+            ("leyden.toml", false),
+            ("app.wasm", false),
+            ("notes.txt", true),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            assert!(kind(folder.path(), None).is_some());
+            std::fs::write(folder.path().join(file), "").unwrap();
+            assert_eq!(kind(folder.path(), None).is_some(), is_wide, "{file}");
         }
     }
 }

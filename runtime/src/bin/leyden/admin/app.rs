@@ -153,6 +153,7 @@ fn place(seen: &Seen) -> Markup {
             Found::Same(same) => {
                 @let path = same.path.display().to_string();
                 (command(&run_line(&quoted(&path), &same.asks, &seen.known)))
+                (not_in_line())
             },
             Found::Changed(path, is) => div.callout {
                 p { "What is at " code { (path.display()) } " now is another version, to which none of this applies: "
@@ -160,11 +161,16 @@ fn place(seen: &Seen) -> Markup {
             },
             Found::Gone(Some((path, why))) => div.callout { p { "It is not at " code { (path.display()) } " any more: " (why) } },
             Found::Gone(None) => {
-                @if !seen.known.got().is_empty() { (command(&run_line("APP", &[], &seen.known))) }
+                @if !seen.known.got().is_empty() { (command(&run_line("APP", &[], &seen.known))) (not_in_line()) }
                 p.quiet { "Where it lies is not known: no run of it has kept that." }
             },
         }
     }
+}
+
+fn not_in_line() -> Markup {
+    html! { p.quiet { "The line has its secrets and hosts alone: folders, plain environment entries and other \
+    options that it needs are to be added." } }
 }
 
 /// What runs it with all that it asks for, and what it was given or refused before.
@@ -186,7 +192,7 @@ fn run_line(app: &str, asks: &[(Request, Coverage)], known: &Known) -> String {
             Ask::Host(host) => format!("--allow-host {}", quoted(&format!("{scope}{host}"))),
         });
     }
-    for record in known.got() {
+    for record in known.bound() {
         let work = record.component.clone().filter(|of| of != "flow");
         let Some(env) = &record.env else {
             continue;

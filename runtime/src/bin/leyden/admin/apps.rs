@@ -46,13 +46,31 @@ impl Known {
         run.max(self.releases.last().map(|record| record.time))
     }
 
-    /// The secrets that it was given, by the names it saw them under: the newest of each.
+    /// The secrets that it was given or refused, by the names it saw them under: of each the last
+    /// release and the last refusal.
     pub(super) fn got(&self) -> Vec<&AuditRecord> {
         let mut newest = BTreeMap::new();
         for record in &self.releases {
-            newest.insert((&record.component, &record.env, &record.secret), record);
+            let was_given = record.outcome == AuditOutcome::Done;
+            let of = (&record.component, &record.env, &record.secret);
+            newest.insert((of, !was_given), record);
         }
         newest.into_values().collect()
+    }
+
+    /// What stands for each name that it saw or asked for: the secret that it was given last, or, where
+    /// it never was given one, was refused last.
+    pub(super) fn bound(&self) -> Vec<&AuditRecord> {
+        let mut bound = BTreeMap::<_, &AuditRecord>::new();
+        for record in &self.releases {
+            let kept = bound
+                .entry((&record.component, &record.env))
+                .or_insert(record);
+            if record.outcome == AuditOutcome::Done || kept.outcome != AuditOutcome::Done {
+                *kept = record;
+            }
+        }
+        bound.into_values().collect()
     }
 }
 

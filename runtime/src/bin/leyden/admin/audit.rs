@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use leyden::secrets::{AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord, StoreError};
@@ -14,9 +14,9 @@ use super::Admin;
 use super::address::InQuery;
 use super::form::Posted;
 use super::page::{Live, Tab, Visit};
-use super::pieces::{badge, cell, command, digest, empty, encoded, time};
+use super::pieces::{badge, cell, command, digest, empty, encoded, sentence, time};
 use super::problem::Problem;
-use crate::audit::{about, json_lines, word};
+use crate::audit::{about, json_lines, want_app, want_secret, word};
 use crate::cli::moment;
 
 /// Records on a page.
@@ -74,22 +74,40 @@ struct Asked {
     event: String,
     outcome: String,
     since: String,
+    until: String,
     before: Option<u64>,
 }
 
 impl Asked {
-    fn filter(&self) -> Result<AuditFilter, Problem> {
-        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    /// What is wanted, or what is wrong with that.
+    fn filter(&self) -> Result<AuditFilter, String> {
+        fn given(text: &str) -> Option<&str> {
+            Some(text.trim()).filter(|text| !text.is_empty())
+        }
         let mut filter = AuditFilter::default();
-        (filter.secret, filter.app) = (given(&self.secret), given(&self.app));
-        filter.event = EVENTS.into_iter().find(|event| word(event) == self.event);
-        filter.outcome = match self.outcome.as_str() {
-            "done" => Some(AuditOutcome::Done),
-            "denied" => Some(AuditOutcome::Denied),
-            _ => None,
+        if let Some(secret) = given(&self.secret) {
+            want_secret(&mut filter, secret).map_err(|wrong| format!("Secret: {wrong}"))?;
+        }
+        if let Some(app) = given(&self.app) {
+            want_app(&mut filter, app).map_err(|wrong| format!("App or digest: {wrong}"))?;
+        }
+        if let Some(event) = given(&self.event) {
+            let found = EVENTS.into_iter().find(|one| word(one) == event);
+            let found = found.ok_or_else(|| format!("No event is called `{event}`"))?;
+            filter.event = Some(found);
+        }
+        filter.outcome = match given(&self.outcome) {
+            None => None,
+            Some("done") => Some(AuditOutcome::Done),
+            Some("denied") => Some(AuditOutcome::Denied),
+            Some(other) => return Err(format!("No outcome is called `{other}`: done or denied")),
         };
-        let since = given(&self.since).map(|typed| moment(&typed)).transpose();
-        filter.since = since.map_err(|wrong| Problem::Usage(format!("Since: {wrong}")))?;
+        let when = |what: &str, typed: &str| {
+            let read = given(typed).map(moment).transpose();
+            read.map_err(|wrong| format!("{what}: {wrong}"))
+        };
+        filter.since = when("Since", &self.since)?;
+        filter.until = when("Until", &self.until)?;
         filter.before = self.before;
         Ok(filter)
     }
@@ -99,18 +117,31 @@ impl Asked {
             .map(|before| format!("&before={before}"))
             .unwrap_or_default();
         format!(
-            "{path}?secret={}&app={}&event={}&outcome={}&since={}{before}",
+            "{path}?secret={}&app={}&event={}&outcome={}&since={}&until={}{before}",
             encoded(&self.secret),
             encoded(&self.app),
             encoded(&self.event),
             encoded(&self.outcome),
-            encoded(&self.since)
+            encoded(&self.since),
+            encoded(&self.until)
         )
     }
 }
 
-async fn show(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Markup, Problem> {
-    let filter = asked.filter()?.limit(ON_A_PAGE + 1);
+async fn show(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Response, Problem> {
+    let filter = match asked.filter() {
+        Ok(filter) => filter.limit(ON_A_PAGE + 1),
+        Err(wrong) => {
+            // What was typed right stays.
+            let content = html! {
+                h1 { "Audit log" }
+                (filters(&asked))
+                p.error role="alert" { (sentence(&wrong)) }
+            };
+            let page = visit.page(Tab::Audit, "Audit log", Live::No, content);
+            return Ok((StatusCode::BAD_REQUEST, page).into_response());
+        }
+    };
     let found = visit.store(move |store| store.audit_look(&filter)).await?;
     let AuditFound {
         mut records,
@@ -134,7 +165,10 @@ async fn show(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Markup, Pr
         div id="list" {
             (damage(broken.as_ref()))
             @if records.is_empty() {
-                (empty("There is no such record", html! { p { a href="/audit" { "Show all" } } }))
+                (empty("There is no such record", html! {
+                    p { "Fewer filters find more: " a href="/audit" { "Show all" } ". Or look in a terminal:" }
+                    (command("leyden audit list --limit 20"))
+                }))
             } @else {
                 (table(records.iter().rev(), true))
                 nav.pager aria-label="Pages" {
@@ -144,7 +178,8 @@ async fn show(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Markup, Pr
             }
         }
     };
-    Ok(visit.page(Tab::Audit, "Audit log", Live::Store, content))
+    let page = visit.page(Tab::Audit, "Audit log", Live::Store, content);
+    Ok(page.into_response())
 }
 
 /// Where the log is damaged, as far as a page has read it.
@@ -183,7 +218,8 @@ fn filters(asked: &Asked) -> Markup {
                     option value=(value) selected[value == asked.outcome] { (text) }
                 }
             } }
-            label { span { "Since" } input name="since" value=(asked.since) placeholder="24h" autocomplete="off"; }
+            label { span { "Since" } input name="since" value=(asked.since) placeholder="24h, 2030-01-31" autocomplete="off"; }
+            label { span { "Until" } input name="until" value=(asked.until) placeholder="now" autocomplete="off"; }
             button type="submit" { "Filter" }
         }
     }
@@ -249,27 +285,29 @@ pub(super) fn outcome(record: &AuditRecord) -> Markup {
 
 async fn verify(visit: Visit, _posted: Posted) -> Result<Markup, Problem> {
     let verified = visit.blocking(|admin| Ok(admin.store.verify())).await?;
+    let title = match &verified {
+        Ok(_) => "All is as it was written",
+        Err(_) => "Something is not as it was written",
+    };
     let content = html! {
         p.crumb { a href="/audit" { "Audit log" } }
+        h1 { (title) }
         @match verified {
             Ok(verified) => {
-                h1 { "All is as it was written" }
-                p.notice { "Verified " (verified.secrets) " secrets with " (verified.versions) " versions, and "
-                    (verified.audit_records) " audit records"
+                p.notice { "Verified " (crate::report::verified(&verified))
                     @if verified.pruned_records > 0 { " after " (verified.pruned_records) " that were pruned" } "." }
             }
             Err(error) => {
-                h1 { "Something is not as it was written" }
-                p.error role="alert" { (crate::exit::explain(&error.into())) }
+                p.error role="alert" { (sentence(&crate::exit::explain(&error.into()))) }
             }
         }
         (command("leyden audit verify"))
     };
-    Ok(visit.page(Tab::Audit, "Verified", Live::No, content))
+    Ok(visit.page(Tab::Audit, title, Live::No, content))
 }
 
 async fn export(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Response, Problem> {
-    let filter = asked.filter()?;
+    let filter = asked.filter().map_err(Problem::Usage)?;
     let records = visit.store(move |store| store.audit_list(&filter)).await?;
     let lines = json_lines(&records).map_err(|_| Problem::Panicked)?;
     let headers = [

@@ -29,6 +29,9 @@ const FILE: &str = "file";
 pub(super) struct Posted {
     fields: BTreeMap<String, String>,
     value: Option<SecretValue>,
+    /// Whether a value was typed, and whether a file was chosen.
+    typed: bool,
+    chosen: bool,
 }
 
 impl Posted {
@@ -50,6 +53,11 @@ impl Posted {
     /// Whether a box was ticked.
     pub(super) fn ticked(&self, name: &str) -> bool {
         self.fields.contains_key(name)
+    }
+
+    /// Whether both were given, so that nobody knows which is meant.
+    pub(super) fn has_two_values(&self) -> bool {
+        self.typed && self.chosen
     }
 
     /// The value: of the file, where one was chosen, or as it was typed.
@@ -78,6 +86,8 @@ impl FromRequest<Arc<Admin>> for Posted {
         let mut posted = Self {
             fields: BTreeMap::new(),
             value: None,
+            typed: false,
+            chosen: false,
         };
         let mut given = BTreeSet::from(["csrf".to_owned()]);
         while let Some(field) = form.next_field().await.map_err(bad)? {
@@ -92,6 +102,7 @@ impl FromRequest<Arc<Admin>> for Posted {
             match name.as_str() {
                 TYPED => {
                     let typed = bytes(field).await?;
+                    posted.typed = !typed.is_empty();
                     // An empty field beside a file is no value.
                     if posted.value.is_none() {
                         posted.value = Some(value(&unix_lines(&typed))?);
@@ -99,7 +110,10 @@ impl FromRequest<Arc<Admin>> for Posted {
                 }
                 // Browsers send a file without a name where none was chosen.
                 FILE if field.file_name().unwrap_or_default().is_empty() => {}
-                FILE => posted.value = Some(value(&bytes(field).await?)?),
+                FILE => {
+                    posted.chosen = true;
+                    posted.value = Some(value(&bytes(field).await?)?);
+                }
                 _ => {
                     posted.fields.insert(name, text(field).await?);
                 }

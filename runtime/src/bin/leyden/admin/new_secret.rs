@@ -33,7 +33,7 @@ fn form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
                 p.help id="name-help" { "Letters, digits, dashes and periods; it starts with a letter." }
                 p.check id="name-check" role="status" {}
             }
-            (value_fields())
+            (value_fields(true))
             button type="submit" { "Create secret" }
             a.button.quiet href="/secrets" { "Cancel" }
         }))
@@ -43,7 +43,7 @@ fn form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
 
 /// Where a value is typed or a file chosen. No browser, password manager or spelling service is to
 /// keep it.
-pub(super) fn value_fields() -> Markup {
+pub(super) fn value_fields(is_new: bool) -> Markup {
     html! {
         div.field {
             label for="value" { "Value" }
@@ -70,8 +70,8 @@ pub(super) fn value_fields() -> Markup {
             div.field {
                 label for="keep" { "Keep the newest" }
                 input id="keep" name="keep" type="number" min="0" max="4096" placeholder="all" aria-describedby="keep-help";
-                p.help id="keep-help" { "Older versions are destroyed with each new one. 0 keeps all; empty \
-                    leaves it as it is." }
+                p.help id="keep-help" { "Older versions are destroyed for good, by this one and each after it. 0 keeps all; empty "
+                    (if is_new { "does, too." } else { "leaves it as it is." }) }
             }
             div.tick {
                 input type="checkbox" id="empty" name="empty" value="yes";
@@ -93,6 +93,9 @@ pub(super) fn options(posted: &Posted) -> Result<VersionOptions, String> {
 
 /// The value. An empty one is refused where nobody said that it is meant.
 pub(super) fn meant_value(posted: &mut Posted) -> Result<SecretValue, String> {
+    if posted.has_two_values() {
+        return Err("A value was typed and a file was chosen: which one is meant?".into());
+    }
     let value = posted
         .take_value()
         .filter(|value| !value.is_empty() || posted.ticked("empty"));
@@ -161,9 +164,10 @@ pub(super) async fn check(visit: Visit, InQuery(typed): InQuery<Typed>) -> Resul
 }
 
 fn wrong(error: &NameError) -> String {
+    let problem = sentence(&error.problem().to_string());
     match error.suggestion() {
-        Some(good) => format!("{}. Did you mean {good}?", error.problem()),
-        None => format!("{}.", error.problem()),
+        Some(good) => format!("{problem} Did you mean {good}?"),
+        None => problem,
     }
 }
 

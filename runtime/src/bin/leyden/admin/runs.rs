@@ -17,6 +17,7 @@ use super::page::{Live, Tab, Visit};
 use super::pieces::{badge, cell, command, digest, empty, encoded, time};
 use super::problem::Problem;
 use super::{Admin, timeline};
+use crate::report::counted;
 use crate::runs::{ask_to_stop, log_of, state};
 use crate::timeline::{duration, end, micros, outcome};
 
@@ -107,6 +108,7 @@ pub(super) fn table(runs: &[RunInfo]) -> Markup {
 fn shown_state(run: &RunInfo) -> Markup {
     let kind = match (run.state, run.status) {
         (RunState::Running, _) => "note",
+        (RunState::Ended, Some(0)) if run.failed > 0 => "note",
         (RunState::Ended, Some(0)) => "good",
         _ => "bad",
     };
@@ -172,7 +174,7 @@ fn facts(run: &RunInfo, works: &[WorkInfo]) -> Markup {
                 div { dt { "Works" } dd { (run.works) @if run.failed > 0 { ", " (run.failed) " failed" } } }
                 div { dt { "App" } dd { a href=(format!("/app/{}", encoded(&run.digest))) { (digest(&run.digest)) } } }
                 div { dt { "By" } dd { (run.user) "@" (run.host) " (" (run.pid) ")" } }
-                @if run.lives > 1 { div { dt { "Resumed" } dd { (run.lives - 1) " times" } } }
+                @if run.lives > 1 { div { dt { "Resumed" } dd { (counted(u64::from(run.lives - 1), "time")) } } }
             }
             @if run.state != RunState::Running && run.status != Some(0) && run.sealed {
                 p.quiet { "To go on with it, where it stopped:" }
@@ -216,8 +218,8 @@ fn work_row(run: &RunInfo, work: &WorkInfo) -> Markup {
         th scope="row" { (name) }
         (cell("How", html! { span { (badge(kind, word)) " " (how.strip_prefix("failed: ").unwrap_or(&how)) } }))
         (cell("Started", time(work.queued)))
-        (cell("Input", html! { (work.input_size) " bytes" }))
-        (cell("Output", html! { @if let Some(size) = work.output_size { (size) " bytes" } }))
+        (cell("Input", html! { (counted(work.input_size, "byte")) }))
+        (cell("Output", html! { @if let Some(size) = work.output_size { (counted(size, "byte")) } }))
         (cell("Log", html! { a href=(format!("/run/{}?of={}#log-title", run.id, encoded(&name))) { "lines" span.hidden { " of " (name) } } }))
     } }
 }

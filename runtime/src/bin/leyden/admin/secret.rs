@@ -10,8 +10,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use leyden::app::SecretName;
 use leyden::secrets::{
-    AuditEvent, AuditFilter, AuditFound, AuditRecord, Expiry, RECOVERY_WINDOW, SecretInfo,
-    SecretState, VersionInfo,
+    AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord, Expiry, RECOVERY_WINDOW,
+    SecretInfo, SecretState, StoreError, VersionInfo,
 };
 use maud::{Markup, html};
 
@@ -24,6 +24,7 @@ use super::problem::Problem;
 use super::secrets::state;
 use super::{Admin, audit, grants};
 use crate::report::counted;
+use crate::secret::add_version;
 
 /// Records of the audit log that are shown.
 const RECENT: usize = 12;
@@ -133,7 +134,7 @@ fn facts(secret: &SecretInfo) -> Markup {
             div { dt { "Made" } dd { (time(secret.created)) " by " (secret.created_by) } }
             div { dt { "Changed" } dd { (time(secret.updated)) } }
             @if let Some(newest) = secret.versions.last() {
-                div { dt { "Size" } dd { (newest.size) " bytes" } }
+                div { dt { "Size" } dd { (counted(newest.size, "byte")) } }
             }
             div { dt { "Keeps" } dd {
                 @match secret.keep { Some(keep) => { "the newest " (keep) }, None => "all versions" }
@@ -196,26 +197,27 @@ fn expires(version: &VersionInfo) -> Markup {
     }
 }
 
-/// The apps that it was released to, each with the last time.
+/// The apps that asked for it, each with the last time that it was released to it, and was not.
 fn apps(records: &[AuditRecord]) -> Markup {
     let mut apps = BTreeMap::new();
     let is_release = |record: &&AuditRecord| record.event == AuditEvent::Release;
     for record in records.iter().filter(is_release) {
         if let Some(of) = &record.app_digest {
-            apps.insert(of, record);
+            let was_given = record.outcome == AuditOutcome::Done;
+            apps.insert((of, was_given), record);
         }
     }
     let mut apps: Vec<_> = apps.into_iter().collect();
     apps.sort_by_key(|(_, record)| std::cmp::Reverse(record.time));
     html! {
         section aria-labelledby="apps" {
-            h2 id="apps" { "Apps that used it" }
+            h2 id="apps" { "Apps that used it, or asked to" }
             div id="apps-list" {
                 @if apps.is_empty() { p.quiet { "None has asked for it yet, as far as the audit log goes." } }
                 @else {
                     table.rows {
                         thead { tr { th scope="col" { "App" } th scope="col" { "Digest" } th scope="col" { "As" } th scope="col" { "Last" } th scope="col" { "Outcome" } } }
-                        tbody { @for (of, record) in apps {
+                        tbody { @for ((of, _), record) in apps {
                             tr {
                                 th scope="row" { a href=(format!("/app/{}", encoded(of))) { (record.app.as_deref().unwrap_or("unnamed")) } }
                                 (cell("Digest", digest(of)))
@@ -235,6 +237,9 @@ fn apps(records: &[AuditRecord]) -> Markup {
 async fn add(visit: Visit, InPath(name): InPath) -> Result<Markup, Problem> {
     let name = named(&name)?;
     let secret = visit.store(move |store| store.show(&name)).await?;
+    if secret.state != SecretState::Active {
+        return Err(StoreError::Deleted { name: secret.name }.into());
+    }
     Ok(version_form(&visit, &secret.name, None))
 }
 
@@ -246,7 +251,7 @@ fn version_form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
             number. Apps that run keep what they have." }
         (visit.form(&path(name, "versions"), html! {
             @if let Some(wrong) = wrong { p.error role="alert" { (sentence(wrong)) " Nothing was stored." } }
-            (value_fields())
+            (value_fields(false))
             button type="submit" { "Add version" }
             a.button.quiet href=(format!("/secret/{name}")) { "Cancel" }
         }))
@@ -270,13 +275,16 @@ async fn set(visit: Visit, InPath(name): InPath, mut posted: Posted) -> Result<R
         }
     };
     let wanted = name.clone();
-    let version = visit
-        .store(move |store| store.set_secret_with(&wanted, value, &options))
-        .await?;
-    Ok(visit.done(
-        &format!("/secret/{name}"),
-        format!("Added version {version}."),
-    ))
+    let added = visit.store(move |store| add_version(store, &wanted, value, &options));
+    let (version, destroyed) = added.await?;
+    let notice = match destroyed {
+        0 => format!("Added version {version}."),
+        _ => format!(
+            "Added version {version}, and destroyed {}.",
+            counted(destroyed, "older version")
+        ),
+    };
+    Ok(visit.done(&format!("/secret/{name}"), notice))
 }
 
 async fn expire(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {

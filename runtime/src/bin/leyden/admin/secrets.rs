@@ -130,7 +130,10 @@ fn found(asked: &Asked, page: &SecretPage) -> Markup {
     if page.secrets.is_empty() {
         return empty(
             "No secret is like that",
-            html! { p { a href="/secrets" { "Show all " (page.total) } } },
+            html! {
+                p { a href="/secrets" { "Show all " (page.total) } ", or make one in a terminal:" }
+                (command("leyden secret create my-secret"))
+            },
         );
     }
     let pages = page.matching.div_ceil(ON_A_PAGE);

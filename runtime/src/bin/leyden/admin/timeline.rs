@@ -66,8 +66,13 @@ struct Scale {
 
 impl Scale {
     fn at(&self, moment: Timestamp) -> i64 {
+        self.place(micros(self.start, moment).clamp(0, self.total))
+    }
+
+    /// So many microseconds after the start.
+    fn place(&self, away: i64) -> i64 {
         let wide = i128::from(WIDTH - NAMES - 10);
-        let away = i128::from(micros(self.start, moment).clamp(0, self.total));
+        let away = i128::from(away);
         let place = away * wide / i128::from(self.total);
         NAMES + i64::try_from(place).unwrap_or_default()
     }
@@ -75,14 +80,25 @@ impl Scale {
 
 fn grid(scale: &Scale, height: i64) -> Markup {
     html! {
-        @for quarter in 0..=4_i64 {
-            @let x = NAMES + (WIDTH - NAMES - 10) * quarter / 4;
+        @let step = step(scale.total);
+        @for mark in 0..=scale.total / step {
+            @let x = scale.place(mark * step);
             line.grid x1=(x) y1=(TOP - 6) x2=(x) y2=(height) {}
-            text.soft x=(x) y="17" text-anchor=(match quarter { 0 => "start", 4 => "end", _ => "middle" }) {
-                (duration(scale.total * quarter / 4))
+            text.soft x=(x) y="17" text-anchor=(match mark { 0 => "start", _ if x > WIDTH - 40 => "end", _ => "middle" }) {
+                (duration(mark * step))
             }
         }
     }
+}
+
+/// What the scale is divided into, in microseconds: a round time, of which five at most fit.
+fn step(total: i64) -> i64 {
+    const SECONDS: [i64; 15] = [
+        1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 18_000, 43_200, 86_400,
+    ];
+    let below = (0..6).flat_map(|zeros| [1, 2, 5].map(|of| of * 10_i64.pow(zeros)));
+    let mut steps = below.chain(SECONDS.map(|seconds| seconds * 1_000_000));
+    steps.find(|step| total / step <= 5).unwrap_or(total)
 }
 
 fn row(place: i64, name: &str, outcome: &str, bars: Markup) -> Markup {
@@ -140,6 +156,19 @@ fn swatch(class: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_scale_has_few_and_round_marks() {
+        for (total, round) in [
+            (1, 1),
+            (1_006_000, 500_000),
+            (999_999, 200_000),
+            (200_000_000, 60_000_000),
+            (20 * 86_400 * 1_000_000, 20 * 86_400 * 1_000_000),
+        ] {
+            assert_eq!(step(total), round, "{total}");
+        }
+    }
 
     #[test]
     fn every_moment_is_within_the_picture() {

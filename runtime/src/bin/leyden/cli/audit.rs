@@ -10,16 +10,16 @@ pub(crate) enum AuditCommand {
     /// List what was done with secrets, oldest first
     #[command(after_long_help = AUDIT_LIST)]
     List {
-        /// Of this secret only
+        /// Of this secret, or this version (NAME@NUMBER) of it, only
         #[arg(long, value_name = "NAME")]
         secret: Option<String>,
-        /// Of apps with this name or digest (sha256:…) only
+        /// Of apps with this name, of a Work (APP/WORK), or of a digest that begins so (sha256:…) only
         #[arg(long, value_name = "NAME|DIGEST")]
         app: Option<String>,
         /// With this outcome only: done or denied
         #[arg(long, value_parser = ["done", "denied"], value_name = "OUTCOME")]
         outcome: Option<String>,
-        /// From then on: 24h ago, written 24h, or a date and time such as 2030-01-31T00:00:00Z
+        /// From then on: 24h ago, written 24h, or a date (UTC) such as 2030-01-31 or 2030-01-31T00:00:00Z
         #[arg(long, value_parser = moment, value_name = "WHEN")]
         since: Option<Timestamp>,
         /// Before then: as --since
@@ -51,14 +51,22 @@ pub(crate) enum AuditCommand {
 
 /// A time ago, or a date and time.
 pub(crate) fn moment(typed: &str) -> Result<Timestamp, String> {
+    /// Letters of a date without a time.
+    const DATE: usize = "2030-01-31".len();
     if let Ok(span) = humantime::parse_duration(typed) {
         let far = |_| "that is too long ago".to_owned();
         return Timestamp::now().checked_sub(span).map_err(far);
     }
     let wrong = |_| {
-        "say how long ago, such as 30d, or a date and time, such as 2030-01-31T00:00:00Z".to_owned()
+        "say how long ago, such as 30d, or a date, such as 2030-01-31, or 2030-01-31T00:00:00Z"
+            .to_owned()
     };
-    typed.parse().map_err(wrong)
+    // A day begins as times are shown: in UTC.
+    let at = match typed.len() {
+        DATE => format!("{typed}T00:00:00Z").parse(),
+        _ => typed.parse(),
+    };
+    at.map_err(wrong)
 }
 
 const AUDIT_PRUNE: &str = "\
