@@ -262,8 +262,23 @@ impl Run {
                 return Ok(self.signalled(status));
             }
             outcome = &mut running => outcome,
+            // The app itself may write nothing that would tell it.
+            () = self.unread() => {
+                self.stopper.stop();
+                let _ = running.await;
+                watchdog::take_over();
+                return Ok(exit::of_ending(&Ending::OutputClosed));
+            }
         };
         self.ended(&bound, outcome)
+    }
+
+    /// Waits until nobody reads the events any more.
+    async fn unread(&self) {
+        match &self.events {
+            Some(events) => events.unread().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The run's journal. Without one the app runs all the same, unless it is to be gone on with.
