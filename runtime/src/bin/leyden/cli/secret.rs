@@ -186,7 +186,7 @@ pub(crate) struct Grant {
     /// Until then: a time from now, such as 30d, or a date and time such as 2030-01-31T00:00:00Z
     #[arg(long, value_parser = future, value_name = "WHEN")]
     pub(crate) expires: Option<Timestamp>,
-    /// Do not ask, which happens where a folder is no app's own: the home folder, or / itself
+    /// Do not ask, which happens where a folder is no app's own: the home folder, or one without an app in it
     #[arg(long, short)]
     pub(crate) yes: bool,
     #[command(flatten)]
