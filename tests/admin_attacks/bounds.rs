@@ -254,3 +254,69 @@ fn who_has_logged_out_is_told_of_nothing_more() {
         assert!(!told.contains("event: changed"), "{told}");
     }
 }
+
+/// Whoever is refused can try again, and nothing is written afterwards.
+#[test]
+fn a_store_that_another_process_holds_is_told_of_and_nothing_is_done_later() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let (_, _, token) = admin.link(1);
+    let other = rusqlite::Connection::open(home.store()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = admin.get(&format!("/login?token={token}"), &[]);
+    let told = refused.ended_with(503).text();
+    assert!(told.contains("is locked by another process"), "{told}");
+    other.execute_batch("ROLLBACK").unwrap();
+    // The link is as good as before.
+    let session = admin.log_in(1);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        // Some wait for the others, too.
+        let sent: Vec<_> = ["a", "b", "c", "d", "e", "f"]
+            .map(|name| {
+                let fields = [("name", name), ("value", "x")];
+                let session = &session;
+                scope.spawn(move || session.post("/secrets/new", &fields))
+            })
+            .into_iter()
+            .collect();
+        for sent in sent {
+            let told = sent.join().unwrap().ended_with(503).text();
+            assert!(told.contains("try again"), "{told}");
+        }
+    });
+    other.execute_batch("ROLLBACK").unwrap();
+    session.create("last", "x");
+    let listed = home.run(["secret", "list", "--output", "json"]).succeeded();
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+    let log = home.run(["audit", "list", "--output", "json"]).succeeded();
+    assert_eq!(log.stdout.matches("logged-in").count(), 1, "{log:?}");
+}
+
+#[test]
+fn a_session_that_follows_changes_in_many_places_locks_nobody_out() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let mut streams = Vec::new();
+    for _ in 0..12 {
+        let mut stream = session.live();
+        until(&mut stream, "text/event-stream");
+        streams.push(stream);
+    }
+    for _ in 0..200 {
+        session.get("/live").ended_with(503);
+    }
+    admin.get("/login", &[]).ended_with(200);
+    // One that went leaves its place.
+    streams.pop();
+    loop {
+        let mut stream = session.live();
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).unwrap();
+        if &line == b"HTTP/1.1 200" {
+            break;
+        }
+    }
+}
