@@ -1,12 +1,13 @@
 //! Who may use the page: log-in links, each good once, and the sessions that they begin.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use data_encoding::BASE64URL_NOPAD;
 use subtle::ConstantTimeEq as _;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
 /// How long a log-in link is good.
@@ -19,6 +20,9 @@ const SESSION: Duration = Duration::from_secs(12 * 60 * 60);
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// The most sessions at once; with one more the oldest ends.
 const MOST: usize = 8;
+/// The most pages of a session that are told of changes at once: those of all sessions together leave
+/// connections to others.
+const MOST_STREAMS: usize = 12;
 
 /// 256 random bits, as text; compared in constant time, and wiped.
 #[derive(Clone)]
@@ -49,6 +53,8 @@ pub(super) struct Session {
     pub(super) csrf: Token,
     /// When it ends if nothing more happens.
     pub(super) ends: Instant,
+    /// For the pages that are told of changes.
+    pub(super) streams: Arc<Semaphore>,
     /// Closed with the session.
     open: watch::Receiver<()>,
 }
@@ -118,6 +124,7 @@ impl Sessions {
             id: Token::random()?,
             csrf: Token::random()?,
             ends: now + IDLE,
+            streams: Arc::new(Semaphore::new(MOST_STREAMS)),
             open,
         };
         self.open.push(Open {
