@@ -219,6 +219,10 @@ fn pages(admin: Arc<Admin>) -> Router {
         .route("/assets/style.css", get(assets::style))
         .route("/assets/script.js", get(assets::script))
         .route("/assets/icon.svg", get(assets::icon))
+        .route(
+            &format!("{}/{{status}}", guard::REFUSED),
+            get(guard::refused),
+        )
         .merge(inside)
         .fallback(problem::not_found)
         .layer(DefaultBodyLimit::max(form::MOST_BYTES))

@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 
 use super::Admin;
+use super::address::InPath;
 use super::page::Visit;
 use super::problem::{Problem, Told};
 use super::server::Place;
@@ -22,6 +23,13 @@ pub(super) const COOKIE: &str = "leyden";
 /// Sent by the page's own script when it looks again by itself.
 const LIVE: HeaderName = HeaderName::from_static("x-leyden-live");
 
+/// Sent by the page's own script with a form that holds a value: a browser whose form is not answered
+/// keeps what was posted. What it is answered is where to go on.
+const FORM: HeaderName = HeaderName::from_static("x-leyden-form");
+const GO: HeaderName = HeaderName::from_static("x-leyden-go");
+
+/// Where it is said why a form was refused that no page of a session answers.
+pub(super) const REFUSED: &str = "/refused";
 /// Where the page is shown that a form was answered by.
 pub(super) const ANSWER: &str = "/answer";
 /// The most bytes of such a page: they hold what was typed beside a value.
@@ -61,10 +69,21 @@ pub(super) async fn outer(
     request: Request,
     next: Next,
 ) -> Response {
+    let is_form = is_form(&request);
+    let by_script = is_form && request.headers().contains_key(FORM);
     let mut response = match check(&admin, &request) {
         Ok(()) => next.run(request).await,
         Err((status, text)) => (status, text).into_response(),
     };
+    let status = response.status();
+    if is_form && (status.is_client_error() || status.is_server_error()) {
+        let to = format!("{REFUSED}/{}", status.as_u16());
+        response = Redirect::to(&to).into_response();
+    }
+    if by_script && let Some(to) = response.headers_mut().remove(header::LOCATION) {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(GO, to);
+    }
     for (name, value) in HEADERS {
         let value = HeaderValue::from_static(value);
         response.headers_mut().insert(name, value);
@@ -72,10 +91,17 @@ pub(super) async fn outer(
     response
 }
 
+/// Whether a page's form was sent, and not something by a script or a program.
+fn is_form(request: &Request) -> bool {
+    let mode = request.headers().get("sec-fetch-mode");
+    let by_script = request.headers().contains_key(FORM);
+    *request.method() == Method::POST && (by_script || mode.is_some_and(|mode| mode == "navigate"))
+}
+
 fn check(admin: &Admin, request: &Request) -> Result<(), (StatusCode, &'static str)> {
     let host = only(request.headers(), &header::HOST).unwrap_or_default();
     if !admin.names.iter().any(|name| name == without_port(host)) {
-        let text = "This is not the address that `leyden admin` printed.\n";
+        let text = "This is not the address that `leyden admin` printed: open the newest link.\n";
         return Err((StatusCode::MISDIRECTED_REQUEST, text));
     }
     if matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -123,6 +149,29 @@ pub(super) async fn answer(
     }
 }
 
+/// Why a form was refused.
+pub(super) async fn refused(InPath(status): InPath) -> Problem {
+    let (status, text) = match status.as_str() {
+        "403" => (
+            StatusCode::FORBIDDEN,
+            "This form was on another site. Nothing was done.",
+        ),
+        "408" => (
+            StatusCode::REQUEST_TIMEOUT,
+            "This form took too long. Look at what it was to change before you send it again.",
+        ),
+        "404" | "405" => (
+            StatusCode::NOT_FOUND,
+            "What came was none of this page's forms. Nothing was done.",
+        ),
+        _ => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "This form could not be answered. Look at what it was to change before you send it again.",
+        ),
+    };
+    Problem::Failed(status, text.to_owned())
+}
+
 /// Lets only sessions in, and hands them on.
 ///
 /// What a form is answered by is shown at an address of its own: a browser keeps what was posted, a
@@ -132,8 +181,7 @@ pub(super) async fn session(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let mode = request.headers().get("sec-fetch-mode");
-    let is_form = *request.method() == Method::POST && mode.is_some_and(|mode| mode == "navigate");
+    let is_form = is_form(&request);
     let by_person = !request.headers().contains_key(LIVE) && request.uri().path() != "/live";
     let cookies = request.headers().get_all(header::COOKIE).iter();
     let cookies = cookies.filter_map(|value| value.to_str().ok());

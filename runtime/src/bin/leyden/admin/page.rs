@@ -129,6 +129,8 @@ impl Visit {
                 }
                 main id="main" tabindex="-1" data-live=[live.word()] {
                     div id="notice" role="status" { @if let Some(notice) = notice { p.notice { (notice) } } }
+                    // What the script says where the page is not live any more.
+                    @if live.word().is_some() { div id="standing" role="status" {} }
                     (content)
                 }
             },
