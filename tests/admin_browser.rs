@@ -410,7 +410,7 @@ fn g4_what_was_typed_into_a_refused_form_is_not_in_the_browsers_files() {
             "answer"
         );
     }
-    // A file that is too large is not sent.
+    // A file that is too large is not sent, or is refused in words.
     browser.visit("/secrets/new");
     browser.script(
         "const files = new DataTransfer();
@@ -419,6 +419,8 @@ fn g4_what_was_typed_into_a_refused_form_is_not_in_the_browsers_files() {
     );
     send("", by_script);
     browser.shows("The file is too large");
+    send("", by_browser);
+    browser.shows("That is too much");
     // A session that ended meanwhile; a page that nobody saw at that time shows nothing any more.
     let log_out = "fetch('/logout', { method: 'POST', body: new FormData(document.querySelector('header form')) })
            .then(() => { window.left = true; })";

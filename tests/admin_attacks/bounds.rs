@@ -104,6 +104,25 @@ fn what_is_too_large_is_refused_and_the_others_are_served() {
         .map(|(name, value)| (name.as_str(), *value))
         .collect();
     session.post("/secrets/new", &many).ended_with(413);
+    // A browser shows the answer only once it has sent all.
+    let much = vec![b'x'; 24 << 20];
+    let fields = [("csrf", session.csrf.as_bytes()), ("value", &much)];
+    let whole = |headers: &[(&str, &str)], status: &str| {
+        let host = admin.host();
+        let headers = [&[("Host", host.as_str()), ("Content-Type", FORM)], headers].concat();
+        let mut stream = connect(admin.port);
+        let sent = request("POST /secrets/new", &headers, &form(&fields));
+        stream.write_all(&sent).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+    };
+    whole(&[("Cookie", &session.cookie)], "413");
+    whole(&[], "401");
+    whole(&[("Origin", "http://evil.test")], "403");
     // A length that is only said, and one that is not.
     let host = admin.host();
     let own = [

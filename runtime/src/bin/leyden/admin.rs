@@ -18,6 +18,7 @@ mod new_secret;
 mod page;
 mod pieces;
 mod problem;
+mod rest;
 mod runs;
 mod secret;
 mod secrets;

@@ -15,6 +15,7 @@ use super::Admin;
 use super::address::InPath;
 use super::page::Visit;
 use super::problem::{Problem, Told};
+use super::rest;
 use super::server::Place;
 use super::session::Session;
 
@@ -71,11 +72,18 @@ pub(super) async fn outer(
 ) -> Response {
     let is_form = is_form(&request);
     let by_script = is_form && request.headers().contains_key(FORM);
+    let (head, body) = request.into_parts();
+    let (body, rest) = rest::keep(body);
+    let request = Request::from_parts(head, body);
     let mut response = match check(&admin, &request) {
         Ok(()) => next.run(request).await,
         Err((status, text)) => (status, text).into_response(),
     };
     let status = response.status();
+    // Whoever was too slow is not waited for again.
+    if status != StatusCode::REQUEST_TIMEOUT {
+        rest.throw_away().await;
+    }
     if is_form && (status.is_client_error() || status.is_server_error()) {
         let to = format!("{REFUSED}/{}", status.as_u16());
         response = Redirect::to(&to).into_response();
