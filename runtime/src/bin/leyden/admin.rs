@@ -210,7 +210,7 @@ fn pages(admin: Arc<Admin>) -> Router {
         .merge(keys::routes())
         .route("/live", get(live::stream))
         .route("/logout", post(login::leave))
-        .route(guard::ANSWER, get(guard::answer))
+        .route(&format!("{}/{{name}}", guard::ANSWER), get(guard::answer))
         .method_not_allowed_fallback(problem::not_so)
         .layer(from_fn_with_state(Arc::clone(&admin), guard::session));
     let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME);

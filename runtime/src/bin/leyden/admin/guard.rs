@@ -17,7 +17,7 @@ use super::page::Visit;
 use super::problem::{Problem, Told};
 use super::rest;
 use super::server::Place;
-use super::session::Session;
+use super::session::{Session, Token};
 
 /// The cookie of a session.
 pub(super) const COOKIE: &str = "leyden";
@@ -145,16 +145,18 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// The page that the last form was answered by; shown once.
+/// The page that a form was answered by.
 pub(super) async fn answer(
     State(admin): State<Arc<Admin>>,
     axum::Extension(session): axum::Extension<Session>,
-) -> Response {
-    let answer = admin.sessions().answer(&session.id);
-    match answer {
-        Some((status, page)) => (status, Html(page)).into_response(),
-        None => Redirect::to("/secrets").into_response(),
-    }
+    InPath(name): InPath,
+) -> Result<Response, Problem> {
+    let answer = admin.sessions().answer(&session.id, &name);
+    let (status, page) = answer.ok_or_else(|| {
+        let text = "What this form was answered is kept no longer.";
+        Problem::NotFound(text.to_owned())
+    })?;
+    Ok((status, Html(page)).into_response())
 }
 
 /// Why a form was refused.
@@ -208,7 +210,7 @@ pub(super) async fn session(
             let (at, from) = (request.uri().path().to_owned(), from(request.headers()));
             let mut response = next.run(request).await;
             if let Some(told) = response.extensions_mut().remove::<Told>() {
-                let visit = Visit::new(Arc::clone(&admin), session.clone(), by_person);
+                let visit = Visit::new(Arc::clone(&admin), session.clone(), by_person, &at);
                 let page = visit.problem(&told, &at, from.as_deref());
                 response.headers_mut().remove(header::CONTENT_LENGTH);
                 *response.body_mut() = page.into_string().into();
@@ -224,22 +226,26 @@ pub(super) async fn session(
 }
 
 /// The address of this page that the browser says it came from: not one of another host, nor one that
-/// leads there, nor the one that is shown once.
+/// leads there, nor what a form was answered.
 fn from(headers: &HeaderMap) -> Option<String> {
     let host = only(headers, &header::HOST)?;
     let from = only(headers, &header::REFERER)?.strip_prefix("http://")?;
     let path = from.strip_prefix(host).filter(|_| !host.is_empty())?;
     let is_own = path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
-    (is_own && path != ANSWER).then(|| path.to_owned())
+    (is_own && !path.starts_with(ANSWER)).then(|| path.to_owned())
 }
 
-/// Leads to the page, which is kept until it is asked for.
+/// Leads to the page, which is kept for whoever asks for it.
 async fn elsewhere(admin: &Admin, session: &Session, response: Response) -> Response {
     let (head, body) = response.into_parts();
     let page = to_bytes(body, MOST_PAGE).await.unwrap_or_default();
+    let Ok(name) = Token::random() else {
+        return Problem::NoRandom.into_response();
+    };
     let answer = (head.status, page);
-    admin.sessions().keep_answer(&session.id, answer);
-    Redirect::to(ANSWER).into_response()
+    let to = format!("{ANSWER}/{}", name.as_str());
+    admin.sessions().keep_answer(&session.id, name, answer);
+    Redirect::to(&to).into_response()
 }
 
 /// Whether a person asked, and not the page's own script.
