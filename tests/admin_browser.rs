@@ -381,36 +381,90 @@ fn the_page_works_without_its_script() {
 fn g4_what_was_typed_into_a_refused_form_is_not_in_the_browsers_files() {
     const VALUE: &str = "some-value-that-was-typed";
     let home = Home::with_my_secret();
-    let admin = Admin::start(&home);
+    let mut admin = Admin::start(&home);
     let browser = Browser::start(1440, false);
     browser.go(&admin.address());
     browser.shows("my-secret");
-    let send = |expires: &str| {
+    // By the page's script, and as a browser without scripts does.
+    let [by_script, by_browser] = ["requestSubmit", "submit"];
+    let send = |expires: &str, how: &str| {
         browser.script(&format!(
             "for (const [id, text] of [['name', 'other'], ['value', '{VALUE}'], ['expires', '{expires}']]) {{
                const field = document.getElementById(id);
                if (field) field.value = text;
              }}
-             document.querySelector('main form').requestSubmit()"
+             document.querySelector('main form').{how}()"
         ));
     };
-    for path in ["/secrets/new", "/secret/my-secret/versions"] {
+    for (path, how) in [
+        ("/secrets/new", by_script),
+        ("/secret/my-secret/versions", by_script),
+        ("/secrets/new", by_browser),
+        ("/secret/my-secret/versions", by_browser),
+    ] {
         browser.visit(path);
-        send("whenever");
+        send("whenever", how);
         browser.shows("Nothing was stored");
-        assert_eq!(browser.script("return location.pathname"), "/answer");
-        browser.script("location.reload()");
-        browser.until("shown once", "return location.pathname === '/secrets'");
+        assert_eq!(
+            browser.script("return location.pathname.split('/')[1]"),
+            "answer"
+        );
     }
-    // A session that ended meanwhile.
+    // A file that is too large is not sent, or is refused in words.
     browser.visit("/secrets/new");
     browser.script(
-        "fetch('/logout', { method: 'POST', body: new FormData(document.querySelector('header form')) })
-           .then(() => { window.left = true; })",
+        "const files = new DataTransfer();
+         files.items.add(new File([new Uint8Array(12 << 20)], 'large'));
+         document.getElementById('file').files = files.files",
     );
+    send("", by_script);
+    browser.shows("The file is too large");
+    send("", by_browser);
+    browser.shows("That is too much");
+    // A session that ended meanwhile; a page that nobody saw at that time shows nothing any more.
+    let log_out = "fetch('/logout', { method: 'POST', body: new FormData(document.querySelector('header form')) })
+           .then(() => { window.left = true; })";
+    let log_in = |admin: &mut Admin| {
+        *admin = Admin::start(&home);
+        browser.go(&admin.address());
+        browser.shows("my-secret");
+    };
+    for how in [by_script, by_browser] {
+        browser.visit("/secrets/new");
+        browser.script(log_out);
+        browser.until("logged out", "return window.left === true");
+        send("", how);
+        browser.shows("Open the link that");
+        log_in(&mut admin);
+    }
+    let hide = |hidden: bool| {
+        browser.script(&format!(
+            "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});
+             document.dispatchEvent(new Event('visibilitychange'))"
+        ));
+    };
+    browser.visit("/secrets");
+    mark(&browser);
+    hide(true);
+    browser.script(log_out);
     browser.until("logged out", "return window.left === true");
-    send("");
+    assert!(is_marked(&browser));
+    hide(false);
     browser.shows("Open the link that");
+    // A server that is gone: whoever looks at a page is told.
+    log_in(&mut admin);
+    browser.visit("/secrets");
+    mark(&browser);
+    admin.stop();
+    browser.shows("This page is not live");
+    let told = "return document.querySelector('#standing[role=status] a').getAttribute('href')";
+    assert_eq!(browser.script(told), "/secrets");
+    assert!(is_marked(&browser));
+    log_in(&mut admin);
+    browser.visit("/secrets/new");
+    admin.stop();
+    send("", by_script);
+    browser.shows("The server does not answer");
     let left = browser.quit();
     assert!(left.len() > 20, "{}", left.len());
     for (path, bytes) in left {

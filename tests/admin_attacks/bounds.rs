@@ -104,6 +104,25 @@ fn what_is_too_large_is_refused_and_the_others_are_served() {
         .map(|(name, value)| (name.as_str(), *value))
         .collect();
     session.post("/secrets/new", &many).ended_with(413);
+    // A browser shows the answer only once it has sent all.
+    let much = vec![b'x'; 24 << 20];
+    let fields = [("csrf", session.csrf.as_bytes()), ("value", &much)];
+    let whole = |headers: &[(&str, &str)], status: &str| {
+        let host = admin.host();
+        let headers = [&[("Host", host.as_str()), ("Content-Type", FORM)], headers].concat();
+        let mut stream = connect(admin.port);
+        let sent = request("POST /secrets/new", &headers, &form(&fields));
+        stream.write_all(&sent).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+    };
+    whole(&[("Cookie", &session.cookie)], "413");
+    whole(&[], "401");
+    whole(&[("Origin", "http://evil.test")], "403");
     // A length that is only said, and one that is not.
     let host = admin.host();
     let own = [
@@ -184,6 +203,7 @@ fn who_sends_slowly_is_hung_up_on_and_the_others_are_served() {
         ("Cookie", session.cookie.as_str()),
         ("Content-Type", FORM),
         ("Content-Length", "10000"),
+        ("Sec-Fetch-Mode", "navigate"),
     ];
     let mut bodies: Vec<_> = (0..30).map(|_| connect(admin.port)).collect();
     for stream in &mut bodies {
@@ -195,7 +215,12 @@ fn who_sends_slowly_is_hung_up_on_and_the_others_are_served() {
     for _ in 0..20 {
         session.get("/secrets").ended_with(200);
     }
-    for stream in slow.iter_mut().chain(&mut bodies) {
+    let slow = slow.iter_mut().map(|stream| (stream, &b"HTTP/1.1 408"[..]));
+    // A form is never answered but by a redirect.
+    let bodies = bodies
+        .iter_mut()
+        .map(|stream| (stream, &b"HTTP/1.1 303"[..]));
+    for (stream, expected) in slow.chain(bodies) {
         let mut answer = Vec::new();
         stream
             .set_read_timeout(Some(Duration::from_secs(200)))
@@ -203,7 +228,7 @@ fn who_sends_slowly_is_hung_up_on_and_the_others_are_served() {
         // It ends, where a reader that waits in vain would get an error.
         stream.read_to_end(&mut answer).unwrap();
         assert!(
-            answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"),
+            answer.is_empty() || answer.starts_with(expected),
             "{}",
             String::from_utf8_lossy(&answer)
         );
@@ -252,5 +277,71 @@ fn who_has_logged_out_is_told_of_nothing_more() {
         stream.read_to_string(&mut told).unwrap();
         assert!(told.contains("event: ended"), "{told}");
         assert!(!told.contains("event: changed"), "{told}");
+    }
+}
+
+/// Whoever is refused can try again, and nothing is written afterwards.
+#[test]
+fn a_store_that_another_process_holds_is_told_of_and_nothing_is_done_later() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let (_, _, token) = admin.link(1);
+    let other = rusqlite::Connection::open(home.store()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = admin.get(&format!("/login?token={token}"), &[]);
+    let told = refused.ended_with(503).text();
+    assert!(told.contains("is locked by another process"), "{told}");
+    other.execute_batch("ROLLBACK").unwrap();
+    // The link is as good as before.
+    let session = admin.log_in(1);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        // Some wait for the others, too.
+        let sent: Vec<_> = ["a", "b", "c", "d", "e", "f"]
+            .map(|name| {
+                let fields = [("name", name), ("value", "x")];
+                let session = &session;
+                scope.spawn(move || session.post("/secrets/new", &fields))
+            })
+            .into_iter()
+            .collect();
+        for sent in sent {
+            let told = sent.join().unwrap().ended_with(503).text();
+            assert!(told.contains("try again"), "{told}");
+        }
+    });
+    other.execute_batch("ROLLBACK").unwrap();
+    session.create("last", "x");
+    let listed = home.run(["secret", "list", "--output", "json"]).succeeded();
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+    let log = home.run(["audit", "list", "--output", "json"]).succeeded();
+    assert_eq!(log.stdout.matches("logged-in").count(), 1, "{log:?}");
+}
+
+#[test]
+fn a_session_that_follows_changes_in_many_places_locks_nobody_out() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let mut streams = Vec::new();
+    for _ in 0..12 {
+        let mut stream = session.live();
+        until(&mut stream, "text/event-stream");
+        streams.push(stream);
+    }
+    for _ in 0..200 {
+        session.get("/live").ended_with(503);
+    }
+    admin.get("/login", &[]).ended_with(200);
+    // One that went leaves its place.
+    streams.pop();
+    loop {
+        let mut stream = session.live();
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).unwrap();
+        if &line == b"HTTP/1.1 200" {
+            break;
+        }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::pages;
-use crate::support::http::form;
+use crate::support::http::{FORM, form, request, send};
 use crate::support::{Admin, App, Home, guest};
 
 const VALUE: &str = "some-value that nobody ever sees again";
@@ -285,4 +285,56 @@ fn a_value_is_what_was_typed_and_a_file_is_taken_byte_by_byte() {
         &[("name", "empty"), ("value", ""), ("empty", "yes")],
     );
     meant.ended_with(303);
+}
+
+/// A browser keeps what was posted beside the page that answers it.
+#[test]
+fn g4_a_form_is_answered_by_a_redirect_also_where_no_page_does() {
+    let home = Home::new();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let own = admin.host();
+    let body = form(&[
+        ("csrf", session.csrf.as_bytes()),
+        ("value", VALUE.as_bytes()),
+    ]);
+    let ask = |path: &str, host: &str, more: (&str, &str)| {
+        let headers = [
+            ("Host", host),
+            ("Cookie", session.cookie.as_str()),
+            ("Content-Type", FORM),
+            more,
+        ];
+        send(
+            admin.port,
+            &request(&format!("POST {path}"), &headers, &body),
+        )
+        .unwrap()
+    };
+    let [new, mode, by_script] = ["/secrets/new", "Sec-Fetch-Mode", "X-Leyden-Form"];
+    for (path, host, leads_to) in [
+        (new, "leyden-older.localhost", "/refused/421"),
+        ("/none", &own, "/refused/404"),
+        ("/login", &own, "/refused/405"),
+    ] {
+        let answer = ask(path, host, (mode, "navigate")).ended_with(303);
+        assert_eq!(answer.header("location"), Some(leads_to), "{path}");
+        let answer = ask(path, host, (by_script, "1")).ended_with(204);
+        assert_eq!(answer.header("x-leyden-go"), Some(leads_to), "{path}");
+    }
+    let headers = [("Origin", "http://evil.test"), (mode, "navigate")];
+    let answer = session.post_with(new, &headers, &body).unwrap();
+    let shown = session.follow(&answer).ended_with(403).text();
+    assert!(shown.contains("This form was on another site."), "{shown}");
+    let late = session.get("/refused/408").ended_with(408).text();
+    assert!(late.contains("This form took too long."), "{late}");
+    // What the page's script sends is done, and leads on as the form would.
+    let fields: [(&str, &[u8]); 3] = [
+        ("csrf", session.csrf.as_bytes()),
+        ("name", b"my-secret"),
+        ("value", VALUE.as_bytes()),
+    ];
+    let made = session.post_with(new, &[(by_script, "1")], &form(&fields));
+    let made = made.unwrap().ended_with(204);
+    assert_eq!(made.header("x-leyden-go"), Some("/secret/my-secret"));
 }

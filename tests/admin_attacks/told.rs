@@ -361,3 +361,40 @@ fn what_a_grant_to_a_folder_of_more_than_an_app_permits_is_said_first() {
         .ended_with(303);
     assert!(granted());
 }
+
+#[test]
+fn each_tab_has_its_own_answers_and_notices() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let send = |name: &str, value: &str| {
+        let fields = [
+            ("csrf", session.csrf.as_bytes()),
+            ("name", name.as_bytes()),
+            ("value", value.as_bytes()),
+        ];
+        let answer = session.post_with(
+            "/secrets/new",
+            &[("Sec-Fetch-Mode", "navigate")],
+            &form(&fields),
+        );
+        answer.unwrap().ended_with(303)
+    };
+    let (first, second) = (send("a_b", "x"), send("c_d", "x"));
+    // Also after it was loaded again.
+    for _ in 0..2 {
+        for (answer, suggested) in [(&first, "a-b"), (&second, "c-d")] {
+            let shown = session.follow(answer).ended_with(422).text();
+            assert!(shown.contains(suggested), "{shown}");
+        }
+    }
+    session.get("/answer/none").ended_with(404);
+    let (one, two) = (send("one", "x"), send("two", "x"));
+    let elsewhere = session.get("/secrets").ended_with(200).text();
+    assert!(!elsewhere.contains("Created "), "{elsewhere}");
+    for (answer, notice) in [(&two, "Created two"), (&one, "Created one")] {
+        let shown = session.follow(answer).ended_with(200).text();
+        assert!(shown.contains(notice), "{shown}");
+        assert!(!session.follow(answer).text().contains("Created "));
+    }
+}

@@ -139,10 +139,17 @@ impl Admin {
     }
 }
 
-impl Drop for Admin {
-    fn drop(&mut self) {
+impl Admin {
+    /// Kills it.
+    pub fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -18,6 +18,7 @@ mod new_secret;
 mod page;
 mod pieces;
 mod problem;
+mod rest;
 mod runs;
 mod secret;
 mod secrets;
@@ -39,6 +40,7 @@ use axum::routing::{get, post};
 use data_encoding::BASE32_NOPAD;
 use leyden::run::journal::Runs;
 use leyden::secrets::{SecretQuery, SecretStore};
+use tokio::sync::Semaphore;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::cli;
@@ -52,11 +54,17 @@ use watch::Changes;
 
 /// For reading a form, and answering.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
+/// For other processes to let the store go, and for other requests to be done with it: both together
+/// are over long before a request's time is, so that nothing is written that was not answered.
+const STORE_TIME: Duration = Duration::from_secs(5);
+const TURN_TIME: Duration = Duration::from_secs(10);
 
 /// What all pages share.
 pub(crate) struct Admin {
     paths: Paths,
     store: SecretStore,
+    /// Whose turn it is to ask the store, which answers one at a time.
+    turn: Arc<Semaphore>,
     runs: Runs,
     changes: Changes,
     sessions: Mutex<Sessions>,
@@ -93,13 +101,17 @@ impl Admin {
         Ok(())
     }
 
-    /// Does what may block.
+    /// Does what may block, when it is its turn; it is not begun for whoever has gone.
     async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
+        let turn = Arc::clone(&self.turn).acquire_owned();
+        let turn = tokio::time::timeout(TURN_TIME, turn).await;
+        let turn = turn.map_err(|_| Problem::Busy)?;
         let admin = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let done = work(&admin);
             admin.paths.tell_of_audit_sink();
             done
@@ -126,6 +138,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 pub(crate) fn run(arguments: &cli::Admin, paths: Paths) -> anyhow::Result<u8> {
+    let paths = paths.waiting(STORE_TIME);
     let store = unlock::open_or_make(&paths)?;
     let runs = paths.runs();
     let changes = watch::start(store.path(), runs.folder());
@@ -144,6 +157,7 @@ pub(crate) fn run(arguments: &cli::Admin, paths: Paths) -> anyhow::Result<u8> {
         let admin = Arc::new(Admin {
             paths,
             store,
+            turn: Arc::new(Semaphore::new(1)),
             runs,
             changes,
             sessions: Mutex::default(),
@@ -196,7 +210,7 @@ fn pages(admin: Arc<Admin>) -> Router {
         .merge(keys::routes())
         .route("/live", get(live::stream))
         .route("/logout", post(login::leave))
-        .route(guard::ANSWER, get(guard::answer))
+        .route(&format!("{}/{{name}}", guard::ANSWER), get(guard::answer))
         .method_not_allowed_fallback(problem::not_so)
         .layer(from_fn_with_state(Arc::clone(&admin), guard::session));
     let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME);
@@ -206,6 +220,10 @@ fn pages(admin: Arc<Admin>) -> Router {
         .route("/assets/style.css", get(assets::style))
         .route("/assets/script.js", get(assets::script))
         .route("/assets/icon.svg", get(assets::icon))
+        .route(
+            &format!("{}/{{status}}", guard::REFUSED),
+            get(guard::refused),
+        )
         .merge(inside)
         .fallback(problem::not_found)
         .layer(DefaultBodyLimit::max(form::MOST_BYTES))

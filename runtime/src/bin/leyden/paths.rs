@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use bytesize::ByteSize;
@@ -41,6 +42,8 @@ pub(crate) struct Paths {
     slot: Option<String>,
     audit_sink: Option<AuditSink>,
     accept_rollback: bool,
+    /// How long the store is waited for, where that is not as long as ever.
+    wait: Option<Duration>,
     /// For how long runs are kept, or what is wrong with a variable that says so.
     keep: Result<Keep, &'static str>,
 }
@@ -164,9 +167,18 @@ impl Paths {
             slot: options.slot.clone(),
             audit_sink,
             accept_rollback: options.accept_rollback,
+            wait: None,
             keep: keep(&variable),
             folders,
         })
+    }
+
+    /// The same, for a store that is waited for no longer than this while others write to it.
+    pub(crate) fn waiting(self, wait: Duration) -> Self {
+        Self {
+            wait: Some(wait),
+            ..self
+        }
     }
 
     /// How the store is opened.
@@ -176,6 +188,10 @@ impl Paths {
             .accept_rollback(self.accept_rollback);
         let options = match &self.audit_sink {
             Some(sink) => options.audit_sink(sink.clone()),
+            None => options,
+        };
+        let options = match self.wait {
+            Some(wait) => options.busy_timeout(wait),
             None => options,
         };
         match (&self.slot, &self.key_from) {

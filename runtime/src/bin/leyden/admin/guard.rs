@@ -12,16 +12,25 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 
 use super::Admin;
+use super::address::InPath;
 use super::page::Visit;
 use super::problem::{Problem, Told};
+use super::rest;
 use super::server::Place;
-use super::session::Session;
+use super::session::{Session, Token};
 
 /// The cookie of a session.
 pub(super) const COOKIE: &str = "leyden";
 /// Sent by the page's own script when it looks again by itself.
 const LIVE: HeaderName = HeaderName::from_static("x-leyden-live");
 
+/// Sent by the page's own script with a form that holds a value: a browser whose form is not answered
+/// keeps what was posted. What it is answered is where to go on.
+const FORM: HeaderName = HeaderName::from_static("x-leyden-form");
+const GO: HeaderName = HeaderName::from_static("x-leyden-go");
+
+/// Where it is said why a form was refused that no page of a session answers.
+pub(super) const REFUSED: &str = "/refused";
 /// Where the page is shown that a form was answered by.
 pub(super) const ANSWER: &str = "/answer";
 /// The most bytes of such a page: they hold what was typed beside a value.
@@ -61,10 +70,28 @@ pub(super) async fn outer(
     request: Request,
     next: Next,
 ) -> Response {
+    let is_form = is_form(&request);
+    let by_script = is_form && request.headers().contains_key(FORM);
+    let (head, body) = request.into_parts();
+    let (body, rest) = rest::keep(body);
+    let request = Request::from_parts(head, body);
     let mut response = match check(&admin, &request) {
         Ok(()) => next.run(request).await,
         Err((status, text)) => (status, text).into_response(),
     };
+    let status = response.status();
+    // Whoever was too slow is not waited for again.
+    if status != StatusCode::REQUEST_TIMEOUT {
+        rest.throw_away().await;
+    }
+    if is_form && (status.is_client_error() || status.is_server_error()) {
+        let to = format!("{REFUSED}/{}", status.as_u16());
+        response = Redirect::to(&to).into_response();
+    }
+    if by_script && let Some(to) = response.headers_mut().remove(header::LOCATION) {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(GO, to);
+    }
     for (name, value) in HEADERS {
         let value = HeaderValue::from_static(value);
         response.headers_mut().insert(name, value);
@@ -72,10 +99,17 @@ pub(super) async fn outer(
     response
 }
 
+/// Whether a page's form was sent, and not something by a script or a program.
+fn is_form(request: &Request) -> bool {
+    let mode = request.headers().get("sec-fetch-mode");
+    let by_script = request.headers().contains_key(FORM);
+    *request.method() == Method::POST && (by_script || mode.is_some_and(|mode| mode == "navigate"))
+}
+
 fn check(admin: &Admin, request: &Request) -> Result<(), (StatusCode, &'static str)> {
     let host = only(request.headers(), &header::HOST).unwrap_or_default();
     if !admin.names.iter().any(|name| name == without_port(host)) {
-        let text = "This is not the address that `leyden admin` printed.\n";
+        let text = "This is not the address that `leyden admin` printed: open the newest link.\n";
         return Err((StatusCode::MISDIRECTED_REQUEST, text));
     }
     if matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -111,16 +145,41 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// The page that the last form was answered by; shown once.
+/// The page that a form was answered by.
 pub(super) async fn answer(
     State(admin): State<Arc<Admin>>,
     axum::Extension(session): axum::Extension<Session>,
-) -> Response {
-    let answer = admin.sessions().answer(&session.id);
-    match answer {
-        Some((status, page)) => (status, Html(page)).into_response(),
-        None => Redirect::to("/secrets").into_response(),
-    }
+    InPath(name): InPath,
+) -> Result<Response, Problem> {
+    let answer = admin.sessions().answer(&session.id, &name);
+    let (status, page) = answer.ok_or_else(|| {
+        let text = "What this form was answered is kept no longer.";
+        Problem::NotFound(text.to_owned())
+    })?;
+    Ok((status, Html(page)).into_response())
+}
+
+/// Why a form was refused.
+pub(super) async fn refused(InPath(status): InPath) -> Problem {
+    let (status, text) = match status.as_str() {
+        "403" => (
+            StatusCode::FORBIDDEN,
+            "This form was on another site. Nothing was done.",
+        ),
+        "408" => (
+            StatusCode::REQUEST_TIMEOUT,
+            "This form took too long. Look at what it was to change before you send it again.",
+        ),
+        "404" | "405" => (
+            StatusCode::NOT_FOUND,
+            "What came was none of this page's forms. Nothing was done.",
+        ),
+        _ => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "This form could not be answered. Look at what it was to change before you send it again.",
+        ),
+    };
+    Problem::Failed(status, text.to_owned())
 }
 
 /// Lets only sessions in, and hands them on.
@@ -132,8 +191,7 @@ pub(super) async fn session(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let mode = request.headers().get("sec-fetch-mode");
-    let is_form = *request.method() == Method::POST && mode.is_some_and(|mode| mode == "navigate");
+    let is_form = is_form(&request);
     let by_person = !request.headers().contains_key(LIVE) && request.uri().path() != "/live";
     let cookies = request.headers().get_all(header::COOKIE).iter();
     let cookies = cookies.filter_map(|value| value.to_str().ok());
@@ -152,7 +210,7 @@ pub(super) async fn session(
             let (at, from) = (request.uri().path().to_owned(), from(request.headers()));
             let mut response = next.run(request).await;
             if let Some(told) = response.extensions_mut().remove::<Told>() {
-                let visit = Visit::new(Arc::clone(&admin), session.clone(), by_person);
+                let visit = Visit::new(Arc::clone(&admin), session.clone(), by_person, &at);
                 let page = visit.problem(&told, &at, from.as_deref());
                 response.headers_mut().remove(header::CONTENT_LENGTH);
                 *response.body_mut() = page.into_string().into();
@@ -168,22 +226,26 @@ pub(super) async fn session(
 }
 
 /// The address of this page that the browser says it came from: not one of another host, nor one that
-/// leads there, nor the one that is shown once.
+/// leads there, nor what a form was answered.
 fn from(headers: &HeaderMap) -> Option<String> {
     let host = only(headers, &header::HOST)?;
     let from = only(headers, &header::REFERER)?.strip_prefix("http://")?;
     let path = from.strip_prefix(host).filter(|_| !host.is_empty())?;
     let is_own = path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
-    (is_own && path != ANSWER).then(|| path.to_owned())
+    (is_own && !path.starts_with(ANSWER)).then(|| path.to_owned())
 }
 
-/// Leads to the page, which is kept until it is asked for.
+/// Leads to the page, which is kept for whoever asks for it.
 async fn elsewhere(admin: &Admin, session: &Session, response: Response) -> Response {
     let (head, body) = response.into_parts();
     let page = to_bytes(body, MOST_PAGE).await.unwrap_or_default();
+    let Ok(name) = Token::random() else {
+        return Problem::NoRandom.into_response();
+    };
     let answer = (head.status, page);
-    admin.sessions().keep_answer(&session.id, answer);
-    Redirect::to(ANSWER).into_response()
+    let to = format!("{ANSWER}/{}", name.as_str());
+    admin.sessions().keep_answer(&session.id, name, answer);
+    Redirect::to(&to).into_response()
 }
 
 /// Whether a person asked, and not the page's own script.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::address::InQuery;
 use super::page::Visit;
+use super::problem::Problem;
 use super::watch::Counts;
 
 /// Changes that follow each other this closely are told as one.
@@ -25,10 +26,14 @@ pub(super) struct Of {
 
 /// Tells of each change of the store (`?of=store`), of runs (`?of=runs`) or of both until the session
 /// ends.
+///
+/// # Errors
+///
+/// Where too many of the session's pages are told already.
 pub(super) async fn stream(
     visit: Visit,
     InQuery(of): InQuery<Of>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let (store, runs) = (of.of != "runs", of.of != "store");
     let count = move |counts: &Counts| {
         let of = |wanted: bool, count: u64| if wanted { count } else { 0 };
@@ -37,10 +42,12 @@ pub(super) async fn stream(
     let changes = visit.admin.changes.follow();
     let seen = count(&changes.borrow());
     let session = visit.session().clone();
-    let events = stream::unfold(Some((session, changes, seen)), move |state| {
+    let place = Arc::clone(&session.streams).try_acquire_owned();
+    let place = place.map_err(|_| Problem::Busy)?;
+    let events = stream::unfold(Some((session, changes, seen, place)), move |state| {
         let admin = Arc::clone(&visit.admin);
         async move {
-            let (mut session, mut changes, seen) = state?;
+            let (mut session, mut changes, seen, place) = state?;
             let mut changed = false;
             loop {
                 let ends = admin.sessions().ends(&session.id);
@@ -51,7 +58,7 @@ pub(super) async fn stream(
                 if changed {
                     let seen = count(&changes.borrow_and_update());
                     let event = Event::default().event("changed").data("-");
-                    return Some((Ok(event), Some((session, changes, seen))));
+                    return Some((Ok(event), Some((session, changes, seen, place))));
                 }
                 changed = tokio::select! {
                     happened = changes.wait_for(|counts| count(counts) != seen) => {
@@ -68,5 +75,5 @@ pub(super) async fn stream(
             }
         }
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(STILL_THERE))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(STILL_THERE)))
 }

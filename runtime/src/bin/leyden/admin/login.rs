@@ -170,7 +170,9 @@ pub(super) async fn leave(
         recorded.unwrap_or_else(|error| say(&format!("a log-out was not recorded: {error}")));
         Ok(())
     });
-    let _ = recorded.await;
+    if recorded.await.is_err() {
+        say("a log-out was not recorded: the store is busy");
+    }
     let mut response = Redirect::to("/login").into_response();
     let gone = HeaderValue::from_static("leyden=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
     response.headers_mut().insert(header::SET_COOKIE, gone);

@@ -61,6 +61,8 @@ pub(super) struct Visit {
     pub(super) admin: Arc<Admin>,
     session: Session,
     by_person: bool,
+    /// The address's path that was asked for.
+    path: String,
 }
 
 impl<S> FromRequestParts<S> for Visit
@@ -77,16 +79,18 @@ where
             admin: Arc::from_ref(state),
             session: session.ok_or(Problem::LoggedOut)?,
             by_person: by_person.is_none_or(|by| by.0),
+            path: parts.uri.path().to_owned(),
         })
     }
 }
 
 impl Visit {
-    pub(super) fn new(admin: Arc<Admin>, session: Session, by_person: bool) -> Self {
+    pub(super) fn new(admin: Arc<Admin>, session: Session, by_person: bool, path: &str) -> Self {
         Self {
             admin,
             session,
             by_person,
+            path: path.to_owned(),
         }
     }
 
@@ -110,7 +114,7 @@ impl Visit {
     pub(super) fn page(&self, tab: Tab, title: &str, live: Live, content: Markup) -> Markup {
         // What was done is told to whoever did it, and not to the script that looks again.
         let notice = match self.by_person {
-            true => self.admin.sessions().told(&self.session.id),
+            true => self.admin.sessions().told(&self.session.id, &self.path),
             false => None,
         };
         document(
@@ -129,6 +133,8 @@ impl Visit {
                 }
                 main id="main" tabindex="-1" data-live=[live.word()] {
                     div id="notice" role="status" { @if let Some(notice) = notice { p.notice { (notice) } } }
+                    // What the script says where the page is not live any more.
+                    @if live.word().is_some() { div id="standing" role="status" {} }
                     (content)
                 }
             },
@@ -179,7 +185,9 @@ impl Visit {
 
     /// Goes on to a page, which says this once.
     pub(super) fn done(&self, to: &str, notice: impl Into<String>) -> Response {
-        self.admin.sessions().tell(&self.session.id, notice.into());
+        let path = to.split(['?', '#']).next().unwrap_or_default().to_owned();
+        let mut sessions = self.admin.sessions();
+        sessions.tell(&self.session.id, path, notice.into());
         Redirect::to(to).into_response()
     }
 

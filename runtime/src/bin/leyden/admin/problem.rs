@@ -27,6 +27,8 @@ pub(super) enum Problem {
     Usage(String),
     /// The store's, or a run's.
     Failed(StatusCode, String),
+    /// Other requests take too long.
+    Busy,
     /// The operating system gives no random bytes.
     NoRandom,
     Panicked,
@@ -98,6 +100,11 @@ impl IntoResponse for Problem {
             Self::NotFound(text) => (StatusCode::NOT_FOUND, "Not there", text),
             Self::Usage(text) => (StatusCode::BAD_REQUEST, "That does not work", text),
             Self::Failed(status, text) => (status, "That could not be done", text),
+            Self::Busy => {
+                let text = "The store is busy with other requests. Nothing was done; try again.";
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                (status, "That could not be done", text.to_owned())
+            }
             Self::NoRandom | Self::Panicked => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something went wrong",

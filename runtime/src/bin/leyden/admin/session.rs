@@ -1,12 +1,14 @@
 //! Who may use the page: log-in links, each good once, and the sessions that they begin.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use data_encoding::BASE64URL_NOPAD;
 use subtle::ConstantTimeEq as _;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
 /// How long a log-in link is good.
@@ -19,6 +21,9 @@ const SESSION: Duration = Duration::from_secs(12 * 60 * 60);
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// The most sessions at once; with one more the oldest ends.
 const MOST: usize = 8;
+/// The most pages of a session that are told of changes at once: those of all sessions together leave
+/// connections to others.
+const MOST_STREAMS: usize = 12;
 
 /// 256 random bits, as text; compared in constant time, and wiped.
 #[derive(Clone)]
@@ -49,6 +54,8 @@ pub(super) struct Session {
     pub(super) csrf: Token,
     /// When it ends if nothing more happens.
     pub(super) ends: Instant,
+    /// For the pages that are told of changes.
+    pub(super) streams: Arc<Semaphore>,
     /// Closed with the session.
     open: watch::Receiver<()>,
 }
@@ -61,15 +68,18 @@ impl Session {
     }
 }
 
+/// The most notices, and answers, that are kept for a session's pages: older ones are told no more.
+const MOST_KEPT: usize = 8;
+
 struct Open {
     session: Session,
     /// What tells those who follow the session that it has ended, by being dropped.
     _open: watch::Sender<()>,
     begun: Instant,
-    /// What the next page says once.
-    notice: Option<String>,
-    /// The page that a form was answered by, which is shown once.
-    answer: Option<Answer>,
+    /// What the next page at an address says once: another tab may be elsewhere.
+    notices: VecDeque<(String, String)>,
+    /// The pages that forms were answered by.
+    answers: VecDeque<(Token, Answer)>,
 }
 
 /// A page: its status and its HTML.
@@ -118,14 +128,15 @@ impl Sessions {
             id: Token::random()?,
             csrf: Token::random()?,
             ends: now + IDLE,
+            streams: Arc::new(Semaphore::new(MOST_STREAMS)),
             open,
         };
         self.open.push(Open {
             session: session.clone(),
             _open: sender,
             begun: now,
-            notice: None,
-            answer: None,
+            notices: VecDeque::new(),
+            answers: VecDeque::new(),
         });
         Ok(session)
     }
@@ -158,33 +169,47 @@ impl Sessions {
         self.open.retain(|open| !open.session.id.is(id.as_str()));
     }
 
-    /// Lets the session's next page say something.
-    pub(super) fn tell(&mut self, id: &Token, notice: String) {
+    /// Lets the session's next page at an address's path say something.
+    pub(super) fn tell(&mut self, id: &Token, path: String, notice: String) {
         if let Some(open) = self.get(id.as_str()) {
-            open.notice = Some(notice);
+            // What was not told yet is older news.
+            open.notices.retain(|(at, _)| *at != path);
+            keep(&mut open.notices, (path, notice));
         }
     }
 
-    /// What there is to say.
-    pub(super) fn told(&mut self, id: &Token) -> Option<String> {
-        self.get(id.as_str())?.notice.take()
+    /// What there is to say at a path.
+    pub(super) fn told(&mut self, id: &Token, path: &str) -> Option<String> {
+        let notices = &mut self.get(id.as_str())?.notices;
+        let place = notices.iter().position(|(at, _)| at == path)?;
+        notices.remove(place).map(|(_, notice)| notice)
     }
 
-    /// Keeps the page that a form was answered by.
-    pub(super) fn keep_answer(&mut self, id: &Token, answer: Answer) {
+    /// Keeps the page that a form was answered by, under a name.
+    pub(super) fn keep_answer(&mut self, id: &Token, name: Token, answer: Answer) {
         if let Some(open) = self.get(id.as_str()) {
-            open.answer = Some(answer);
+            keep(&mut open.answers, (name, answer));
         }
     }
 
-    /// That page.
-    pub(super) fn answer(&mut self, id: &Token) -> Option<Answer> {
-        self.get(id.as_str())?.answer.take()
+    /// The page of this name.
+    pub(super) fn answer(&mut self, id: &Token, name: &str) -> Option<Answer> {
+        let answers = &self.get(id.as_str())?.answers;
+        let found = answers.iter().find(|(of, _)| of.is(name))?;
+        Some(found.1.clone())
     }
 
     fn get(&mut self, id: &str) -> Option<&mut Open> {
         self.open.iter_mut().find(|open| open.session.id.is(id))
     }
+}
+
+/// Keeps one more, and the oldest no longer where there are too many.
+fn keep<T>(all: &mut VecDeque<T>, one: T) {
+    if all.len() >= MOST_KEPT {
+        all.pop_front();
+    }
+    all.push_back(one);
 }
 
 #[cfg(test)]
@@ -273,8 +298,27 @@ mod tests {
         assert!(open(&mut sessions, &ids[1]) && open(&mut sessions, &ids[MOST]));
         sessions.end(&ids[1]);
         assert!(!open(&mut sessions, &ids[1]));
-        sessions.tell(&ids[2], "done".into());
-        assert_eq!(sessions.told(&ids[2]).as_deref(), Some("done"));
-        assert_eq!(sessions.told(&ids[2]), None);
+    }
+
+    #[test]
+    fn what_is_told_and_answered_is_bounded_and_each_tabs_own() {
+        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        let [id, other] = [(); 2].map(|()| log_in(&mut sessions, now).id);
+        sessions.tell(&id, "/a".into(), "done".into());
+        assert_eq!(sessions.told(&id, "/b"), None);
+        assert_eq!(sessions.told(&other, "/a"), None);
+        assert_eq!(sessions.told(&id, "/a").as_deref(), Some("done"));
+        assert_eq!(sessions.told(&id, "/a"), None);
+        let names: Vec<_> = (0..=MOST_KEPT).map(|_| Token::random().unwrap()).collect();
+        for name in &names {
+            sessions.tell(&id, name.as_str().to_owned(), "done".into());
+            sessions.keep_answer(&id, name.clone(), (StatusCode::OK, Bytes::new()));
+        }
+        for (number, name) in names.iter().enumerate() {
+            let is_kept = number > 0;
+            assert_eq!(sessions.told(&id, name.as_str()).is_some(), is_kept);
+            assert_eq!(sessions.answer(&id, name.as_str()).is_some(), is_kept);
+            assert!(sessions.answer(&other, name.as_str()).is_none());
+        }
     }
 }

@@ -1,5 +1,5 @@
 // What the page does beyond its HTML: looks again when told that something changed, checks names
-// while they are typed, copies commands. Everything else works without it.
+// while they are typed, sends values, copies commands. Without it values are sent by the browser.
 "use strict";
 
 // A moment as the server tells it, counted on while the page stays open.
@@ -43,7 +43,7 @@ function take(fresh) {
   left = false;
   for (const next of fresh.querySelectorAll("main [id]")) {
     const old = document.getElementById(next.id);
-    if (!old || next.id === "notice" || old.isEqualNode(next)) continue;
+    if (!old || next.id === "notice" || next.id === "standing" || old.isEqualNode(next)) continue;
     const focused = document.activeElement;
     if ((old !== focused && old.contains(focused)) || old.querySelector("details[open]")) {
       left = true;
@@ -59,6 +59,25 @@ function take(fresh) {
   }
 }
 
+// Says that the page is not live any more, and what to do; or takes that back.
+const standing = document.getElementById("standing");
+function stands(text) {
+  if (!standing || standing.dataset.said === text) return;
+  standing.dataset.said = text;
+  standing.replaceChildren();
+  if (!text) return;
+  const told = document.createElement("p");
+  told.className = "callout";
+  const link = document.createElement("a");
+  link.href = location.pathname + location.search;
+  link.textContent = "Load it again";
+  told.append(text, " ", link, ", or log in by the newest link that leyden admin printed.");
+  standing.append(told);
+}
+const NOT_LIVE = "This page is not live any more: what it shows may have changed.";
+const NO_ANSWER = "This page is not live: the server does not answer.";
+
+let refused = false;
 let looking = false;
 let again = false;
 async function look() {
@@ -66,9 +85,13 @@ async function look() {
   looking = true;
   try {
     const answer = await fetch(location.href, { headers: { "X-Leyden-Live": "1" } });
+    // Nobody is logged in any more: nothing of the page may be left.
+    if (answer.status === 401) return location.reload();
     if (answer.ok) take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    stands(answer.ok && !refused ? "" : NOT_LIVE);
   } catch {
-    // The server is gone; the connection that told us tries again by itself.
+    // The connection that told us tries again by itself.
+    stands(refused ? NOT_LIVE : NO_ANSWER);
   } finally {
     looking = false;
     if (again) { again = false; look(); }
@@ -78,11 +101,18 @@ async function look() {
 if (main && main.dataset.live) {
   let events = null;
   const listen = () => {
-    events = new EventSource(`/live?of=${main.dataset.live}`);
-    events.addEventListener("changed", look);
-    events.addEventListener("ended", () => { events.close(); location.reload(); });
+    const own = events = new EventSource(`/live?of=${main.dataset.live}`);
+    own.addEventListener("changed", look);
+    own.addEventListener("ended", () => { own.close(); location.reload(); });
     // Something may have changed since the page was made, or while there was no connection.
-    events.onopen = () => { main.dataset.connected = "yes"; look(); };
+    own.onopen = () => { refused = false; main.dataset.connected = "yes"; look(); };
+    own.onerror = () => {
+      main.dataset.connected = "no";
+      // A server that answers with anything else is not asked again; the page's own answer tells why.
+      refused = own.readyState === EventSource.CLOSED;
+      if (refused && events === own) events = null;
+      if (refused) look(); else stands(NO_ANSWER);
+    };
   };
   // Browsers have six connections for all tabs: one that nobody sees must not hold one.
   document.addEventListener("visibilitychange", () => {
@@ -118,5 +148,37 @@ for (const input of document.querySelectorAll("input[data-check]")) {
         // The server checks again when the form is sent.
       }
     }, 150);
+  });
+}
+
+// What a form posts stays in the browser's history, which is on disk, where nobody answers: a value is
+// sent from here, and the form goes on to where the answer says.
+const MOST = 1048576;
+for (const typed of document.querySelectorAll("textarea.masked")) {
+  const form = typed.form;
+  let sending = false;
+  const wrong = (text) => {
+    document.getElementById("wrong")?.remove();
+    const told = document.createElement("p");
+    told.className = "error";
+    told.id = "wrong";
+    told.setAttribute("role", "alert");
+    told.textContent = text;
+    form.prepend(told);
+  };
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (sending) return;
+    const [file] = form.elements.file.files;
+    if (file && file.size > MOST) return wrong("The file is too large: a value has 1 MiB at most. Nothing was sent.");
+    sending = true;
+    try {
+      const body = new FormData(form, event.submitter);
+      const answer = await fetch(form.action, { method: "POST", headers: { "X-Leyden-Form": "1" }, body });
+      location.assign(answer.headers.get("X-Leyden-Go") || "/secrets");
+    } catch {
+      sending = false;
+      wrong("The server does not answer: look whether leyden admin runs, and then whether the value was stored.");
+    }
   });
 }
