@@ -225,7 +225,8 @@ impl<W: Write> Writer<W> {
             } => Event::WorkEnded {
                 of: id.into(),
                 attempts: *attempts,
-                took_ms: took.as_secs_f64() * 1e3,
+                // To the microsecond.
+                took_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
                 answer: answer.word(),
                 output_bytes: result.as_ref().ok().copied(),
                 failure: result.as_ref().err(),
@@ -316,6 +317,27 @@ mod tests {
         let events = events(&[vec![0xff, b'a'], vec![0xc3]]);
         assert_eq!(events[0], json!({ "event": "stdout", "base64": "/2E=" }));
         assert_eq!(events[1], json!({ "event": "stdout", "base64": "ww==" }));
+    }
+
+    #[test]
+    fn times_are_told_to_the_microsecond() {
+        let events = Events::new(Vec::new());
+        let id = WorkId {
+            work: "work".into(),
+            number: 1,
+        };
+        let ended = RunEvent::Ended {
+            id,
+            attempts: 1,
+            took: std::time::Duration::from_nanos(1_234_567),
+            answer: leyden::run::Answer::Ran,
+            result: Ok(1),
+        };
+        events.with(|writer| writer.seen(&ended)).unwrap();
+        events.with(|writer| {
+            let line = std::str::from_utf8(&writer.to).unwrap();
+            assert!(line.contains("\"took-ms\":1.235,"), "{line}");
+        });
     }
 
     proptest! {
