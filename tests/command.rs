@@ -6,9 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use serde_json::json;
-
-use crate::support::{App, Home, guest, last_run, run, wait};
+use crate::support::{Home, guest, run, wait};
 
 fn private(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
@@ -121,27 +119,6 @@ fn an_app_that_ends_in_time_may_wait_for_a_slow_reader() {
     reader.read_to_string(&mut events).unwrap();
     assert_eq!(wait(&mut child), 3, "{events}");
     assert!(events.contains("\"ended\""), "{events}");
-}
-
-#[test]
-fn an_app_ends_where_nobody_reads_what_is_told_of_its_works() {
-    let home = Home::new();
-    let app = App::scripted(&home, "");
-    // The Flow computes for ever, and writes nothing itself.
-    let script = json!([{ "start": { "work": "probe", "input": { "sleep": 500 } } }, "loop"]);
-    let mut child = home
-        .leyden()
-        .args(["run", "app"])
-        .arg(app.path())
-        .args(["--output", "json", "--", &script.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    drop(started(&mut child));
-    assert_eq!(wait(&mut child), 141);
-    assert_eq!(last_run(&home)["ending"], "stopped");
 }
 
 fn looping(command: &mut Command) -> Child {

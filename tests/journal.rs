@@ -236,6 +236,97 @@ fn a_damaged_answer_is_told_and_its_work_runs_again() {
 }
 
 #[test]
+fn a_damaged_failure_is_that_of_its_work_alone() {
+    let (home, app, data) = counting_app();
+    let dir = format!("probe:{}::/d", data.display());
+    let script = json!([
+        { "start": { "work": "probe", "input": [{ "attempt": "/d/one" }, "trap"] } },
+        { "start": { "work": "probe", "input": { "attempt": "/d/two" } } },
+        { "wait": "all" },
+        { "exit": 1 },
+    ]);
+    app.run(&home, &["--dir", &dir, "--secret", "S=my-secret"], &script)
+        .ended_with(1);
+    let id = last_run(&home)["id"].as_str().unwrap().to_owned();
+    let path = home.path().join("state/leyden/runs").join(id);
+    for damage in ["'{\"kind\":\"tr'", "CAST(x'fffe' AS TEXT)"] {
+        let journal = rusqlite::Connection::open(path.join("journal.db")).unwrap();
+        for table in ["work", "attempt"] {
+            let sql = format!("UPDATE {table} SET failure = {damage} WHERE number = 1");
+            assert!(journal.execute(&sql, ()).unwrap() > 0);
+        }
+        drop(journal);
+        let shown = home.run(["runs", "show", "last"]).succeeded().stdout;
+        assert!(shown.contains("failure is damaged"), "{shown}");
+        assert!(shown.contains("2, 1 failed"), "{shown}");
+        home.run(["runs", "resume", "last"]).ended_with(1);
+    }
+    let runs_of = |name: &str| std::fs::read_to_string(data.join(name)).unwrap();
+    assert_eq!(
+        (runs_of("one"), runs_of("two")),
+        ("3\n".into(), "1\n".into())
+    );
+}
+
+#[test]
+fn two_signals_at_once_end_a_run_that_can_be_gone_on_with() {
+    let (home, app, data) = counting_app();
+    let dir = format!("probe:{}::/d", data.display());
+    let script = json!([
+        { "start": { "work": "probe", "input": { "attempt": "/d/one" } } },
+        { "start": { "work": "probe", "input": { "attempt": "/d/two" } } },
+        { "wait": "all" },
+        { "start": { "work": "probe", "input": "loop", "times": 3 } },
+        { "sleep": 600_000 },
+    ]);
+    let options = ["--dir", &dir, "--secret", "S=my-secret"];
+    let mut child = begin(&home, &app, &options, &script);
+    until(|| started(&home, 5));
+    signal(&child, "INT");
+    signal(&child, "TERM");
+    let status = wait(&mut child);
+    assert!([130, 143].contains(&status), "{status}");
+    // The second may have come before its end was written.
+    let run = last_run(&home);
+    let is_over = run["ending"] == "stopped" || run["state"] == "interrupted";
+    assert!(is_over, "{run}");
+
+    let mut child = home
+        .leyden()
+        .args(["runs", "resume", "last"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    until(|| {
+        let run = last_run(&home);
+        let attempts = run["works"].as_array().unwrap().iter().filter(|work| {
+            let attempts = work["attempts"].as_array().unwrap();
+            attempts.iter().any(|attempt| attempt["life"] == 2)
+        });
+        attempts.count() == 3
+    });
+    signal(&child, "INT");
+    assert_eq!(wait(&mut child), 130);
+    for name in ["one", "two"] {
+        let runs = std::fs::read_to_string(data.join(name)).unwrap();
+        assert_eq!(runs, "1\n", "{name}");
+    }
+}
+
+/// Whether so many Works of the newest run have begun.
+fn started(home: &Home, count: usize) -> bool {
+    let run = home.run(["runs", "show", "last", "--output", "json"]);
+    run.status == 0 && {
+        let run: Value = serde_json::from_str(&run.stdout).unwrap();
+        let works = run["works"].as_array().unwrap();
+        let begun = |work: &&Value| !work["attempts"].as_array().unwrap().is_empty();
+        works.iter().filter(begun).count() == count
+    }
+}
+
+#[test]
 fn a_run_can_be_stopped_by_a_signal_and_by_name() {
     let home = Home::with_my_secret();
     let app = App::scripted(&home, "parallel = 8\n");
@@ -348,6 +439,7 @@ fn runs_are_listed_shown_and_removed() {
             .stdout
             .contains("nothing has run")
     );
+    home.run(["runs", "list", "--limit", "0"]).ended_with(2);
     let app = App::scripted(&home, "retries = 1\n");
     let script = json!([
         { "start": { "work": "probe", "input": [{ "stderr": "to \u{1b}[31mstderr" }, { "stdout": "to stdout" }, { "return": 1 }] } },

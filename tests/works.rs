@@ -1,8 +1,12 @@
 //! A Flow and its Works: starting, waiting, failing, trying again, stopping.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::support::{App, Home, last_run, lines};
+use crate::support::{App, Home, last_run, lines, wait};
 
 const LIMITS: &str = "timeout = \"2s\"\nmemory = \"64MiB\"\nparallel = 16\n\
      [works.cat]\ncomponent = \"work-cat.wasm\"\n\
@@ -445,4 +449,200 @@ fn events_as_json_lines() {
     assert_eq!(of("work-ended", 2)["failure"]["kind"], "error");
     assert_eq!(events.last().unwrap()["event"], "ended");
     assert_eq!(ran.stderr, "");
+}
+
+/// Starts a script and lets it run.
+fn begin(home: &Home, app: &App, options: &[&str], script: &Value) -> Child {
+    home.leyden()
+        .args(["run", "app"])
+        .arg(app.path())
+        .args(options)
+        .args(["--", &script.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_reader_of_events_that_goes_away_ends_a_flow_that_writes_nothing() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    for flow in [json!("loop"), json!({ "sleep": 600_000 })] {
+        let script = json!([
+            { "start": { "work": "probe", "input": "loop" } },
+            { "start": { "work": "probe", "input": { "sleep": 600_000 } } },
+            flow,
+        ]);
+        let mut child = begin(&home, &app, &["--output", "json"], &script);
+        let mut events = BufReader::new(child.stdout.take().unwrap()).lines();
+        // No event follows on the last of these.
+        let mut begun = 0;
+        while begun < 2 {
+            let event = events.next().unwrap().unwrap();
+            begun += usize::from(event.contains("work-started"));
+        }
+        drop(events);
+        assert_eq!(wait(&mut child), 141, "{flow}");
+        let run = last_run(&home);
+        assert_eq!(run["ending"], "output-closed", "{flow}: {run}");
+        for work in run["works"].as_array().unwrap() {
+            assert_eq!(work["failure"]["kind"], "stopped", "{flow}: {work}");
+        }
+    }
+}
+
+#[test]
+fn a_flow_that_holds_too_many_handles_is_told_so() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let script = json!([{ "start": { "work": "none", "text": "", "times": 140_000 } }]);
+    app.run(&home, &[], &script).ended_with(134).says(&[
+        "it holds 400000 handles (of started Works, pollables,",
+        "drop those that have ended",
+    ]);
+}
+
+#[test]
+fn what_can_never_be_instantiated_cannot_be_run_alone_or_as_a_work() {
+    let home = Home::new();
+    let app = App::scripted(&home, "[works.big]\ncomponent = \"big.wat\"\n");
+    let big = app.path().join("big.wat");
+    let module = "(module (table 100000000 funcref) (memory (export \"memory\") 1)
+                  (func (export \"_start\")))";
+    std::fs::write(&big, module).unwrap();
+    home.run_app(&big, &[])
+        .ended_with(126)
+        .says(&["it cannot be run", "table"]);
+    // The second finds it compiled.
+    for _ in 0..2 {
+        app.run(&home, &[], &json!([{ "print": "ran" }]))
+            .ended_with(126)
+            .says(&["it cannot be run", "table"]);
+    }
+}
+
+#[test]
+fn a_manifest_that_asks_for_too_much_memory_is_told() {
+    let home = Home::new();
+    let app = App::scripted(&home, "memory = \"3GiB\"\n");
+    let told = "the Work `probe` asks for 3.0 GiB and gets 1.0 GiB";
+    app.run(&home, &[], &json!([])).succeeded().says(&[told]);
+    let inspected = home.run(["inspect", &app.path().display().to_string()]);
+    assert!(inspected.succeeded().stdout.contains(told));
+    let allowed = app.run(&home, &["--memory", "4GiB"], &json!([]));
+    allowed.succeeded().never_shows("asks for");
+}
+
+#[test]
+fn a_works_end_wakes_a_flow_that_polls() {
+    let home = Home::new();
+    let app = App::scripted(&home, "parallel = 2\n");
+    let sleep = |milliseconds: u64| json!({ "start": { "work": "probe", "input": [{ "sleep": milliseconds }, { "return": 1 }] } });
+    // `wait-first` polls what `subscribe` gave it for each.
+    let script = json!([sleep(86_400_000), sleep(500), "wait-first"]);
+    let told = lines(&app.run(&home, &[], &script).succeeded());
+    assert_eq!(
+        (&told[0]["place"], &told[0]["output"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(told.len(), 1);
+}
+
+#[test]
+fn a_flow_that_waits_takes_no_processor() {
+    let home = Home::new();
+    let app = App::scripted(&home, "parallel = 8\n");
+    let script = json!([
+        { "start": { "work": "probe", "input": { "sleep": 600_000 }, "times": 2000 } },
+        { "print": "started" },
+        "wait-any",
+    ]);
+    let mut child = begin(&home, &app, &[], &script);
+    let mut printed = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(printed.next().unwrap().unwrap().contains("started"));
+    // Hundredths of a second of processor time, user and system (proc_pid_stat(5)).
+    let stat = format!("/proc/{}/stat", child.id());
+    let used = || -> u64 {
+        let stat = std::fs::read_to_string(&stat).unwrap();
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+        fields
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().unwrap())
+            .sum()
+    };
+    // The last of those that have a place may be about to begin: it is quiet some time after that,
+    // if ever. What never rests uses a good part of each second, also on a busy machine.
+    let quiet = (0..60).any(|_| {
+        let before = used();
+        std::thread::sleep(Duration::from_secs(2));
+        used() - before < 20
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(quiet);
+}
+
+/// A terminal of its own, by script(1).
+#[test]
+fn a_terminal_shows_each_kind_live_and_the_summary_at_the_end() {
+    let home = Home::new();
+    let app = App::scripted(&home, "[works.other]\ncomponent = \"work-probe.wasm\"\n");
+    let sleep = |work: &str, times: u32| json!({ "start": { "work": work, "input": { "sleep": 600_000 }, "times": times } });
+    let script = json!([sleep("probe", 1), sleep("other", 1), { "wait": "all" }]);
+    let leyden = home.leyden();
+    let variables = leyden.get_envs();
+    let command = "stty cols 120 rows 30; exec \"$LEYDEN\" run app \"$APP\" -- \"$SCRIPT\"";
+    let mut child = Command::new("script")
+        .args(["-q", "-e", "-c", command, "/dev/null"])
+        .envs(variables.filter_map(|(name, value)| Some((name, value?))))
+        .env("SHELL", "/bin/sh")
+        .env("TERM", "xterm")
+        .env("LEYDEN", leyden.get_program())
+        .env("APP", app.path())
+        .env("SCRIPT", script.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut shown = String::new();
+    let mut read = |shown: &mut String| {
+        let mut bytes = [0; 4096];
+        let count = screen.read(&mut bytes).unwrap_or_default();
+        shown.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        count > 0
+    };
+    let live = |shown: &str, kind: &str| {
+        strip(shown).contains(&format!("{kind:12}  waiting 0  running 1  done 0"))
+    };
+    while !(live(&shown, "probe") && live(&shown, "other")) {
+        assert!(read(&mut shown), "{shown}");
+    }
+    // Ctrl-C.
+    keys.write_all(b"\x03").unwrap();
+    while read(&mut shown) {}
+    assert_eq!(wait(&mut child), 130, "{shown}");
+    let plain = strip(&shown);
+    assert!(plain.contains("2 Works in "), "{plain}");
+    for kind in ["probe", "other"] {
+        let summary = format!("  {kind}  done 0  failed 0  stopped 1");
+        assert!(plain.contains(&summary), "no {summary:?} in {plain}");
+    }
+}
+
+/// What a terminal shows, as lines, without its control sequences (`ESC [ … letter`).
+fn strip(shown: &str) -> String {
+    let mut plain = String::new();
+    let mut characters = shown.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' => drop(characters.by_ref().skip(1).find(char::is_ascii_alphabetic)),
+            '\r' => plain.push('\n'),
+            other => plain.push(other),
+        }
+    }
+    plain
 }

@@ -90,6 +90,12 @@ pub enum Authority {
 }
 
 impl App {
+    /// The most memory that its manifest can ask for, in bytes: what the operator gave, and 1 GiB in
+    /// any case.
+    pub fn most_memory(&self) -> u64 {
+        self.given.memory.unwrap_or_default().max(DEFAULT_MEMORY)
+    }
+
     /// Resolves who sees what, where nothing but the operator's own bindings counts.
     ///
     /// Plain entries of one name override each other in this order: the manifest's `[env]`, the
@@ -131,7 +137,7 @@ impl App {
         };
         let mut flow = component(None, &self.flow, &self.manifest.flow)?;
         flow.timeout = timeout.or(flow.timeout);
-        let most_memory = memory.unwrap_or_default().max(DEFAULT_MEMORY);
+        let most_memory = self.most_memory();
         let capped = |asked: Option<u64>| asked.map(|bytes| bytes.min(most_memory));
         flow.memory = memory.or(capped(flow.memory));
         let mut works = BTreeMap::new();

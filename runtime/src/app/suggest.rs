@@ -59,7 +59,7 @@ pub(super) fn shown_char(character: char) -> String {
     let mut out = String::new();
     if character.is_control() || is_invisible(character) {
         // Writing to a string cannot fail.
-        let _ = write!(out, "U+{:04X}", u32::from(character));
+        let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
     } else {
         out.push(character);
     }
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn shown_text_cannot_drive_a_terminal_and_ends() {
-        assert_eq!(shown("a\u{1b}[2J\u{202e}"), "`aU+001B[2JU+202E`");
+        assert_eq!(shown("a\u{1b}[2J\u{202e}"), "`a\\u{1b}[2J\\u{202e}`");
         assert_eq!(shown(&"x".repeat(1000)).chars().count(), 67);
     }
 }

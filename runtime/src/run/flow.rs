@@ -39,23 +39,42 @@ pub struct Outcome {
 
 /// Stops a run from elsewhere. Clones stop the same one.
 #[derive(Debug, Clone)]
-pub struct Stopper(watch::Sender<bool>);
+pub struct Stopper(watch::Sender<Option<Ending>>);
 
 impl Default for Stopper {
     fn default() -> Self {
-        Self(watch::Sender::new(false))
+        Self(watch::Sender::new(None))
     }
 }
 
 impl Stopper {
     /// Asks the run to end: its Flow and its Works are stopped, wherever they are.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.end(Ending::Stopped);
     }
 
-    async fn asked(&self) {
+    /// The same, because nobody reads any more what the run writes ([`Ending::OutputClosed`]).
+    pub fn output_closed(&self) {
+        self.end(Ending::OutputClosed);
+    }
+
+    /// Whoever asks first says how it ends.
+    fn end(&self, ending: Ending) {
+        self.0.send_if_modified(|asked| {
+            let is_first = asked.is_none();
+            asked.get_or_insert(ending);
+            is_first
+        });
+    }
+
+    async fn asked(&self) -> Ending {
+        let mut asked = self.0.subscribe();
         // An error would be a sender that is gone, and it is ours.
-        let _ = self.0.subscribe().wait_for(|asked| *asked).await;
+        let asked = asked.wait_for(Option::is_some).await;
+        asked
+            .ok()
+            .and_then(|asked| asked.clone())
+            .unwrap_or(Ending::Stopped)
     }
 }
 
@@ -123,7 +142,7 @@ async fn run_here(app: &Arc<BoundApp>, start: Start) -> Result<Outcome, SandboxE
     let ending = tokio::select! {
         biased;
         ending = app.flow.program.run(&setup) => ending,
-        () = stopper.asked() => Ok(Ending::Stopped),
+        asked = stopper.asked() => Ok(asked),
     };
     // Nobody starts a Work any more, and the log's last line is out.
     drop(setup);

@@ -9,6 +9,7 @@ use crate::app::{ComponentSource, HostRule, Kind};
 use super::cache::Cache;
 use super::egress::Egress;
 use super::http;
+use super::instance::is_the_hosts;
 use super::linkers::Linkers;
 use super::program::{Compiled, Program, Role, SandboxError, engine_failed, not_runnable};
 use super::ticker::Ticker;
@@ -165,7 +166,14 @@ impl Sandbox {
         if let Some(cache) = &self.0.cache {
             let _ = cache.put(&source.digest()?, &code);
         }
-        Ok(code.load(self.engine()).map_err(engine_failed)?)
+        let loaded = code.load(self.engine()).map_err(|error| {
+            match is_the_hosts(&error) {
+                true => engine_failed(error),
+                // It does not fit into what an instance in a pool has.
+                false => not_runnable(error),
+            }
+        });
+        Ok(loaded?)
     }
 
     fn compiler(&self) -> Result<&Engine, SandboxError> {

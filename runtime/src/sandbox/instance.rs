@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
@@ -207,6 +208,13 @@ pub(super) async fn run(
         Some(Err(error)) if is_the_hosts(&error) => {
             return Err(SandboxError::Host(ending::one_line(&error.to_string())));
         }
+        Some(Err(error)) if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => {
+            Ending::Trapped(format!(
+                "it holds {} handles (of started Works, pollables, files, streams), which is the \
+                 most: drop those that have ended",
+                Counts::of(setup).resources
+            ))
+        }
         Some(Err(error)) => {
             let refused = store.data().limiter.refused_memory;
             Ending::of_error(&error, &setup.limits, refused)
@@ -216,7 +224,7 @@ pub(super) async fn run(
 }
 
 /// Whether the operating system refused what an instance needs.
-fn is_the_hosts(error: &wasmtime::Error) -> bool {
+pub(super) fn is_the_hosts(error: &wasmtime::Error) -> bool {
     error.is::<std::io::Error>() || error.is::<rustix::io::Errno>()
 }
 

@@ -9,7 +9,7 @@ use crate::app::DEFAULT_MEMORY;
 use super::instance::Setup;
 
 /// Elements in all of an instance's tables together.
-const MAX_TABLE_ELEMENTS: usize = 1_000_000;
+pub(super) const MAX_TABLE_ELEMENTS: usize = 1_000_000;
 /// Core instances, memories and tables of one component.
 const MAX_CORE_ITEMS: usize = 1_000;
 /// Bytes of the headers of one HTTP request or response.

@@ -14,6 +14,7 @@ use super::engine::Sandbox;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::instance::{self, Setup, State};
+use super::limits::MAX_TABLE_ELEMENTS;
 use super::started::MAX_PAYLOAD;
 use super::streams::{Input, Output};
 use super::works::bindings::ContractPre as WorkPre;
@@ -130,6 +131,7 @@ impl Program {
         compiled: &Compiled,
         role: Role,
     ) -> Result<Self, SandboxError> {
+        check_tables(compiled)?;
         let pre = match compiled {
             Compiled::Module(module) => link_module(sandbox, module)?,
             Compiled::Component(component) => link_component(sandbox, component, role)?,
@@ -221,6 +223,23 @@ fn bounded(output: Vec<u8>) -> Result<Bytes, Failure> {
         )));
     }
     Ok(output.into())
+}
+
+/// Whether its tables fit into what an instance may have; it could not be instantiated at all.
+fn check_tables(compiled: &Compiled) -> Result<(), SandboxError> {
+    let required = match compiled {
+        Compiled::Module(module) => Some(module.resources_required()),
+        Compiled::Component(component) => component.resources_required(),
+    };
+    let largest = required.and_then(|required| required.max_initial_table_size);
+    match largest
+        .filter(|largest| usize::try_from(*largest).unwrap_or(usize::MAX) > MAX_TABLE_ELEMENTS)
+    {
+        Some(largest) => Err(SandboxError::NotRunnable(format!(
+            "it has a table of {largest} elements, and the most is {MAX_TABLE_ELEMENTS}"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn link_module(sandbox: &Sandbox, module: &Module) -> Result<Pre, SandboxError> {

@@ -15,16 +15,11 @@ use leyden::run::journal::Journal;
 use leyden::run::{Event as RunEvent, Observer, WorkId};
 use leyden::sandbox::{Ending, Failure, World};
 use serde::Serialize;
-use tokio::sync::Notify;
 
 use crate::outlet::Stream;
 
 /// Writes events, whole lines at a time and in the order of what happens.
-pub(crate) struct Events<W> {
-    writer: Mutex<Writer<W>>,
-    /// Told once a reader has gone away.
-    unread: Notify,
-}
+pub(crate) struct Events<W>(Mutex<Writer<W>>);
 
 struct Writer<W> {
     to: W,
@@ -112,24 +107,16 @@ enum Chunk<'a> {
 
 impl<W: Write + Send + 'static> Events<W> {
     pub(crate) fn new(to: W) -> Arc<Self> {
-        Arc::new(Self {
-            writer: Mutex::new(Writer {
-                to,
-                pending: Default::default(),
-            }),
-            unread: Notify::new(),
-        })
-    }
-
-    /// Waits until nobody reads the events any more, as far as a write that failed has told.
-    pub(crate) async fn unread(&self) {
-        self.unread.notified().await;
+        Arc::new(Self(Mutex::new(Writer {
+            to,
+            pending: Default::default(),
+        })))
     }
 
     /// Where the app writes, so that it becomes events.
     pub(crate) fn output(self: &Arc<Self>, stream: Stream) -> leyden::Output {
         let events = Arc::clone(self);
-        leyden::Output::to(move |bytes| events.write(|writer| writer.written(stream, bytes)))
+        leyden::Output::to(move |bytes| events.with(|writer| writer.written(stream, bytes)))
     }
 
     /// The app starts, with this journal of its run.
@@ -139,7 +126,7 @@ impl<W: Write + Send + 'static> Events<W> {
         world: World,
         journal: Option<&Journal>,
     ) -> io::Result<()> {
-        self.write(|writer| {
+        self.with(|writer| {
             writer.event(&Event::Started {
                 app,
                 world: world.to_string(),
@@ -152,7 +139,8 @@ impl<W: Write + Send + 'static> Events<W> {
     /// Writes what happens to Works.
     pub(crate) fn observer(self: &Arc<Self>) -> Observer {
         let events = Arc::clone(self);
-        Observer::new(move |event| drop(events.write(|writer| writer.seen(event))))
+        // A reader that went away ends the Flow at its next word.
+        Observer::new(move |event| drop(events.with(|writer| writer.seen(event))))
     }
 
     /// The app ended, and the command ends with this status.
@@ -175,25 +163,15 @@ impl<W: Write + Send + 'static> Events<W> {
     }
 
     fn end(&self, event: &Event<'_>) -> io::Result<()> {
-        self.write(|writer| {
+        self.with(|writer| {
             writer.rest(Stream::Stdout)?;
             writer.rest(Stream::Stderr)?;
             writer.event(event)
         })
     }
 
-    fn write(&self, write: impl FnOnce(&mut Writer<W>) -> io::Result<()>) -> io::Result<()> {
-        let written = self.with(write);
-        if let Err(error) = &written
-            && error.kind() == io::ErrorKind::BrokenPipe
-        {
-            self.unread.notify_one();
-        }
-        written
-    }
-
     fn with<T>(&self, use_it: impl FnOnce(&mut Writer<W>) -> T) -> T {
-        use_it(&mut self.writer.lock().unwrap_or_else(PoisonError::into_inner))
+        use_it(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -247,7 +225,8 @@ impl<W: Write> Writer<W> {
             } => Event::WorkEnded {
                 of: id.into(),
                 attempts: *attempts,
-                took_ms: took.as_micros() as f64 / 1e3,
+                // To the microsecond.
+                took_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
                 answer: answer.word(),
                 output_bytes: result.as_ref().ok().copied(),
                 failure: result.as_ref().err(),
@@ -338,6 +317,27 @@ mod tests {
         let events = events(&[vec![0xff, b'a'], vec![0xc3]]);
         assert_eq!(events[0], json!({ "event": "stdout", "base64": "/2E=" }));
         assert_eq!(events[1], json!({ "event": "stdout", "base64": "ww==" }));
+    }
+
+    #[test]
+    fn times_are_told_to_the_microsecond() {
+        let events = Events::new(Vec::new());
+        let id = WorkId {
+            work: "work".into(),
+            number: 1,
+        };
+        let ended = RunEvent::Ended {
+            id,
+            attempts: 1,
+            took: std::time::Duration::from_nanos(1_234_567),
+            answer: leyden::run::Answer::Ran,
+            result: Ok(1),
+        };
+        events.with(|writer| writer.seen(&ended)).unwrap();
+        events.with(|writer| {
+            let line = std::str::from_utf8(&writer.to).unwrap();
+            assert!(line.contains("\"took-ms\":1.235,"), "{line}");
+        });
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use bytesize::ByteSize;
 use leyden::App;
 use leyden::app::{self, Request};
 use leyden::secrets::{Coverage, Grantee, SecretStore, Trusted};
@@ -37,6 +38,7 @@ pub(crate) struct Seen {
     /// What it asks for, and whether that is granted; nothing is without a store.
     requests: Vec<(Request, Option<Coverage>)>,
     last: Option<Trusted>,
+    too_much_memory: Vec<String>,
 }
 
 impl Seen {
@@ -76,6 +78,7 @@ impl Seen {
             components,
             requests,
             last,
+            too_much_memory: too_much_memory(app),
         })
     }
 
@@ -109,6 +112,9 @@ impl Seen {
                 Ok(imports) => imports.iter().for_each(|import| line("  imports", import)),
                 Err(problem) => line("  imports", &format!("cannot be read: {problem}")),
             }
+        }
+        for problem in &self.too_much_memory {
+            line("memory", problem);
         }
         if self.requests.is_empty() {
             line("asks for", "nothing");
@@ -189,12 +195,29 @@ impl Seen {
             "folder": self.folder,
             "components": components,
             "imports": imports,
+            "too_much_memory": self.too_much_memory,
             "requests": requests,
             "granted": self.is_granted(),
             "last_trusted": self.last,
             "changes": self.changes(),
         })
     }
+}
+
+/// Components whose manifest asks for more memory than it can have, each in a sentence.
+pub(crate) fn too_much_memory(app: &App) -> Vec<String> {
+    let (manifest, most) = (app.manifest(), app.most_memory());
+    let works = manifest.works.iter();
+    let works = works.map(|(name, work)| (format!("the Work `{name}`"), &work.component));
+    std::iter::once(("the Flow".to_owned(), &manifest.flow))
+        .chain(works)
+        .filter_map(|(name, component)| Some((name, component.memory?)))
+        .filter(|(_, asked)| *asked > most)
+        .map(|(name, asked)| {
+            let [asked, most] = [asked, most].map(ByteSize::b);
+            format!("{name} asks for {asked} and gets {most}; `run app --memory` allows more")
+        })
+        .collect()
 }
 
 /// An app's components in the order of their names, as they are told.

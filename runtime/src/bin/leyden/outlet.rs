@@ -1,13 +1,14 @@
 //! Standard output and error while an app runs: once the run is to end, a pipe that nobody reads
 //! holds it no longer, so that Works are stopped and the journal says how it ended.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+use tokio::sync::oneshot;
 
 /// What a pipe that polls as writable takes without blocking: `PIPE_BUF` of Linux (pipe(7)).
 const CHUNK: usize = 4096;
@@ -22,6 +23,38 @@ static UNTIL: OnceLock<Instant> = OnceLock::new();
 /// The run is to end.
 pub(crate) fn hurry() {
     let _ = UNTIL.set(Instant::now() + PATIENCE);
+}
+
+/// Tells when nobody can read standard output any more, also while nothing is written to it. An
+/// error where that cannot be known: a file has no reader, and a terminal that goes away sends a
+/// signal.
+///
+/// # Errors
+///
+/// The operating system's, where no thread can be had.
+pub(crate) fn closed() -> io::Result<oneshot::Receiver<()>> {
+    let (closed, told) = oneshot::channel();
+    if io::stdout().is_terminal() {
+        return Ok(told);
+    }
+    let wait = move || {
+        let stdout = io::stdout();
+        // Of no event but those that need not be asked for: an error, and a hang-up.
+        let poll = || rustix::event::poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None);
+        let found = loop {
+            match poll() {
+                Ok(0) | Err(Errno::INTR) => {}
+                found => break found,
+            }
+        };
+        if found.is_ok() {
+            let _ = closed.send(());
+        }
+    };
+    std::thread::Builder::new()
+        .name("leyden-reader".into())
+        .spawn(wait)?;
+    Ok(told)
 }
 
 /// Where the command and its apps write.

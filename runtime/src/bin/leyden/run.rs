@@ -19,12 +19,12 @@ use leyden::{App, Bound, Ending, Host, Input, Outcome, Stopper};
 use crate::cli::RunApp;
 use crate::events::Events;
 use crate::exit::{self, say, usage};
-use crate::outlet::{Outlet, Stream};
+use crate::outlet::{self, Outlet, Stream};
 use crate::paths::Paths;
 use crate::report::Format;
 use crate::runs::Invocation;
 use crate::works::Watch;
-use crate::{progress, signals, unlock, watchdog, works};
+use crate::{inspect, progress, signals, unlock, watchdog, works};
 
 /// Works that run at once, of all kinds together.
 const MAX_WORKS: u32 = 1024;
@@ -56,6 +56,9 @@ pub(crate) fn app(
     let bindings = bindings(&arguments)?;
     let guest_arguments = texts(&arguments.args)?;
     let app = describe(&arguments, bindings)?;
+    for line in inspect::too_much_memory(&app) {
+        say(&format!("warning: {line}"));
+    }
     let paths = paths()?;
     // Runs that are too old are removed as one begins.
     paths.keep()?;
@@ -251,6 +254,15 @@ impl Run {
             watchdog::start(limit, bound.name(), has_works)
                 .context("cannot watch the time limit")?;
         }
+        // Between events, too: a Flow that computes or sleeps writes none.
+        let unread = self.events.as_ref().map(|_| outlet::closed()).transpose();
+        let unread = unread.context("cannot watch standard output")?;
+        let unread = async {
+            match unread {
+                Some(unread) => unread.await,
+                None => std::future::pending().await,
+            }
+        };
         let running = bound.run_with(self.input(), self.stopper.clone(), journal);
         let mut running = std::pin::pin!(running);
         let outcome = tokio::select! {
@@ -262,23 +274,12 @@ impl Run {
                 return Ok(self.signalled(status));
             }
             outcome = &mut running => outcome,
-            // The app itself may write nothing that would tell it.
-            () = self.unread() => {
-                self.stopper.stop();
-                let _ = running.await;
-                watchdog::take_over();
-                return Ok(exit::of_ending(&Ending::OutputClosed));
+            Ok(()) = unread => {
+                self.stopper.output_closed();
+                running.await
             }
         };
         self.ended(&bound, outcome)
-    }
-
-    /// Waits until nobody reads the events any more.
-    async fn unread(&self) {
-        match &self.events {
-            Some(events) => events.unread().await,
-            None => std::future::pending().await,
-        }
     }
 
     /// The run's journal. Without one the app runs all the same, unless it is to be gone on with.

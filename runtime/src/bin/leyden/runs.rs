@@ -24,7 +24,7 @@ pub(crate) fn run(command: RunsCommand, store: &StoreOptions) -> anyhow::Result<
     let paths = Paths::find(store)?;
     let runs = paths.runs();
     match command {
-        RunsCommand::List { limit, report } => list(&runs.list(limit)?, &report)?,
+        RunsCommand::List { limit, report } => list(&runs.list(limit.get())?, &report)?,
         RunsCommand::Show { run, all, report } => show(&runs, &find(&runs, &run)?, all, &report)?,
         RunsCommand::Logs { run, work } => logs(&runs, &find(&runs, &run)?, work.as_deref())?,
         RunsCommand::Stop { run } => stop(&runs.show(&find(&runs, &run)?)?)?,

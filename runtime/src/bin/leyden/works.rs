@@ -213,10 +213,12 @@ impl Watch {
             }
         }
         let ends = self.ends();
-        if ends.slowest.len() > 1 {
+        let long = |(took, _): &&(Duration, WorkId)| *took >= Duration::from_millis(1);
+        if ends.slowest.iter().filter(long).count() > 1 {
             let slowest: Vec<_> = ends
                 .slowest
                 .iter()
+                .filter(long)
                 .map(|(took, id)| format!("{id} {}", shown(*took)))
                 .collect();
             let _ = write!(text, "\n  slowest: {}", slowest.join(", "));
@@ -383,5 +385,16 @@ mod tests {
             assert!(summary.contains(part), "{part} in {summary}");
         }
         assert!(!summary.contains("train#3 "), "{summary}");
+
+        let mut ends = Ends::default();
+        ends.add(&id(1), 1, Duration::from_micros(900), None);
+        ends.add(&id(2), 1, Duration::from_millis(2), None);
+        ends.add(&id(3), 1, Duration::from_millis(3), None);
+        *watch.ends() = ends;
+        let summary = watch.summary().unwrap();
+        assert!(
+            summary.ends_with("slowest: train#3 3 ms, train#2 2 ms"),
+            "{summary}"
+        );
     }
 }

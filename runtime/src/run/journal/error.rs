@@ -38,12 +38,12 @@ pub enum JournalError {
     #[error("there is no run {0}; `leyden runs list` shows those there are")]
     NotFound(RunId),
     /// It is still under way.
-    #[error("the run {id} is under way, in process {pid}")]
+    #[error("the run {id} is under way, in {}", process(*pid))]
     UnderWay {
         /// The run.
         id: RunId,
-        /// The process.
-        pid: u32,
+        /// The process, where it has said so already.
+        pid: Option<u32>,
     },
     /// It was made without a store, and so without what is needed to go on.
     #[error(
@@ -76,4 +76,28 @@ pub enum JournalError {
     /// The store cannot make a key.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn process(pid: Option<u32>) -> String {
+    pid.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_a_run_is_named_where_that_is_known() {
+        let id = RunId::new(jiff::Timestamp::UNIX_EPOCH);
+        for (pid, shown) in [(Some(7), "in process 7"), (None, "in another process")] {
+            let error = JournalError::UnderWay {
+                id: id.clone(),
+                pid,
+            };
+            assert!(error.to_string().ends_with(shown), "{error}");
+        }
+    }
 }

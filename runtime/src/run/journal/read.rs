@@ -140,8 +140,10 @@ pub(super) fn run(folder: &Path, id: &RunId) -> rusqlite::Result<Option<RunInfo>
     let Some(journal) = sql::look(&folder.join("journal.db"))? else {
         return Ok(None);
     };
-    let works =
-        "SELECT count(*), count(*) FILTER (WHERE failure ->> 'kind' <> 'stopped') FROM work";
+    // What is no JSON any more told of a failure, too.
+    let works = "SELECT count(*), count(*) FILTER (WHERE failure IS NOT NULL
+             AND CASE WHEN json_valid(failure) THEN failure ->> 'kind' END IS NOT 'stopped')
+         FROM work";
     let (works, failed): (i64, i64) =
         journal.query_row(works, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
     journal
@@ -242,9 +244,11 @@ pub(super) fn again(folder: &Path) -> rusqlite::Result<Option<Again>> {
     sql::look(&folder.join("journal.db"))?.map(read).transpose()
 }
 
+/// How a Work failed. Where that is damaged, it is the affair of this Work alone.
 fn failure(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Failure>> {
-    let text: Option<String> = row.get(column)?;
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    let damaged = || Failure::Refused("what the journal says of its failure is damaged".into());
+    let text = row.get_ref(column)?.as_bytes_or_null()?;
+    Ok(text.map(|text| serde_json::from_slice(text).unwrap_or_else(|_| damaged())))
 }
 
 fn time(microseconds: i64) -> Timestamp {

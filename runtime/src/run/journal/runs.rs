@@ -92,7 +92,33 @@ impl Runs {
                 }
             }
         };
-        let lock = lock(&folder, &id)?;
+        let begun = self.begin_at(folder, id, beginning);
+        self.prune_sometimes();
+        begun
+    }
+
+    fn begin_at(
+        &self,
+        folder: PathBuf,
+        id: RunId,
+        beginning: &Beginning<'_>,
+    ) -> Result<Journal, JournalError> {
+        let begun = self.begin_in(&folder, id, beginning);
+        let is_there = |journal: &Journal| journal.failure().is_none();
+        if !begun.as_ref().is_ok_and(is_there) {
+            // A full disk, say. A folder without a journal is of no run.
+            let _ = fs::remove_dir_all(folder);
+        }
+        begun
+    }
+
+    fn begin_in(
+        &self,
+        folder: &Path,
+        id: RunId,
+        beginning: &Beginning<'_>,
+    ) -> Result<Journal, JournalError> {
+        let lock = lock(folder, &id)?;
         let keys = beginning.store.map(|store| store.new_run_key(id.as_str()));
         let (key, sealed) = keys.transpose()?.unzip();
         let invocation = key
@@ -107,16 +133,16 @@ impl Runs {
             digest: beginning.digest.to_string(),
             user,
             host,
-            started: started.as_microsecond(),
+            started: Timestamp::now().as_microsecond(),
             key: sealed,
             invocation,
         };
         let failed = Arc::default();
         let database = Database::begin(folder.join(JOURNAL), lock, Arc::clone(&failed), &begin);
-        self.prune_sometimes();
         Ok(Journal::new(Parts {
             id,
-            folder,
+            runs: self.clone(),
+            folder: folder.to_owned(),
             key,
             places: Places::default(),
             first: 1,
@@ -173,6 +199,7 @@ impl Runs {
         let database = Database::resume(file, lock, Arc::clone(&failed), again.life + 1);
         Ok(Journal::new(Parts {
             id: id.clone(),
+            runs: self.clone(),
             folder,
             key: Some(key),
             places,
@@ -345,7 +372,7 @@ fn lock(folder: &Path, id: &RunId) -> Result<File, JournalError> {
         }
         Err(_) => Err(JournalError::UnderWay {
             id: id.clone(),
-            pid: read::holder(folder).unwrap_or_default(),
+            pid: read::holder(folder),
         }),
     }
 }
@@ -386,7 +413,7 @@ mod tests {
         let own = std::process::id();
         assert!(matches!(
             runs.claim(&id),
-            Err(JournalError::UnderWay { pid, .. }) if pid == own
+            Err(JournalError::UnderWay { pid, .. }) if pid == Some(own)
         ));
         drop(journal);
         while state().unwrap() != RunState::Interrupted {
@@ -403,6 +430,48 @@ mod tests {
         let info = runs.show(&id).unwrap();
         assert_eq!((info.state, info.status), (RunState::Ended, Some(0)));
         assert_eq!(runs.find("last").unwrap().unwrap(), id);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_wrote_much_removes_the_oldest_as_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let keep = Keep {
+            age: Duration::MAX,
+            size: 1 << 20,
+        };
+        let runs = Runs::new(folder.path()).keep(keep);
+        let ended = Ok(crate::sandbox::Ending::Exited(0));
+        let mut ids = Vec::new();
+        for (size, left) in [(1 << 19, 1), (1 << 19, 1), (1, 2), (1 << 21, 1)] {
+            let journal = begin(&runs);
+            let file = folder.path().join(journal.id().as_str()).join("log");
+            fs::write(file, vec![0; size]).unwrap();
+            ids.push(journal.id().clone());
+            journal.end(&ended).await;
+            // No hour has passed since the first began.
+            assert_eq!(runs.folders().unwrap(), ids[ids.len() - left..], "{size}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_gets_no_journal_leaves_no_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = Runs::new(folder.path());
+        let (id, run) = (RunId::new(Timestamp::now()), folder.path().join("run"));
+        // Where its file should come to be.
+        fs::create_dir_all(run.join("journal.new")).unwrap();
+        let beginning = Beginning {
+            app: "app",
+            digest: Digest::of(b""),
+            store: None,
+            invocation: b"",
+        };
+        let journal = runs.begin_at(run.clone(), id, &beginning).unwrap();
+        assert!(journal.new_failure().is_some());
+        assert!(!run.exists());
+        journal.log_flow("a line");
+        journal.end(&Ok(crate::sandbox::Ending::Exited(0))).await;
+        assert!(runs.folders().unwrap().is_empty());
     }
 
     #[tokio::test]

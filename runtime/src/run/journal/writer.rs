@@ -18,6 +18,7 @@ use super::id::RunId;
 use super::log::Log;
 use super::pending::{Pending, What};
 use super::places::{Earlier, Place, Places};
+use super::runs::Runs;
 use super::sql::{EndedRow, QueuedRow, RunEnd};
 
 /// What payloads are sealed as.
@@ -32,6 +33,9 @@ pub struct Journal {
     places: Places,
     first: u64,
     records: Pending,
+    /// The others, and the folder among them.
+    runs: Runs,
+    folder: PathBuf,
     log: Log,
     failed: Arc<OnceLock<String>>,
     failure_told: AtomicBool,
@@ -51,6 +55,7 @@ pub(in crate::run) struct End {
 /// What a journal is made of.
 pub(super) struct Parts {
     pub(super) id: RunId,
+    pub(super) runs: Runs,
     pub(super) folder: PathBuf,
     pub(super) key: Option<RunKey>,
     pub(super) places: Places,
@@ -70,6 +75,8 @@ impl Journal {
             first: parts.first,
             records: Pending::new(parts.database),
             log: Log::new(&parts.folder),
+            runs: parts.runs,
+            folder: parts.folder,
             failed: parts.failed,
             failure_told: AtomicBool::new(false),
         }
@@ -213,6 +220,9 @@ impl Journal {
         }
         // An error is a writer that is gone, which has written what it could.
         let _ = written.await;
+        let (runs, folder) = (self.runs.clone(), self.folder.clone());
+        // Removing large files takes a while.
+        let _ = tokio::task::spawn_blocking(move || runs.prune_after(&folder)).await;
     }
 
     fn seal(&self, what: &str, number: u64, bytes: &[u8]) -> Option<Vec<u8>> {
@@ -246,6 +256,7 @@ mod tests {
         let database = Database::resume(folder.path().into(), lock, Arc::clone(&failed), 1);
         let journal = Journal::new(Parts {
             id: "1".parse().unwrap(),
+            runs: Runs::new(folder.path()),
             folder: folder.path().to_owned(),
             key: None,
             places: Places::default(),

@@ -1,5 +1,6 @@
 //! `leyden runs …` as it may be typed.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -14,8 +15,8 @@ pub(crate) enum RunsCommand {
     #[command(after_long_help = RUNS_LIST)]
     List {
         /// So many of them
-        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
-        limit: usize,
+        #[arg(long, value_name = "NUMBER", default_value = "20")]
+        limit: NonZeroUsize,
         #[command(flatten)]
         report: Report,
     },

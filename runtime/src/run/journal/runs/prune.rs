@@ -13,6 +13,8 @@ use super::{RunId, Runs, lock};
 /// Its time tells when old runs were last removed.
 const PRUNED: &str = ".pruned";
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// A run that takes more than this part of what all may take is one that wrote much.
+const MUCH: u64 = 16;
 
 /// For how long runs are kept. The newest is never removed, nor one that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,15 +41,14 @@ impl Runs {
     /// # Errors
     /// [`JournalError::Io`].
     pub fn prune(&self) -> Result<usize, JournalError> {
-        let mut ids = self.folders()?;
-        // The newest stays in any case.
-        ids.pop();
-        let mut runs = Vec::new();
-        for id in ids {
+        let weighed = |id: RunId| {
             let (size, changed) = weigh(&self.folder.join(id.as_str()));
-            runs.push((id, size, changed));
-        }
+            (id, size, changed)
+        };
+        let mut runs: Vec<_> = self.folders()?.into_iter().map(weighed).collect();
         let mut total: u64 = runs.iter().map(|(_, size, _)| size).sum();
+        // The newest stays in any case.
+        runs.pop();
         let mut removed = 0;
         for (id, size, changed) in runs {
             let is_old = changed.elapsed().is_ok_and(|age| age > self.keep.age);
@@ -84,6 +85,14 @@ impl Runs {
             lock => lock.ok(),
         };
         fs::remove_dir_all(&path).map_err(|source| JournalError::Io { path, source })
+    }
+
+    /// Removes old runs where the one in this folder, which has ended, wrote much. What fails is
+    /// tried again later.
+    pub(in crate::run::journal) fn prune_after(&self, folder: &Path) {
+        if weigh(folder).0 > self.keep.size / MUCH {
+            let _ = self.prune();
+        }
     }
 
     /// Removes old runs, unless that was done a short time ago. What fails is tried again later.
