@@ -8,20 +8,6 @@ use serde_json::{Value, json};
 
 use crate::support::{App, Home, last_run, lines, wait};
 
-/// Starts a script and lets it run.
-fn begin(home: &Home, app: &App, options: &[&str], script: &Value) -> Child {
-    home.leyden()
-        .args(["run", "app"])
-        .arg(app.path())
-        .args(options)
-        .args(["--", &script.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
 /// Waits until something is so; it comes to be, however slow the machine.
 fn until(what: impl Fn() -> bool) {
     while !what() {
@@ -204,6 +190,12 @@ fn an_error_of_the_works_own_is_an_answer_and_a_fault_is_not() {
     );
 }
 
+fn journal_of_last_run(home: &Home) -> rusqlite::Connection {
+    let id = last_run(home)["id"].as_str().unwrap().to_owned();
+    let folder = home.path().join("state/leyden/runs").join(id);
+    rusqlite::Connection::open(folder.join("journal.db")).unwrap()
+}
+
 #[test]
 fn a_damaged_answer_is_told_and_its_work_runs_again() {
     let (home, app, data) = counting_app();
@@ -216,9 +208,7 @@ fn a_damaged_answer_is_told_and_its_work_runs_again() {
     ]);
     app.run(&home, &["--dir", &dir, "--secret", "S=my-secret"], &script)
         .ended_with(1);
-    let id = last_run(&home)["id"].as_str().unwrap().to_owned();
-    let path = home.path().join("state/leyden/runs").join(id);
-    let journal = rusqlite::Connection::open(path.join("journal.db")).unwrap();
+    let journal = journal_of_last_run(&home);
     let damage = "UPDATE work SET output = zeroblob(length(output)) WHERE number = 1";
     assert_eq!(journal.execute(damage, ()).unwrap(), 1);
     drop(journal);
@@ -247,10 +237,8 @@ fn a_damaged_failure_is_that_of_its_work_alone() {
     ]);
     app.run(&home, &["--dir", &dir, "--secret", "S=my-secret"], &script)
         .ended_with(1);
-    let id = last_run(&home)["id"].as_str().unwrap().to_owned();
-    let path = home.path().join("state/leyden/runs").join(id);
     for damage in ["'{\"kind\":\"tr'", "CAST(x'fffe' AS TEXT)"] {
-        let journal = rusqlite::Connection::open(path.join("journal.db")).unwrap();
+        let journal = journal_of_last_run(&home);
         for table in ["work", "attempt"] {
             let sql = format!("UPDATE {table} SET failure = {damage} WHERE number = 1");
             assert!(journal.execute(&sql, ()).unwrap() > 0);
@@ -280,7 +268,7 @@ fn two_signals_at_once_end_a_run_that_can_be_gone_on_with() {
         { "sleep": 600_000 },
     ]);
     let options = ["--dir", &dir, "--secret", "S=my-secret"];
-    let mut child = begin(&home, &app, &options, &script);
+    let mut child = app.begin(&home, &options, &script);
     until(|| started(&home, 5));
     signal(&child, "INT");
     signal(&child, "TERM");
@@ -349,7 +337,7 @@ fn a_run_can_be_stopped_by_a_signal_and_by_name() {
         ),
     ];
     for (how, stop, status) in stops {
-        let mut child = begin(&home, &app, &[], &script);
+        let mut child = app.begin(&home, &[], &script);
         until(|| {
             let run = home.run(["runs", "show", "last", "--output", "json"]);
             run.status == 0 && {
@@ -550,7 +538,7 @@ fn a_journal_that_is_removed_while_it_is_written_is_told() {
     let app = App::scripted(&home, "");
     let many = json!({ "start": { "work": "probe", "input": { "return": 1 }, "times": 5 } });
     let script = json!([many, { "wait": "all" }, { "sleep": 2000 }, many, { "wait": "all" }]);
-    let child = begin(&home, &app, &[], &script);
+    let child = app.begin(&home, &[], &script);
     until(|| {
         let run = home.run(["runs", "show", "last", "--output", "json"]);
         run.stdout.matches("\"answer\": \"ran\"").count() == 5
@@ -676,7 +664,7 @@ fn one_run_is_removed_by_name_and_none_that_is_under_way() {
     };
     let runs = home.path().join("state/leyden/runs");
     let (first, second) = (run(), run());
-    let mut running = begin(&home, &app, &[], &json!([{ "sleep": 600_000 }]));
+    let mut running = app.begin(&home, &[], &json!([{ "sleep": 600_000 }]));
     until(|| last_run(&home)["state"] == "running");
     let pid = running.id().to_string();
     home.run(["runs", "remove", "last"])

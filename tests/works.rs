@@ -1,7 +1,7 @@
 //! A Flow and its Works: starting, waiting, failing, trying again, stopping.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -451,20 +451,6 @@ fn events_as_json_lines() {
     assert_eq!(ran.stderr, "");
 }
 
-/// Starts a script and lets it run.
-fn begin(home: &Home, app: &App, options: &[&str], script: &Value) -> Child {
-    home.leyden()
-        .args(["run", "app"])
-        .arg(app.path())
-        .args(options)
-        .args(["--", &script.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
 #[test]
 fn a_reader_of_events_that_goes_away_ends_a_flow_that_writes_nothing() {
     let home = Home::new();
@@ -475,7 +461,7 @@ fn a_reader_of_events_that_goes_away_ends_a_flow_that_writes_nothing() {
             { "start": { "work": "probe", "input": { "sleep": 600_000 } } },
             flow,
         ]);
-        let mut child = begin(&home, &app, &["--output", "json"], &script);
+        let mut child = app.begin(&home, &["--output", "json"], &script);
         let mut events = BufReader::new(child.stdout.take().unwrap()).lines();
         // No event follows on the last of these.
         let mut begun = 0;
@@ -559,7 +545,7 @@ fn a_flow_that_waits_takes_no_processor() {
         { "print": "started" },
         "wait-any",
     ]);
-    let mut child = begin(&home, &app, &[], &script);
+    let mut child = app.begin(&home, &[], &script);
     let mut printed = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(printed.next().unwrap().unwrap().contains("started"));
     // Hundredths of a second of processor time, user and system (proc_pid_stat(5)).

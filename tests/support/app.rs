@@ -1,6 +1,7 @@
 //! An app of a Flow and Works that do what they are told: `flow-probe` and `work-probe`.
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
@@ -44,6 +45,20 @@ impl App {
         let mut arguments = options.to_vec();
         arguments.extend(["--", &script]);
         home.run_app(&self.folder, &arguments)
+    }
+
+    /// Starts a script and lets it run.
+    pub fn begin(&self, home: &Home, options: &[&str], script: &Value) -> Child {
+        home.leyden()
+            .args(["run", "app"])
+            .arg(self.path())
+            .args(options)
+            .args(["--", &script.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 }
 

@@ -36,8 +36,6 @@ use paths::Paths;
 
 fn main() {
     harden::process();
-    // Where that cannot be had, nothing is lost: a process that is ended so leaves a store that opens.
-    let _ = signals::outlive_file_limits();
     let status = match cli::parse() {
         Ok(cli) => dispatch(cli).unwrap_or_else(|error| {
             exit::tell(&error);
@@ -51,6 +49,11 @@ fn main() {
 
 fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     let store = &cli.store;
+    // A run sets its handlers itself, all at once. Where this one cannot be had, nothing is lost: a
+    // process that is ended so leaves a store that opens.
+    if !matches!(cli.command, Command::Run(_)) {
+        let _ = signals::outlive_file_limits();
+    }
     match cli.command {
         Command::Run(RunCommand::App(arguments)) => {
             return run::app(*arguments, || Paths::find(store), None);

@@ -66,6 +66,11 @@ pub(crate) fn outlive_file_limits() -> io::Result<()> {
         .enable_io()
         .build()?;
     let _inside = runtime.enter();
+    handle_file_limits()
+}
+
+/// To be called inside a runtime.
+fn handle_file_limits() -> io::Result<()> {
     signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
 }
 
@@ -118,6 +123,7 @@ pub(crate) fn watch() -> io::Result<()> {
         .build()?;
     let (mut interrupt, mut terminate, mut hangup) = {
         let _inside = runtime.enter();
+        handle_file_limits()?;
         let hangup = (!hangup_is_ignored()).then(|| signal(SignalKind::hangup()));
         (
             signal(SignalKind::interrupt())?,

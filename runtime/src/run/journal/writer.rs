@@ -220,9 +220,11 @@ impl Journal {
         }
         // An error is a writer that is gone, which has written what it could.
         let _ = written.await;
-        let (runs, folder) = (self.runs.clone(), self.folder.clone());
-        // Removing large files takes a while.
-        let _ = tokio::task::spawn_blocking(move || runs.prune_after(&folder)).await;
+        if self.runs.is_much(&self.folder) {
+            let runs = self.runs.clone();
+            // Removing large files takes a while. What fails is tried again later.
+            let _ = tokio::task::spawn_blocking(move || runs.prune()).await;
+        }
     }
 
     fn seal(&self, what: &str, number: u64, bytes: &[u8]) -> Option<Vec<u8>> {

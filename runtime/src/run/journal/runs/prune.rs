@@ -87,12 +87,9 @@ impl Runs {
         fs::remove_dir_all(&path).map_err(|source| JournalError::Io { path, source })
     }
 
-    /// Removes old runs where the one in this folder, which has ended, wrote much. What fails is
-    /// tried again later.
-    pub(in crate::run::journal) fn prune_after(&self, folder: &Path) {
-        if weigh(folder).0 > self.keep.size / MUCH {
-            let _ = self.prune();
-        }
+    /// Whether the run in this folder, which has ended, wrote so much that old ones are to go.
+    pub(in crate::run::journal) fn is_much(&self, folder: &Path) -> bool {
+        weigh(folder).0 > self.keep.size / MUCH
     }
 
     /// Removes old runs, unless that was done a short time ago. What fails is tried again later.
