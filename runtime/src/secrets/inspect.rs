@@ -6,11 +6,12 @@ use crate::app::SecretName;
 
 use super::chain::{self, Link};
 use super::head::{self, Head};
+use super::keys::Hash;
 use super::snapshot::Snapshot;
 use super::sql::KekRow;
 use super::{
-    AuditFilter, AuditFound, AuditRecord, KekInfo, SecretInfo, SecretStore, StoreError, Verified,
-    VersionInfo,
+    AuditFilter, AuditFound, AuditRecord, KekInfo, SecretInfo, SecretStore, SecretsFound,
+    StoreError, Verified, VersionInfo,
 };
 
 impl SecretStore {
@@ -19,10 +20,19 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::Tampered`] if any was changed, added or removed behind the store's back.
     pub fn list(&self) -> Result<Vec<SecretInfo>, StoreError> {
+        self.read(|snapshot| Ok(infos(snapshot.heads()?)))
+    }
+
+    /// As [`list`](Self::list), but where secrets are damaged, the others are handed out all the
+    /// same, beside the errors.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`] if it cannot be told which of them are what was written.
+    pub fn look(&self) -> Result<SecretsFound, StoreError> {
         self.read(|snapshot| {
-            let heads = snapshot.heads()?.into_iter().map(|(_, head)| head);
-            let there = heads.filter(|head| !head.is_destroyed());
-            Ok(there.map(Head::info).collect())
+            let (heads, damaged) = snapshot.look()?;
+            let secrets = infos(heads);
+            Ok(SecretsFound { secrets, damaged })
         })
     }
 
@@ -113,6 +123,13 @@ impl SecretStore {
     pub fn verify(&self) -> Result<Verified, StoreError> {
         self.read(verify_all)
     }
+}
+
+/// What may be told of the secrets that are not destroyed.
+fn infos(heads: Vec<(Hash, Head)>) -> Vec<SecretInfo> {
+    let heads = heads.into_iter().map(|(_, head)| head);
+    let there = heads.filter(|head| !head.is_destroyed());
+    there.map(Head::info).collect()
 }
 
 /// Verifies every row.
