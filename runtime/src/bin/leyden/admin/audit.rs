@@ -237,7 +237,7 @@ pub(super) fn table<'r>(records: impl Iterator<Item = &'r AuditRecord>, of_all: 
             tbody { @for record in records {
                 tr {
                     th scope="row" { (record.sequence) }
-                    (cell("Time", html! { (time(record.time)) small { " " (crate::report::time(record.time)) } }))
+                    (cell("Time", time(record.time)))
                     (cell("Event", html! { (word(&record.event)) @if record.outcome != AuditOutcome::Done { " " (outcome(record)) } }))
                     @if of_all { (cell("About", subject(record))) }
                     (cell("As", html! { @if let Some(env) = &record.env { code { (env) } } }))

@@ -10,6 +10,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Admin;
 use super::guard::ByPerson;
+use super::pieces::exact_times;
 use super::problem::{Problem, Told};
 use super::session::Session;
 
@@ -129,6 +130,7 @@ impl Visit {
                             a href=(href) aria-current=[(of == tab).then_some("page")] { (name) }
                         }
                     }
+                    (exact_times())
                     (self.form("/logout", html! { button.quiet type="submit" { "Log out" } }))
                 }
                 main id="main" tabindex="-1" data-live=[live.word()] {
