@@ -87,7 +87,7 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::AuditBroken`].
     pub fn audit_list(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
-        self.read(|snapshot| {
+        self.read_beside(|snapshot| {
             let end = snapshot.last_link();
             chain::list(&snapshot.tables, &snapshot.keys.audit, end, filter)
         })
@@ -99,10 +99,44 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::Tampered`].
     pub fn audit_look(&self, filter: &AuditFilter) -> Result<AuditFound, StoreError> {
-        self.read(|snapshot| {
+        self.read_beside(|snapshot| {
             let end = snapshot.last_link();
             chain::look(&snapshot.tables, &snapshot.keys.audit, end, filter)
         })
+    }
+
+    /// Verifies the whole audit log, as far as it was not pruned, and begins to read it:
+    /// [`audit_next`](Self::audit_next) goes on.
+    ///
+    /// # Errors
+    /// [`StoreError::AuditBroken`] with the first record that is not what was written.
+    pub fn audit_begin(&self) -> Result<AuditPlace, StoreError> {
+        self.read_beside(|snapshot| {
+            let (at, end) = verify_log(snapshot)?;
+            Ok(AuditPlace { at, end })
+        })
+    }
+
+    /// The records that the filter wants among the next thousand, oldest first, each verified to
+    /// follow the one before; `None` where the log ended when its reading began. Nothing is held
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::AuditBroken`]: also where records that were not read yet have been pruned.
+    pub fn audit_next(
+        &self,
+        place: &mut AuditPlace,
+        filter: &AuditFilter,
+    ) -> Result<Option<Vec<AuditRecord>>, StoreError> {
+        if place.at == place.end {
+            return Ok(None);
+        }
+        let (at, records) = self.read(|snapshot| {
+            let (tables, key) = (&snapshot.tables, &snapshot.keys.audit);
+            chain::read_on(tables, key, place.at, place.end, filter)
+        })?;
+        place.at = at;
+        Ok(Some(records))
     }
 
     /// Verifies the whole audit log, as far as it was not pruned; returns how many records it has.
@@ -110,7 +144,7 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::AuditBroken`] with the first record that is not what was written.
     pub fn audit_verify(&self) -> Result<u64, StoreError> {
-        self.read(|snapshot| {
+        self.read_beside(|snapshot| {
             let (start, end) = verify_log(snapshot)?;
             Ok(end.sequence - start.sequence)
         })
@@ -121,8 +155,15 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::Tampered`] or [`StoreError::AuditBroken`].
     pub fn verify(&self) -> Result<Verified, StoreError> {
-        self.read(verify_all)
+        self.read_beside(verify_all)
     }
+}
+
+/// How far the audit log was read, and where it ended when that began.
+#[derive(Debug, Clone)]
+pub struct AuditPlace {
+    at: Link,
+    end: Link,
 }
 
 /// What may be told of the secrets that are not destroyed.

@@ -96,6 +96,7 @@ pub use info::{
     Argon2Cost, KekInfo, SecretInfo, SecretState, SecretsFound, SlotInfo, SlotKind, Verified,
     VersionInfo,
 };
+pub use inspect::AuditPlace;
 pub use key::{Holder, Key};
 pub use options::{Opened, StoreOptions};
 pub use refusal::{Refusal, RefusalReason};

@@ -1,6 +1,7 @@
 //! What all pages share: their frame, and who asks for them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
@@ -191,6 +192,12 @@ impl Visit {
         let mut sessions = self.admin.sessions();
         sessions.tell(&self.session.id, path, notice.into());
         Redirect::to(to).into_response()
+    }
+
+    /// Whether the session has not ended meanwhile.
+    pub(super) fn is_open(&self) -> bool {
+        let ends = self.admin.sessions().ends(&self.session.id);
+        ends.is_some_and(|ends| ends > Instant::now())
     }
 
     /// The session's cookie.
