@@ -197,6 +197,21 @@ fn what_is_selected_stays_so_while_a_log_grows_and_a_table_waits() {
     browser.shows("another line of it");
     assert_eq!(browser.script(selected), of_log);
     assert_eq!(of_log.as_str().unwrap().len(), 4);
+    // A picture that is wider than the page stays where somebody has moved it to.
+    browser.script(
+        "getSelection().removeAllRanges();
+         document.querySelector('main').style.maxWidth = '300px';
+         document.querySelector('#timeline .scroll').scrollLeft = 40;
+         document.querySelector('#timeline .legend').remove()",
+    );
+    log.write_all(b"2030-01-31T00:00:00.000Z probe#1 a third line\n")
+        .unwrap();
+    browser.until(
+        "the picture",
+        "return document.querySelector('#timeline .legend') !== null",
+    );
+    let aside = "return document.querySelector('#timeline .scroll').scrollLeft";
+    assert_eq!(browser.script(aside), 40);
     assert!(is_marked(&browser));
 
     // What is not only added to waits until nothing in it is selected.

@@ -361,7 +361,9 @@ fn a_long_log_is_exported_in_parts_and_is_all_of_it() {
     // Nobody puts all of it together first.
     assert_eq!(export.header("content-length"), None);
     let listed = home.run(["audit", "list", "--output", "json"]).succeeded();
-    assert_eq!(export.text(), listed.stdout);
+    let (lines, all) = (export.text(), listed.stdout);
+    assert_eq!(lines.lines().count(), all.lines().count());
+    assert!(lines == all);
     let found = session.get("/audit/leyden-audit.jsonl?event=secret-created");
     assert_eq!(found.ended_with(200).text().lines().count(), 1);
 }

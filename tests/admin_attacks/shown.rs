@@ -252,6 +252,10 @@ fn a_folder_without_an_app_is_asked_about_and_a_deleted_secret_gets_no_version()
         "{asked}"
     );
     grant(app.to_str().unwrap()).ended_with(303);
+    // To whom was granted is not cut off in the log.
+    let log = session.get("/audit?event=grant-added").ended_with(200);
+    let folder = format!("<code>folder:{}</code>", app.display());
+    assert!(log.text().contains(&folder), "{}", log.text());
     let refused = home.run(["secret", "grant", "my-secret", "--folder", "/usr"]);
     assert!(
         refused

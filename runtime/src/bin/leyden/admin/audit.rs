@@ -278,10 +278,11 @@ fn app(record: &AuditRecord) -> Markup {
     html! {
         @if let Some(name) = &record.app { (name) }
         @if let Some(work) = record.component.as_deref().filter(|of| *of != "flow") { "/" (work) }
-        @match (&record.app_digest, &record.grantee) {
-            (Some(of), _) => { " " a href=(format!("/app/{}", encoded(of))) { (digest(of)) } },
-            (None, Some(to)) => { " " (digest(to)) },
-            (None, None) => "",
+        @match record.app_digest.as_ref().or(record.grantee.as_ref()) {
+            // The whole of it is on the app's page.
+            Some(of) if of.starts_with("sha256:") => { " " a href=(format!("/app/{}", encoded(of))) { (digest(of)) } },
+            Some(folder) => { " " code { (folder) } },
+            None => "",
         }
     }
 }

@@ -67,8 +67,10 @@ function take(fresh) {
     if (next.closest("form")) continue;
     const place = document.importNode(next, true);
     const scrolled = isAtEnd(old);
+    const aside = old.querySelector(".scroll")?.scrollLeft;
     old.replaceWith(place);
     if (scrolled) place.scrollTop = place.scrollHeight;
+    if (aside) place.querySelector(".scroll")?.scrollTo(aside, 0);
     if (old === focused) place.focus({ preventScroll: true });
     offerCopies(place);
   }
