@@ -1,10 +1,12 @@
 //! The admin page in a real browser: by keyboard alone, wide and narrow, light and dark.
 
+use std::io::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::admin_attacks::report;
 use crate::support::browser::{Browser, ENTER, axe};
-use crate::support::{Admin, App, Home, guest};
+use crate::support::{Admin, App, Home, guest, last_run};
 
 /// A phone and a desk.
 const WIDTHS: [u32; 2] = [360, 1440];
@@ -165,6 +167,68 @@ fn a_run_is_watched_while_it_goes_on_and_stopped() {
     );
 }
 
+/// Whoever copies from a page that is live keeps what was selected.
+#[test]
+fn what_is_selected_stays_so_while_a_log_grows_and_a_table_waits() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let line = json!({ "stdout": "a line of the log" });
+    let script = json!([{ "start": { "work": "probe", "input": line } }, { "wait": "all" }]);
+    app.run(&home, &[], &script).succeeded();
+    let run = last_run(&home)["id"].as_str().unwrap().to_owned();
+    let admin = Admin::start(&home);
+    let browser = Browser::start(1440, false);
+    browser.go(&admin.address());
+    browser.shows("There is no secret yet");
+    browser.visit(&format!("/run/{run}"));
+    mark(&browser);
+    let select = |within: &str| {
+        browser.script(&format!(
+            "getSelection().setBaseAndExtent({within}.firstChild, 1, {within}.firstChild, 5);
+             return getSelection().toString()"
+        ))
+    };
+    let selected = "return getSelection().toString()";
+    let of_log = select("document.getElementById('log')");
+    let log = home.path().join(format!("state/leyden/runs/{run}/log"));
+    let mut log = std::fs::File::options().append(true).open(log).unwrap();
+    log.write_all(b"2030-01-31T00:00:00.000Z probe#1 another line of it\n")
+        .unwrap();
+    browser.shows("another line of it");
+    assert_eq!(browser.script(selected), of_log);
+    assert_eq!(of_log.as_str().unwrap().len(), 4);
+    // A picture that is wider than the page stays where somebody has moved it to.
+    browser.script(
+        "getSelection().removeAllRanges();
+         document.querySelector('main').style.maxWidth = '300px';
+         document.querySelector('#timeline .scroll').scrollLeft = 40;
+         document.querySelector('#timeline .legend').remove()",
+    );
+    log.write_all(b"2030-01-31T00:00:00.000Z probe#1 a third line\n")
+        .unwrap();
+    browser.until(
+        "the picture",
+        "return document.querySelector('#timeline .legend') !== null",
+    );
+    let aside = "return document.querySelector('#timeline .scroll').scrollLeft";
+    assert_eq!(browser.script(aside), 40);
+    assert!(is_marked(&browser));
+
+    // What is not only added to waits until nothing in it is selected.
+    browser.visit("/runs");
+    mark(&browser);
+    let of_list = select("document.querySelector('#list tbody a')");
+    assert_eq!(of_list, "robe");
+    home.run_app(&guest("env-p2"), &[]).succeeded();
+    browser.until("what waits", "return left");
+    assert_eq!(browser.script(selected), of_list);
+    let rows = "document.querySelectorAll('#list tbody tr').length";
+    assert_eq!(browser.script(&format!("return {rows}")), 1);
+    browser.script("getSelection().removeAllRanges()");
+    browser.until("both runs", &format!("return {rows} === 2"));
+    assert!(is_marked(&browser));
+}
+
 #[test]
 fn a_rotation_is_watched_from_its_beginning_to_its_end() {
     const SECRETS: usize = 2000;
@@ -313,6 +377,13 @@ fn every_page_is_accessible_and_fits_wide_and_narrow_light_and_dark() {
             if overflow != 0 {
                 wrong.push(format!("{name} {shape}: {overflow} pixels too wide"));
             }
+            // Nobody scrolls a line that is to be read, and typed elsewhere.
+            let cut = browser.script("return [...document.querySelectorAll('.command code')].filter(line => line.scrollWidth > line.clientWidth).map(line => line.textContent)");
+            if width == 360 && cut != json!([]) {
+                wrong.push(format!(
+                    "{name} {shape}: command lines that are not wrapped: {cut}"
+                ));
+            }
         };
         if number > 1 {
             look("login");
@@ -325,6 +396,14 @@ fn every_page_is_accessible_and_fits_wide_and_narrow_light_and_dark() {
             browser
                 .script("document.querySelectorAll('details').forEach(one => { one.open = true })");
             look(name);
+        }
+        timeline_has_round_marks(&browser, &pages);
+        browser.visit("/runs");
+        // It ended well, and Works of it did not.
+        let badge = "return [...document.querySelectorAll('#list tr')].find(row => row.innerText.includes('failed')).querySelector('.badge').className";
+        assert_eq!(browser.script(badge), "badge note");
+        if number == 2 {
+            exact_times(&browser, &pages, &mut look);
         }
         browser.visit("/secret/my-secret");
         browser.script(
@@ -345,6 +424,60 @@ fn every_page_is_accessible_and_fits_wide_and_narrow_light_and_dark() {
         change("denied", "done");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// Marks of a run of some seconds: a round time apart, and none over another.
+fn timeline_has_round_marks(browser: &Browser, pages: &[(&str, String)]) {
+    let (_, run) = pages.iter().find(|(name, _)| *name == "run").unwrap();
+    browser.visit(run);
+    let marks = browser.script(
+        "return [...document.querySelectorAll('.timeline text.soft')].map(mark => {
+           const box = mark.getBoundingClientRect();
+           return [mark.textContent.trim(), box.left, box.right];
+         })",
+    );
+    let marks = marks.as_array().unwrap();
+    let texts: Vec<_> = marks.iter().map(|mark| mark[0].as_str().unwrap()).collect();
+    let round = [
+        &["0 µs", "500 ms", "1.0 s", "1.5 s", "2.0 s", "2.5 s"][..],
+        &["0 µs", "1.0 s", "2.0 s", "3.0 s", "4.0 s", "5.0 s"],
+        &["0 µs", "2.0 s", "4.0 s", "6.0 s", "8.0 s", "10.0 s"],
+    ];
+    assert!(
+        texts.len() > 1 && round.iter().any(|round| round.starts_with(&texts)),
+        "{texts:?}"
+    );
+    for pair in marks.windows(2) {
+        let (end, start) = (pair[0][2].as_f64(), pair[1][1].as_f64());
+        assert!(end.unwrap() < start.unwrap(), "{marks:?}");
+    }
+}
+
+/// Exact times, for whoever has nothing to hover with.
+fn exact_times(browser: &Browser, pages: &[(&str, String)], look: &mut impl FnMut(&str)) {
+    browser.visit("/secrets");
+    browser.tab_to("#exact-times");
+    browser.press(" ");
+    let mut seen = 0;
+    for (name, path) in pages {
+        browser.visit(path);
+        browser.script("document.querySelectorAll('details').forEach(one => { one.open = true })");
+        let times =
+            browser.script("return [...document.querySelectorAll('main time')].map(time => [time.innerText.trim(), time.title])");
+        for time in times.as_array().unwrap() {
+            assert_eq!(time[0], time[1], "{name}");
+            seen += 1;
+        }
+        look(&format!("{name}-exact"));
+    }
+    assert!(seen > 50, "{seen}");
+    // Whoever takes it back sees how long ago it was.
+    browser.visit("/runs");
+    browser.tab_to("#exact-times");
+    browser.press(" ");
+    let first = browser.script("return document.querySelector('main time').innerText.trim()");
+    let first = first.as_str().unwrap();
+    assert!(first.ends_with("ago") || first == "just now", "{first}");
 }
 
 #[test]
@@ -374,6 +507,10 @@ fn the_page_works_without_its_script() {
     browser.tab_to("form[action='/secret/other/restore'] button");
     browser.press(ENTER);
     browser.shows("Restored other.");
+    browser.tab_to("#exact-times");
+    browser.press(" ");
+    let time = "const time = document.querySelector('main time'); return time.innerText.trim() === time.title";
+    assert_eq!(browser.script(time), true);
 }
 
 /// A browser keeps what was posted with the page that answered it, in a history that is on disk.

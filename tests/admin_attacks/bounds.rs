@@ -1,6 +1,7 @@
 //! What every answer says, what is too large or too slow, and what is told of changes.
 
 use std::io::{Read as _, Write as _};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::pages;
@@ -344,4 +345,59 @@ fn a_session_that_follows_changes_in_many_places_locks_nobody_out() {
             break;
         }
     }
+}
+
+#[test]
+fn a_long_log_is_exported_in_parts_and_is_all_of_it() {
+    let home = Home::with_my_secret();
+    let bindings: Vec<_> = (0..2500)
+        .map(|number| format!("--secret=A{number}=my-secret"))
+        .collect();
+    let bindings: Vec<_> = bindings.iter().map(String::as_str).collect();
+    home.run_app(&guest("env-p2"), &bindings).succeeded();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let export = session.get("/audit/leyden-audit.jsonl").ended_with(200);
+    // Nobody puts all of it together first.
+    assert_eq!(export.header("content-length"), None);
+    let listed = home.run(["audit", "list", "--output", "json"]).succeeded();
+    let (lines, all) = (export.text(), listed.stdout);
+    assert_eq!(lines.lines().count(), all.lines().count());
+    assert!(lines == all);
+    let found = session.get("/audit/leyden-audit.jsonl?event=secret-created");
+    assert_eq!(found.ended_with(200).text().lines().count(), 1);
+}
+
+#[test]
+fn whoever_verifies_or_reads_the_log_waits_for_no_other_request() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    // Another process keeps the store to itself: a form waits for it, and all that comes after that.
+    let store = rusqlite::Connection::open(home.store()).unwrap();
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let form = [("name", "other"), ("value", "x")];
+    let (read, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| session.post("/secrets/new", &form));
+        let reading = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let verified = session.post("/audit/verify", &[]).ended_with(200).text();
+                assert!(verified.contains("All is as it was written"), "{verified}");
+                session.get("/audit").ended_with(200);
+                read.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        // So often while one page waited, which comes after the form.
+        let mut most = 0;
+        while !waiting.is_finished() {
+            let before = read.load(Ordering::Relaxed);
+            session.get("/secrets").ended_with(200);
+            most = most.max(read.load(Ordering::Relaxed) - before);
+        }
+        over.store(true, Ordering::Relaxed);
+        reading.join().unwrap();
+        waiting.join().unwrap().ended_with(503);
+        assert!(most > 3, "{most}");
+    });
 }

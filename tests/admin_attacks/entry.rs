@@ -68,6 +68,30 @@ fn a_link_is_good_once_and_logging_out_ends_the_session() {
 }
 
 #[test]
+fn whoever_is_logged_in_is_led_on_and_uses_no_link_up() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    admin.print_another();
+    let (_, _, token) = admin.link(2);
+    for path in ["/login".to_owned(), format!("/login?token={token}")] {
+        let answer = session.get(&path).ended_with(200);
+        assert_eq!(answer.header("set-cookie"), None);
+        let text = answer.text();
+        assert!(text.contains("You are logged in already"), "{text}");
+        assert!(text.contains("href=\"/secrets\""), "{text}");
+        assert!(!text.contains("Print a new link"), "{text}");
+    }
+    // It is good in another browser, once.
+    admin.log_in(2).get("/secrets").ended_with(200);
+    let again = admin.get(&format!("/login?token={token}"), &[]);
+    again.ended_with(403);
+    session.post("/logout", &[]).ended_with(303);
+    let out = session.get("/login").ended_with(200).text();
+    assert!(out.contains("Print a new link"), "{out}");
+}
+
+#[test]
 fn no_cookie_that_somebody_planted_becomes_a_session() {
     let home = Home::with_my_secret();
     let admin = Admin::start(&home);

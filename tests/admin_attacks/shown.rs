@@ -204,15 +204,36 @@ fn damage_is_told_with_its_secret_and_in_the_pages_title() {
         verified.contains("<title>Something is not as it was written ·"),
         "{verified}"
     );
-    let list = session.get("/secrets").ended_with(500).text();
-    assert!(list.contains("aria-label=\"Main\""), "{list}");
-    for page in [verified, list] {
-        let said = between(&page, "<p class=\"error\" role=\"alert\">", "</p>");
-        assert!(
-            said.contains("`other` by its own words") && said.ends_with('.'),
-            "{said}"
-        );
-    }
+    let said = between(&verified, "<p class=\"error\" role=\"alert\">", "</p>");
+    let named = "`other` by its own words, is not what was written; restore a backup";
+    assert!(said.contains(named) && said.ends_with('.'), "{said}");
+    // The rest is shown, by the page as by the command.
+    let list = session.get("/secrets").ended_with(200).text();
+    let told = between(&list, "<div class=\"callout\" role=\"alert\">", "</div>");
+    assert!(
+        told.contains(named) && told.contains("leyden store restore"),
+        "{told}"
+    );
+    assert!(list.contains("href=\"/secret/my-secret\""), "{list}");
+    assert!(!list.contains("href=\"/secret/other\""), "{list}");
+    let listed = home.run(["secret", "list"]).ended_with(77);
+    assert!(listed.stdout.contains("my-secret"), "{listed:?}");
+    assert!(!listed.stdout.contains("other"), "{listed:?}");
+    assert!(listed.stderr.contains(named), "{listed:?}");
+    let listed = home
+        .run(["secret", "list", "--output", "json"])
+        .ended_with(77);
+    let secrets: Vec<serde_json::Value> = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(secrets.len(), 1, "{listed:?}");
+    session.get("/secret/my-secret").ended_with(200);
+    let deleted = session.post("/secret/my-secret/delete", &[]);
+    session.follow(&deleted).ended_with(200);
+    // A store of which nothing is left is not one in which nothing was made.
+    let sql = "UPDATE head SET body = replace(body, '\"size\":10', '\"size\":11') WHERE body LIKE '%\"my-secret\"%'";
+    assert!(store.execute(sql, []).unwrap() > 0);
+    let list = session.get("/secrets").ended_with(200).text();
+    assert!(list.contains("`my-secret` by its own words"), "{list}");
+    assert!(!list.contains("There is no secret yet"), "{list}");
 }
 
 #[test]
@@ -231,6 +252,10 @@ fn a_folder_without_an_app_is_asked_about_and_a_deleted_secret_gets_no_version()
         "{asked}"
     );
     grant(app.to_str().unwrap()).ended_with(303);
+    // To whom was granted is not cut off in the log.
+    let log = session.get("/audit?event=grant-added").ended_with(200);
+    let folder = format!("<code>folder:{}</code>", app.display());
+    assert!(log.text().contains(&folder), "{}", log.text());
     let refused = home.run(["secret", "grant", "my-secret", "--folder", "/usr"]);
     assert!(
         refused

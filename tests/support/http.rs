@@ -68,7 +68,7 @@ pub fn send(port: u16, request: &[u8]) -> Option<Answer> {
         }
         match stream.read(&mut buffer) {
             Ok(count) if count > 0 => answer.extend_from_slice(&buffer[..count]),
-            _ => return parsed,
+            _ => return parsed.map(whole),
         }
     }
 }
@@ -82,6 +82,28 @@ fn parse(answer: &[u8]) -> Option<Answer> {
         head,
         body: answer[end + 4..].to_vec(),
     })
+}
+
+/// An answer whose body came in chunks, put together; one that was cut off stays as it came.
+fn whole(mut answer: Answer) -> Answer {
+    if answer.header("transfer-encoding") != Some("chunked") {
+        return answer;
+    }
+    let (mut rest, mut body) = (&answer.body[..], Vec::new());
+    while let Some(end) = memchr::memmem::find(rest, b"\r\n") {
+        let size = std::str::from_utf8(&rest[..end]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            answer.body = body;
+            break;
+        }
+        let Some(chunk) = rest.get(end + 2..end + 2 + size) else {
+            break;
+        };
+        body.extend_from_slice(chunk);
+        rest = rest.get(end + 4 + size..).unwrap_or_default();
+    }
+    answer
 }
 
 /// A request: a method and path, header lines, and a body whose length is added.

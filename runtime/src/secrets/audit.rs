@@ -179,7 +179,7 @@ pub struct AuditFilter {
     pub before: Option<u64>,
     /// The newest so many of them.
     pub limit: Option<usize>,
-    /// Of the newest so many of the log alone: no older ones are read.
+    /// Of the newest so many alone, of those before [`before`](Self::before): no older ones are read.
     pub among: Option<usize>,
 }
 
@@ -191,8 +191,8 @@ pub struct AuditFound {
     pub records: Vec<AuditRecord>,
     /// The oldest record that is not what was written, of those that were read.
     pub broken: Option<StoreError>,
-    /// Whether older records were left unread.
-    pub older: bool,
+    /// Where older records were left unread: they are those [`before`](AuditFilter::before) this.
+    pub older: Option<u64>,
 }
 
 impl AuditFilter {

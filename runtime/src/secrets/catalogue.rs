@@ -4,7 +4,8 @@
 //! was changed since, by any process, stands behind that link: those records are verified, and the
 //! heads that they name are read again. The secrets of a page are read from the store each time,
 //! each verified by its path in the tree; whether one that should be there was left out is what
-//! [`SecretStore::list`] and [`SecretStore::verify`] tell.
+//! [`SecretStore::list`] and [`SecretStore::verify`] tell. Where any of it is damaged, nothing is
+//! kept: all heads are read each time, and what is wrong is told beside the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -62,7 +63,7 @@ pub enum SecretOrder {
 }
 
 /// A part of the list of secrets.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct SecretPage {
     /// The secrets.
@@ -71,6 +72,19 @@ pub struct SecretPage {
     pub matching: usize,
     /// How many there are in the store.
     pub total: usize,
+    /// What is wrong with secrets that are none of these: they are not what was written.
+    pub damaged: Vec<StoreError>,
+}
+
+/// The standing grants to somebody.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct GrantsFound {
+    /// Each with the name of its secret.
+    pub grants: Vec<(String, Grant)>,
+    /// What is wrong with secrets that are not what was written: what they grant is not known, and
+    /// nobody can bind them.
+    pub damaged: Vec<StoreError>,
 }
 
 /// All names, up to a link of the audit chain.
@@ -91,21 +105,24 @@ struct Entry {
 }
 
 impl SecretStore {
-    /// A part of the list of secrets. The first call reads all heads, as [`list`](Self::list) does;
+    /// A part of the list of secrets. The first call reads all heads, as [`look`](Self::look) does;
     /// later ones read those that were changed since, as the audit log tells, and those that are
-    /// returned; all of them again where the log is damaged.
+    /// returned; all of them again where the log or any of these is damaged.
     ///
     /// # Errors
-    /// [`StoreError::Tampered`] if any that is read was changed behind the store's back.
+    /// As [`look`](Self::look).
     pub fn page(&self, query: &SecretQuery) -> Result<SecretPage, StoreError> {
-        self.with_catalogue(|snapshot, catalogue| {
+        let found = self.with_catalogue(|snapshot, catalogue| {
             let (names, matching) = catalogue.find(query, now());
             let secrets = names.into_iter().map(|name| read(snapshot, name));
-            Ok(SecretPage {
-                secrets: secrets.collect::<Result<_, _>>()?,
-                matching,
-                total: catalogue.entries.len(),
-            })
+            let secrets = secrets.collect::<Result<_, _>>()?;
+            Ok((secrets, matching, catalogue.entries.len()))
+        });
+        found.map(|((secrets, matching, total), damaged)| SecretPage {
+            secrets,
+            matching,
+            total,
+            damaged,
         })
     }
 
@@ -113,8 +130,8 @@ impl SecretStore {
     ///
     /// # Errors
     /// As [`page`](Self::page).
-    pub fn grants_to(&self, to: &Grantee) -> Result<Vec<(String, Grant)>, StoreError> {
-        self.with_catalogue(|snapshot, catalogue| {
+    pub fn grants_to(&self, to: &Grantee) -> Result<GrantsFound, StoreError> {
+        let found = self.with_catalogue(|snapshot, catalogue| {
             let has = |entry: &Entry| !entry.deleted && entry.grantees.contains(to);
             let with = catalogue.entries.iter().filter(|(_, entry)| has(entry));
             let mut grants = Vec::new();
@@ -124,26 +141,30 @@ impl SecretStore {
                 grants.extend(theirs.map(|grant| (secret.name.clone(), grant)));
             }
             Ok(grants)
-        })
+        });
+        found.map(|(grants, damaged)| GrantsFound { grants, damaged })
     }
 
+    /// Reads by the catalogue, as far as the store is what was written; and what is not.
     fn with_catalogue<T>(
         &self,
-        read: impl FnOnce(&Snapshot<'_>, &Catalogue) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+        read: impl Fn(&Snapshot<'_>, &Catalogue) -> Result<T, StoreError>,
+    ) -> Result<(T, Vec<StoreError>), StoreError> {
         self.read(|snapshot| {
             let kept = self.catalogue.lock();
             let mut kept = kept.unwrap_or_else(PoisonError::into_inner);
-            // What failed half-way is not kept.
-            let catalogue = match kept.take() {
-                Some(catalogue) => match catalogue.follow(snapshot) {
-                    // The heads are whole without it.
-                    Err(StoreError::AuditBroken { .. }) => Catalogue::read(snapshot)?,
-                    followed => followed?,
-                },
-                None => Catalogue::read(snapshot)?,
-            };
-            read(snapshot, kept.insert(catalogue))
+            // What failed half-way is not kept. Whatever it was, reading all heads tells.
+            let followed = kept.take().and_then(|kept| kept.follow(snapshot).ok()?);
+            if let Some(catalogue) = followed
+                && let Ok(found) = read(snapshot, &catalogue)
+            {
+                *kept = Some(catalogue);
+                return Ok((found, Vec::new()));
+            }
+            let (catalogue, damaged) = Catalogue::read(snapshot)?;
+            let found = read(snapshot, &catalogue)?;
+            *kept = Some(catalogue).filter(|_| damaged.is_empty());
+            Ok((found, damaged))
         })
     }
 }
@@ -161,29 +182,30 @@ fn parsed(snapshot: &Snapshot<'_>, name: &str) -> Result<SecretName, StoreError>
 }
 
 impl Catalogue {
-    /// Reads all heads.
-    fn read(snapshot: &Snapshot<'_>) -> Result<Self, StoreError> {
+    /// Reads all heads that are what was written; and what is wrong with the others.
+    fn read(snapshot: &Snapshot<'_>) -> Result<(Self, Vec<StoreError>), StoreError> {
         let mut catalogue = Self {
             link: snapshot.last_link(),
             entries: BTreeMap::new(),
             by_change: BTreeMap::new(),
         };
-        for (_, head) in snapshot.heads()? {
+        let (heads, damaged) = snapshot.look()?;
+        for (_, head) in heads {
             catalogue.put(Some(head));
         }
-        Ok(catalogue)
+        Ok((catalogue, damaged))
     }
 
-    /// Takes in what was changed since.
-    fn follow(mut self, snapshot: &Snapshot<'_>) -> Result<Self, StoreError> {
+    /// Takes in what was changed since; `None` where all heads are to be read again.
+    fn follow(mut self, snapshot: &Snapshot<'_>) -> Result<Option<Self>, StoreError> {
         let (tables, key) = (&snapshot.tables, &snapshot.keys.audit);
         let end = snapshot.last_link();
         if self.link == end {
-            return Ok(self);
+            return Ok(Some(self));
         }
         let passed = end.sequence.saturating_sub(self.link.sequence);
         if passed > MOST_CHANGES || chain::start(tables, key)?.sequence > self.link.sequence {
-            return Self::read(snapshot);
+            return Ok(None);
         }
         let mut changed = BTreeSet::new();
         chain::walk(tables, key, self.link, end, |row| {
@@ -198,7 +220,7 @@ impl Catalogue {
             self.put(head);
         }
         self.link = end;
-        Ok(self)
+        Ok(Some(self))
     }
 
     fn put(&mut self, head: Option<Head>) {

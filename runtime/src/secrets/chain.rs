@@ -17,8 +17,10 @@ use super::keys::{Hash, KeyBytes, same};
 use super::sql::{AuditRow, Tables};
 use super::{AuditFilter, AuditFound, AuditRecord, StoreError};
 
-/// Records that are rewritten at a time.
+/// Records that are read on, or rewritten, at a time.
 const PAGE: usize = 1000;
+
+const NEWER: &str = "a newer Leyden wrote it";
 
 /// A place in the chain: so far, and what the MAC is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,24 +170,69 @@ pub(super) fn walk(
 ) -> Result<(), StoreError> {
     let mut at = from;
     tables.audit_after(from.sequence, |row| {
-        let sequence = at.sequence + 1;
-        if sequence > to.sequence {
-            return Err(broken(tables, sequence, "it stands after the end"));
+        if at.sequence == to.sequence {
+            return Err(broken(tables, at.sequence + 1, "it stands after the end"));
         }
-        if row.sequence != sequence {
-            return Err(broken(tables, sequence, "it is missing"));
-        }
-        if !same(&row.mac, &link_mac(key, &at.mac, sequence, &row.body)) {
-            return Err(broken(tables, sequence, "it is not what was written"));
-        }
+        at = follow(tables, key, at, &row)?;
         each(&row);
-        at = Link {
-            sequence,
-            mac: row.mac,
-        };
         Ok(true)
     })?;
-    match (at.sequence == to.sequence, same(&at.mac, &to.mac)) {
+    check_end(tables, at, to)
+}
+
+/// The records that the filter wants among the next page's, before this end, each verified; and the
+/// link that they lead to.
+pub(super) fn read_on(
+    tables: &Tables<'_>,
+    key: &KeyBytes,
+    from: Link,
+    end: Link,
+    filter: &AuditFilter,
+) -> Result<(Link, Vec<AuditRecord>), StoreError> {
+    let (mut at, mut records) = (from, Vec::new());
+    let last = end.sequence.min(from.sequence + PAGE as u64);
+    tables.audit_after(from.sequence, |row| {
+        if is_checkpoint(&row) {
+            return Err(broken(tables, at.sequence + 1, "it was pruned meanwhile"));
+        }
+        at = follow(tables, key, at, &row)?;
+        let record = serde_json::from_str::<AuditRecord>(&row.body);
+        let record = record.map_err(|_| broken(tables, row.sequence, NEWER))?;
+        records.extend(Some(record).filter(|record| filter.wants(record)));
+        Ok(at.sequence < last)
+    })?;
+    match at.sequence == end.sequence {
+        true => check_end(tables, at, end)?,
+        false if at.sequence < last => {
+            return Err(broken(tables, at.sequence + 1, "it is missing"));
+        }
+        false => {}
+    }
+    Ok((at, records))
+}
+
+/// The link of this row, if it follows from the one before.
+fn follow(
+    tables: &Tables<'_>,
+    key: &KeyBytes,
+    before: Link,
+    row: &AuditRow,
+) -> Result<Link, StoreError> {
+    let sequence = before.sequence + 1;
+    if row.sequence != sequence {
+        return Err(broken(tables, sequence, "it is missing"));
+    }
+    if !same(&row.mac, &link_mac(key, &before.mac, sequence, &row.body)) {
+        return Err(broken(tables, sequence, "it is not what was written"));
+    }
+    Ok(Link {
+        sequence,
+        mac: row.mac,
+    })
+}
+
+fn check_end(tables: &Tables<'_>, at: Link, end: Link) -> Result<(), StoreError> {
+    match (at.sequence == end.sequence, same(&at.mac, &end.mac)) {
         (true, true) => Ok(()),
         (true, false) => Err(broken(tables, at.sequence, "it is not what was written")),
         (false, _) => Err(broken(tables, at.sequence + 1, "it is missing")),
@@ -224,7 +271,7 @@ pub(super) fn look(
     let (limit, among) = (limit.unwrap_or(usize::MAX), among.unwrap_or(usize::MAX));
     let mut found = AuditFound::default();
     if limit == 0 || among == 0 {
-        found.older = true;
+        found.older = Some(end.sequence + 1);
         return Ok(found);
     }
     let damaged = |sequence, what| Some(broken(tables, sequence, what));
@@ -237,7 +284,7 @@ pub(super) fn look(
         match serde_json::from_str::<AuditRecord>(&row.body) {
             Ok(record) if filter.wants(&record) => found.records.push(record),
             Ok(_) => {}
-            Err(_) => found.broken = damaged(row.sequence, "a newer Leyden wrote it"),
+            Err(_) => found.broken = damaged(row.sequence, NEWER),
         }
     };
     let (mut waiting, mut looked, mut pruned) = (None::<AuditRow>, 0, false);
@@ -264,12 +311,13 @@ pub(super) fn look(
             pruned = true;
             return Ok(false);
         }
-        looked += 1;
-        found.older = found.records.len() >= limit || looked > among;
+        looked += usize::from(filter.before.is_none_or(|before| row.sequence < before));
+        let is_enough = found.records.len() >= limit || looked > among;
+        found.older = is_enough.then_some(row.sequence + 1);
         waiting = Some(row);
-        Ok(!found.older)
+        Ok(!is_enough)
     })?;
-    if !found.older && !pruned {
+    if found.older.is_none() && !pruned {
         match waiting {
             Some(first) if first.sequence == 1 => verify(&mut found, &first, &Link::START.mac),
             _ => found.broken = damaged(1, "it is missing"),

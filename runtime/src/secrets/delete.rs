@@ -85,20 +85,21 @@ impl SecretStore {
         Ok(())
     }
 
-    /// Destroys all deleted secrets that can no longer be restored; returns their names.
+    /// Destroys all deleted secrets that can no longer be restored; returns their names. Those that
+    /// are damaged stay.
     ///
     /// # Errors
-    /// [`StoreError::Tampered`].
+    /// As [`look`](Self::look).
     pub fn purge(&self) -> Result<Vec<String>, StoreError> {
         let is_over = |head: &Head| {
             let over = head.restorable.is_some_and(|until| until <= now());
             head.deleted.is_some() && over && !head.versions.is_empty()
         };
-        if !self.read(|snapshot| Ok(snapshot.heads()?.iter().any(|(_, head)| is_over(head))))? {
+        if !self.read(|snapshot| Ok(snapshot.look()?.0.iter().any(|(_, head)| is_over(head))))? {
             return Ok(Vec::new());
         }
         let purged = self.write(|snapshot| {
-            let over = snapshot.heads()?;
+            let (over, _) = snapshot.look()?;
             let mut purged = Vec::new();
             for (place, head) in over.into_iter().filter(|(_, head)| is_over(head)) {
                 purged.push(head.name.clone());

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Grant;
+use super::{Grant, StoreError};
 
 /// What may be told about one secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +30,16 @@ pub struct SecretInfo {
     pub grants: Vec<Grant>,
     /// Its versions, oldest first; never empty.
     pub versions: Vec<VersionInfo>,
+}
+
+/// What a look at all secrets found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SecretsFound {
+    /// The secrets that are what was written, by name.
+    pub secrets: Vec<SecretInfo>,
+    /// What is wrong with the others.
+    pub damaged: Vec<StoreError>,
 }
 
 /// Whether a secret can be bound.

@@ -6,11 +6,12 @@ use crate::app::SecretName;
 
 use super::chain::{self, Link};
 use super::head::{self, Head};
+use super::keys::Hash;
 use super::snapshot::Snapshot;
 use super::sql::KekRow;
 use super::{
-    AuditFilter, AuditFound, AuditRecord, KekInfo, SecretInfo, SecretStore, StoreError, Verified,
-    VersionInfo,
+    AuditFilter, AuditFound, AuditRecord, KekInfo, SecretInfo, SecretStore, SecretsFound,
+    StoreError, Verified, VersionInfo,
 };
 
 impl SecretStore {
@@ -19,10 +20,19 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::Tampered`] if any was changed, added or removed behind the store's back.
     pub fn list(&self) -> Result<Vec<SecretInfo>, StoreError> {
+        self.read(|snapshot| Ok(infos(snapshot.heads()?)))
+    }
+
+    /// As [`list`](Self::list), but where secrets are damaged, the others are handed out all the
+    /// same, beside the errors.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`] if it cannot be told which of them are what was written.
+    pub fn look(&self) -> Result<SecretsFound, StoreError> {
         self.read(|snapshot| {
-            let heads = snapshot.heads()?.into_iter().map(|(_, head)| head);
-            let there = heads.filter(|head| !head.is_destroyed());
-            Ok(there.map(Head::info).collect())
+            let (heads, damaged) = snapshot.look()?;
+            let secrets = infos(heads);
+            Ok(SecretsFound { secrets, damaged })
         })
     }
 
@@ -77,7 +87,7 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::AuditBroken`].
     pub fn audit_list(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
-        self.read(|snapshot| {
+        self.read_beside(|snapshot| {
             let end = snapshot.last_link();
             chain::list(&snapshot.tables, &snapshot.keys.audit, end, filter)
         })
@@ -89,10 +99,44 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::Tampered`].
     pub fn audit_look(&self, filter: &AuditFilter) -> Result<AuditFound, StoreError> {
-        self.read(|snapshot| {
+        self.read_beside(|snapshot| {
             let end = snapshot.last_link();
             chain::look(&snapshot.tables, &snapshot.keys.audit, end, filter)
         })
+    }
+
+    /// Verifies the whole audit log, as far as it was not pruned, and begins to read it:
+    /// [`audit_next`](Self::audit_next) goes on.
+    ///
+    /// # Errors
+    /// [`StoreError::AuditBroken`] with the first record that is not what was written.
+    pub fn audit_begin(&self) -> Result<AuditPlace, StoreError> {
+        self.read_beside(|snapshot| {
+            let (at, end) = verify_log(snapshot)?;
+            Ok(AuditPlace { at, end })
+        })
+    }
+
+    /// The records that the filter wants among the next thousand, oldest first, each verified to
+    /// follow the one before; `None` where the log ended when its reading began. Nothing is held
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::AuditBroken`]: also where records that were not read yet have been pruned.
+    pub fn audit_next(
+        &self,
+        place: &mut AuditPlace,
+        filter: &AuditFilter,
+    ) -> Result<Option<Vec<AuditRecord>>, StoreError> {
+        if place.at == place.end {
+            return Ok(None);
+        }
+        let (at, records) = self.read(|snapshot| {
+            let (tables, key) = (&snapshot.tables, &snapshot.keys.audit);
+            chain::read_on(tables, key, place.at, place.end, filter)
+        })?;
+        place.at = at;
+        Ok(Some(records))
     }
 
     /// Verifies the whole audit log, as far as it was not pruned; returns how many records it has.
@@ -100,7 +144,7 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::AuditBroken`] with the first record that is not what was written.
     pub fn audit_verify(&self) -> Result<u64, StoreError> {
-        self.read(|snapshot| {
+        self.read_beside(|snapshot| {
             let (start, end) = verify_log(snapshot)?;
             Ok(end.sequence - start.sequence)
         })
@@ -111,8 +155,22 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::Tampered`] or [`StoreError::AuditBroken`].
     pub fn verify(&self) -> Result<Verified, StoreError> {
-        self.read(verify_all)
+        self.read_beside(verify_all)
     }
+}
+
+/// How far the audit log was read, and where it ended when that began.
+#[derive(Debug, Clone)]
+pub struct AuditPlace {
+    at: Link,
+    end: Link,
+}
+
+/// What may be told of the secrets that are not destroyed.
+fn infos(heads: Vec<(Hash, Head)>) -> Vec<SecretInfo> {
+    let heads = heads.into_iter().map(|(_, head)| head);
+    let there = heads.filter(|head| !head.is_destroyed());
+    there.map(Head::info).collect()
 }
 
 /// Verifies every row.

@@ -84,7 +84,7 @@ mod tests;
 pub use act::Act;
 pub(crate) use actor::Actor;
 pub use audit::{AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord};
-pub use catalogue::{SecretOrder, SecretPage, SecretQuery, Shown};
+pub use catalogue::{GrantsFound, SecretOrder, SecretPage, SecretQuery, Shown};
 pub use delete::RECOVERY_WINDOW;
 pub use edit::{Expiry, VersionOptions};
 pub use error::{KeyFileProblem, StoreError};
@@ -93,8 +93,10 @@ pub use grant::{Grant, NewGrant};
 pub use grantee::{AppIdentity, Grantee, NoGrantee};
 pub use import::{ImportError, ImportFormat, Imported, named};
 pub use info::{
-    Argon2Cost, KekInfo, SecretInfo, SecretState, SlotInfo, SlotKind, Verified, VersionInfo,
+    Argon2Cost, KekInfo, SecretInfo, SecretState, SecretsFound, SlotInfo, SlotKind, Verified,
+    VersionInfo,
 };
+pub use inspect::AuditPlace;
 pub use key::{Holder, Key};
 pub use options::{Opened, StoreOptions};
 pub use refusal::{Refusal, RefusalReason};

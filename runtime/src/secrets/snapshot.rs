@@ -36,6 +36,9 @@ pub(super) struct Snapshot<'t> {
     opened: RefCell<Option<(u32, Rc<KeyBytes>)>>,
 }
 
+/// Heads that are what was written, each with its place; and what is wrong with the others.
+pub(super) type Looked<T> = (Vec<(Hash, T)>, Vec<StoreError>);
+
 /// What is told where the header's MAC does not fit.
 pub(super) const HEADER_CHANGED: &str = "its header is not what was written";
 
@@ -170,32 +173,47 @@ impl<'t> Snapshot<'t> {
         }
     }
 
-    /// Every secret's place and head, also of destroyed ones, by name.
+    /// Every secret's place and head, also of destroyed ones, by name. Fails unless they are exactly
+    /// the tree's.
     pub(super) fn heads(&self) -> Result<Vec<(Hash, Head)>, StoreError> {
+        self.look().and_then(all_whole)
+    }
+
+    /// As [`heads`](Self::heads), past what is not as it was written; and what is wrong with that.
+    pub(super) fn look(&self) -> Result<Looked<Head>, StoreError> {
         let secret = |(place, body)| match body {
             Body::Secret(head) => Some((place, head)),
             Body::App(_) => None,
         };
-        let mut heads: Vec<_> = self.bodies()?.into_iter().filter_map(secret).collect();
+        let (bodies, damaged) = self.look_at_bodies()?;
+        let mut heads: Vec<_> = bodies.into_iter().filter_map(secret).collect();
         heads.sort_by(|(_, a), (_, b)| a.canonical.cmp(&b.canonical));
-        Ok(heads)
+        Ok((heads, damaged))
     }
 
     /// Every head and its place. Fails unless they are exactly the tree's.
     pub(super) fn bodies(&self) -> Result<Vec<(Hash, Body)>, StoreError> {
+        self.look_at_bodies().and_then(all_whole)
+    }
+
+    fn look_at_bodies(&self) -> Result<Looked<Body>, StoreError> {
         let mut expected = tree::leaves(&self.tables, &self.header.tree)?;
-        let mut bodies = Vec::new();
+        let (mut bodies, mut damaged) = (Vec::new(), Vec::new());
         self.tables.each_head(|place, body| {
-            let Some(mac) = expected.remove(&place) else {
-                return Err(self.tables.tampered("a secret was inserted"));
+            let read = match expected.remove(&place) {
+                Some(mac) => self.parse_body(&place, &body, &mac),
+                None => Err(self.tables.tampered("a secret was inserted")),
             };
-            bodies.push((place, self.parse_body(&place, &body, &mac)?));
+            match read {
+                Ok(body) => bodies.push((place, body)),
+                Err(error) => damaged.push(error),
+            }
             Ok(())
         })?;
-        match expected.is_empty() {
-            true => Ok(bodies),
-            false => Err(self.tables.tampered("a secret was removed")),
+        if !expected.is_empty() {
+            damaged.push(self.tables.tampered("a secret was removed"));
         }
+        Ok((bodies, damaged))
     }
 
     fn parse_body(&self, place: &Hash, body: &str, expected: &Hash) -> Result<Body, StoreError> {
@@ -203,7 +221,11 @@ impl<'t> Snapshot<'t> {
             // Which one, only the head says.
             let name = match Body::parse(body) {
                 Some(Body::Secret(head)) => head.canonical.parse::<SecretName>().ok(),
-                _ => None,
+                Some(Body::App(_)) => {
+                    let what = "what was granted to an app is not what was written";
+                    return Err(self.tables.tampered(what));
+                }
+                None => None,
             };
             return Err(self.tables.tampered(match name {
                 Some(name) => {
@@ -287,7 +309,7 @@ impl<'t> Snapshot<'t> {
     /// The name of a secret that is nearest to this one.
     pub(super) fn suggest(&self, name: &SecretName) -> Option<String> {
         // A hint only: whatever is wrong with the others is told by what reads them.
-        let heads = self.heads().unwrap_or_default();
+        let (heads, _) = self.look().unwrap_or_default();
         let active = heads.iter().filter(|(_, head)| head.deleted.is_none());
         nearest(name.as_str(), active.map(|(_, head)| head.name.as_str())).map(str::to_owned)
     }
@@ -432,6 +454,11 @@ impl<'t> Snapshot<'t> {
         snapshot.record(added)?;
         snapshot.seal().map(|_| ())
     }
+}
+
+/// What was read, if nothing is wrong with the rest.
+fn all_whole<T>((read, damaged): Looked<T>) -> Result<Vec<(Hash, T)>, StoreError> {
+    damaged.into_iter().next().map_or(Ok(read), Err)
 }
 
 fn header_mac(key: &KeyBytes, header: &HeaderRow) -> Hash {

@@ -19,7 +19,8 @@ use super::{Argon2Cost, AuditEvent, AuditSink, Key, Opened, StoreError, StoreOpt
 
 /// An open store of secrets.
 ///
-/// `Send` and `Sync`: calls from several threads take turns. Any number of processes may have one
+/// `Send` and `Sync`: calls from several threads take turns, but for those that verify the store or
+/// read the audit log, which keep nobody waiting. Any number of processes may have one
 /// store open and write to it. Every call reads or writes files and may wait for other writers, so
 /// call it where blocking is allowed. The root key is in memory until this is dropped.
 pub struct SecretStore {
@@ -84,10 +85,27 @@ impl SecretStore {
         &self,
         read: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut connection = self.lock();
+        self.read_by(&mut self.lock(), read)
+    }
+
+    /// The same by a connection of its own: nobody waits for what takes long.
+    pub(super) fn read_beside<T>(
+        &self,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.check_place()?;
+        let mut connection = sql::connect(&self.path, self.busy_timeout, true)?;
+        self.read_by(&mut connection, read)
+    }
+
+    fn read_by<T>(
+        &self,
+        connection: &mut Connection,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         // Before the snapshot: a record that is read later may be ahead of it.
         let seen = self.state.read(&self.keys.state);
-        let seen = seen.map_err(|error| self.or_root_changed(&connection, error))?;
+        let seen = seen.map_err(|error| self.or_root_changed(connection, error))?;
         let transaction = connection
             .transaction()
             .map_err(|e| Tables::error(&self.path, e))?;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::row::Row;
+use super::row::{Bound, Goal, Row};
 use super::samples::Samples;
 use crate::home::Home;
 use crate::{repository, step};
@@ -29,6 +29,21 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
     server.page(&mut server.connect()?, &session, 0)?;
 
     let (server, session) = (&server, session.as_str());
+    let read = |first: usize| -> Result<Vec<f64>> {
+        let mut connection = server.connect()?;
+        let mut taken = Vec::with_capacity(PAGES);
+        for page in first..first + PAGES {
+            let start = Instant::now();
+            server.page(&mut connection, session, page)?;
+            taken.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(taken)
+    };
+    let read = &read;
+    let mut alone = Samples::default();
+    for round in 0..rounds {
+        alone.0.extend(at(read(round * PAGES)?, 50));
+    }
     let (mut medians, mut slowest) = (Samples::default(), Samples::default());
     let over = AtomicBool::new(false);
     let written = std::thread::scope(|scope| -> Result<u64> {
@@ -45,18 +60,8 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
             Ok(written)
         });
         for round in 0..rounds {
-            let read = move |reader: usize| -> Result<Vec<f64>> {
-                let mut connection = server.connect()?;
-                let mut taken = Vec::with_capacity(PAGES);
-                for page in 0..PAGES {
-                    let start = Instant::now();
-                    server.page(&mut connection, session, round * 31 + reader * PAGES + page)?;
-                    taken.push(start.elapsed().as_secs_f64() * 1e3);
-                }
-                Ok(taken)
-            };
             let readers: Vec<_> = (0..READERS)
-                .map(|reader| scope.spawn(move || read(reader)))
+                .map(|reader| scope.spawn(move || read(round * 31 + reader * PAGES)))
                 .collect();
             let mut taken = Vec::new();
             for reader in readers {
@@ -65,9 +70,8 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
                     .map_err(|_| anyhow::anyhow!("a reader panicked"));
                 taken.extend(read??);
             }
-            taken.sort_by(f64::total_cmp);
-            medians.0.extend(taken.get(taken.len() / 2));
-            slowest.0.extend(taken.get(taken.len() * 99 / 100));
+            medians.0.extend(at(taken.clone(), 50));
+            slowest.0.extend(at(taken, 99));
         }
         over.store(true, Ordering::Relaxed);
         writer
@@ -89,9 +93,20 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
                 slowest,
             ),
         ],
-        beside: Vec::new(),
-        goals: Vec::new(),
+        beside: vec![("a page that nobody else waits for".to_owned(), alone)],
+        // Each waits until all others had their turn: no page waits for two rounds of that.
+        goals: vec![Goal {
+            own: "leyden: a page, 99th",
+            other: "a page that",
+            bound: Bound::AtMost(2.0 * READERS as f64),
+        }],
     })
+}
+
+/// What so many of a hundred did not exceed.
+fn at(mut taken: Vec<f64>, percent: usize) -> Option<f64> {
+    taken.sort_by(f64::total_cmp);
+    taken.get(taken.len() * percent / 100).copied()
 }
 
 /// A store with so many secrets.

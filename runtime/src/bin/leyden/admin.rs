@@ -39,7 +39,7 @@ use axum::response::Redirect;
 use axum::routing::{get, post};
 use data_encoding::BASE32_NOPAD;
 use leyden::run::journal::Runs;
-use leyden::secrets::{SecretQuery, SecretStore};
+use leyden::secrets::{SecretQuery, SecretStore, StoreError};
 use tokio::sync::Semaphore;
 use tower_http::timeout::TimeoutLayer;
 
@@ -58,6 +58,8 @@ const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// are over long before a request's time is, so that nothing is written that was not answered.
 const STORE_TIME: Duration = Duration::from_secs(5);
 const TURN_TIME: Duration = Duration::from_secs(10);
+/// Readings of the whole store or log at once, which keep no others waiting.
+const MOST_LONG: usize = 2;
 
 /// What all pages share.
 pub(crate) struct Admin {
@@ -65,6 +67,8 @@ pub(crate) struct Admin {
     store: SecretStore,
     /// Whose turn it is to ask the store, which answers one at a time.
     turn: Arc<Semaphore>,
+    /// The same for what takes long and is read beside that.
+    long: Arc<Semaphore>,
     runs: Runs,
     changes: Changes,
     sessions: Mutex<Sessions>,
@@ -106,7 +110,24 @@ impl Admin {
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let turn = Arc::clone(&self.turn).acquire_owned();
+        self.by_turn(&self.turn, work).await
+    }
+
+    /// Verifies, or reads the log, which may take long: others have their turns meanwhile.
+    async fn long<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&SecretStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.by_turn(&self.long, |admin| Ok(work(&admin.store)?))
+            .await
+    }
+
+    async fn by_turn<T: Send + 'static>(
+        self: &Arc<Self>,
+        turn: &Arc<Semaphore>,
+        work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = Arc::clone(turn).acquire_owned();
         let turn = tokio::time::timeout(TURN_TIME, turn).await;
         let turn = turn.map_err(|_| Problem::Busy)?;
         let admin = Arc::clone(self);
@@ -158,6 +179,7 @@ pub(crate) fn run(arguments: &cli::Admin, paths: Paths) -> anyhow::Result<u8> {
             paths,
             store,
             turn: Arc::new(Semaphore::new(1)),
+            long: Arc::new(Semaphore::new(MOST_LONG)),
             runs,
             changes,
             sessions: Mutex::default(),

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use leyden::app::SecretName;
 use leyden::secrets::{
     AuditEvent, AuditFilter, AuditOutcome, AuditRecord, SecretInfo, SecretState, SecretStore,
-    SecretValue, StoreError, VersionOptions,
+    SecretValue, SecretsFound, StoreError, VersionOptions,
 };
 use serde_json::json;
 
@@ -127,13 +127,27 @@ fn done(report: &Report, name: &SecretName, what: &str, version: u32) -> anyhow:
 }
 
 fn list(report: &Report, paths: &Paths) -> anyhow::Result<()> {
-    let secrets = unlock::open(paths)?.list()?;
-    if report.output == Format::Json {
-        return report::json(&secrets);
+    let SecretsFound {
+        secrets,
+        mut damaged,
+        ..
+    } = unlock::open(paths)?.look()?;
+    let last = damaged.pop();
+    match report.output {
+        Format::Json => report::json(&secrets)?,
+        Format::Text if !secrets.is_empty() => table(&secrets)?,
+        Format::Text if last.is_none() => {
+            report::line("there is no secret yet; leyden secret create NAME makes one")?;
+        }
+        Format::Text => {}
     }
-    if secrets.is_empty() {
-        return report::line("there is no secret yet; leyden secret create NAME makes one");
+    for error in &damaged {
+        say(&error.to_string());
     }
+    last.map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn table(secrets: &[SecretInfo]) -> anyhow::Result<()> {
     let row = |secret: &SecretInfo| {
         [
             cell(&secret.name),

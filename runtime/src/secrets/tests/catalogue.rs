@@ -115,7 +115,7 @@ fn grants_to_an_app_are_found_in_all_secrets() {
     grant("one", &to);
     grant("two", &Grantee::App(Digest::of(b"other")));
     let granted = |store: &SecretStore| -> Vec<String> {
-        let grants = store.grants_to(&to).unwrap();
+        let grants = store.grants_to(&to).unwrap().grants;
         grants.into_iter().map(|(secret, _)| secret).collect()
     };
     assert_eq!(granted(&store), ["one"]);
@@ -162,11 +162,64 @@ fn g6_a_page_shows_no_head_and_follows_no_record_that_was_changed() {
                 assert_eq!(names, ["one", "two"]);
                 assert!(store.audit_verify().is_err());
             }
-            false => assert!(
-                matches!(shown, Err(StoreError::Tampered { .. })),
-                "{sql}: {shown:?}"
-            ),
+            false => {
+                let shown = shown.unwrap();
+                assert!(shown.secrets.is_empty(), "{sql}: {shown:?}");
+                let mut damaged = shown.damaged.iter();
+                assert!(damaged.all(|error| matches!(error, StoreError::Tampered { .. })));
+                assert!(!shown.damaged.is_empty());
+                assert!(matches!(store.list(), Err(StoreError::Tampered { .. })));
+            }
         }
+    }
+}
+
+#[test]
+fn g6_one_damaged_secret_is_named_and_the_others_are_shown() {
+    let bed = Bed::new();
+    let store = bed.make();
+    let to = Grantee::App(Digest::of(b"app"));
+    for text in ["one", "two", "three"] {
+        store.create_secret(&name(text), value("x")).unwrap();
+        let new = NewGrant {
+            to: to.clone(),
+            env: None,
+            app: None,
+            expires: None,
+        };
+        store.grant(&name(text), &new).unwrap();
+    }
+    let change = |from: &str, to: &str| {
+        let sql = format!(
+            "UPDATE head SET body = replace(body, '\"restricted\":{from}', '\"restricted\":{to}') WHERE body LIKE '%\"two\"%'"
+        );
+        assert_eq!(bed.attacker().execute(&sql, ()).unwrap(), 1);
+    };
+    // Seen before the damage, and not.
+    for store in [bed.open().unwrap(), store] {
+        assert_eq!(names(&store.page(&query()).unwrap()).len(), 3);
+        change("false", "true");
+        let granted = store.grants_to(&to).unwrap();
+        assert_eq!((granted.grants.len(), granted.damaged.len()), (2, 1));
+        let found = store.look().unwrap();
+        let page = store.page(&query()).unwrap();
+        assert_eq!(names(&page), ["one", "three"]);
+        assert_eq!((page.matching, page.total), (2, 2));
+        assert_eq!(page.secrets, found.secrets);
+        for damaged in [page.damaged, found.damaged] {
+            let [StoreError::Tampered { what, .. }] = &damaged[..] else {
+                panic!("{damaged:?}");
+            };
+            assert!(what.contains("`two` by its own words"), "{what}");
+        }
+        // Neither deleting another nor what goes with it is refused.
+        store.delete(&name("one")).unwrap();
+        assert!(store.purge().unwrap().is_empty());
+        store.restore(&name("one")).unwrap();
+        assert!(matches!(store.list(), Err(StoreError::Tampered { .. })));
+        change("true", "false");
+        let whole = store.page(&query()).unwrap();
+        assert_eq!((whole.total, whole.damaged.len()), (3, 0));
     }
 }
 

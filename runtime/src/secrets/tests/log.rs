@@ -1,5 +1,7 @@
 //! The audit log: filtered, pruned to a checkpoint, and written to a second place.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::bed::{Bed, name, release, value, wanted};
@@ -258,19 +260,21 @@ fn a_look_goes_back_no_further_than_it_was_told() {
         (sequences.collect::<Vec<_>>(), found.older)
     };
     let filter = AuditFilter::default;
-    assert_eq!(look(&store, filter().among(3)), (vec![6, 7, 8], true));
+    assert_eq!(look(&store, filter().among(3)), (vec![6, 7, 8], Some(6)));
     let all: Vec<_> = (1..=8).collect();
-    assert_eq!(look(&store, filter().among(8)), (all.clone(), false));
-    assert_eq!(look(&store, filter()), (all, false));
-    assert_eq!(look(&store, filter().limit(2)), (vec![7, 8], true));
-    assert_eq!(look(&store, filter().among(0)), (vec![], true));
+    assert_eq!(look(&store, filter().among(8)), (all.clone(), None));
+    assert_eq!(look(&store, filter()), (all, None));
+    assert_eq!(look(&store, filter().limit(2)), (vec![7, 8], Some(7)));
+    assert_eq!(look(&store, filter().among(0)), (vec![], Some(9)));
+    let on = filter().before(6).among(3);
+    assert_eq!(look(&store, on), (vec![3, 4, 5], Some(3)));
     let of_c = filter().secret("c");
-    assert_eq!(look(&store, of_c.clone().among(3)), (vec![], true));
-    assert_eq!(look(&store, of_c.among(4)), (vec![5], true));
+    assert_eq!(look(&store, of_c.clone().among(3)), (vec![], Some(6)));
+    assert_eq!(look(&store, of_c.among(4)), (vec![5], Some(5)));
     // What is left unread may be damaged.
     let sql = "UPDATE audit SET body = '{}' WHERE sequence = 1";
     bed.attacker().execute(sql, ()).unwrap();
-    assert_eq!(look(&store, filter().among(3)), (vec![6, 7, 8], true));
+    assert_eq!(look(&store, filter().among(3)), (vec![6, 7, 8], Some(6)));
     assert!(
         store
             .audit_look(&filter().among(8))
@@ -280,5 +284,65 @@ fn a_look_goes_back_no_further_than_it_was_told() {
     );
     let (_bed, store, _) = self::bed();
     store.audit_prune(then).unwrap();
-    assert!(!store.audit_look(&filter()).unwrap().older);
+    assert_eq!(store.audit_look(&filter()).unwrap().older, None);
+}
+
+#[test]
+fn g6_a_long_log_is_read_in_parts_each_verified_to_follow() {
+    let (bed, store, _) = bed();
+    release(&store, &vec![wanted("a", None); 2500]).unwrap();
+    let read = |place: &mut AuditPlace, filter: &AuditFilter| store.audit_next(place, filter);
+    let filter = AuditFilter::default().event(AuditEvent::Release);
+    let expected = store.audit_list(&filter).unwrap();
+    let begun = store.audit_begin().unwrap();
+    // What comes later is another reading's.
+    release(&store, &[wanted("a", None)]).unwrap();
+    let (mut place, mut parts) = (begun.clone(), Vec::new());
+    while let Some(part) = read(&mut place, &filter).unwrap() {
+        assert!(part.len() <= 1000);
+        parts.push(part);
+    }
+    assert_eq!(parts.len(), 3);
+    assert_eq!(parts.concat(), expected);
+    assert!(read(&mut place, &filter).unwrap().is_none());
+
+    let mut place = begun.clone();
+    read(&mut place, &filter).unwrap();
+    let sql = "UPDATE audit SET body = replace(body, 'done', 'denied') WHERE sequence = 1500";
+    assert_eq!(bed.attacker().execute(sql, ()).unwrap(), 1);
+    let broken = read(&mut place, &filter);
+    assert!(matches!(
+        broken,
+        Err(StoreError::AuditBroken { sequence: 1500, .. })
+    ));
+    assert!(store.audit_begin().is_err());
+    // What was there before a part of it was pruned cannot be read on.
+    let (_bed, store, _) = self::bed();
+    let mut place = store.audit_begin().unwrap();
+    store.audit_prune(Timestamp::now()).unwrap();
+    let pruned = store.audit_next(&mut place, &filter).unwrap_err();
+    assert!(
+        pruned.to_string().contains("it was pruned meanwhile"),
+        "{pruned}"
+    );
+}
+
+#[test]
+fn what_reads_all_of_a_store_keeps_nobody_waiting() {
+    let (_bed, store, _) = bed();
+    // Somebody else's turn, which is not over before all is read.
+    let turn = store.lock();
+    std::thread::scope(|scope| {
+        let (told, read) = std::sync::mpsc::channel();
+        let store = &store;
+        scope.spawn(move || {
+            store.verify().unwrap();
+            store.audit_begin().unwrap();
+            store.audit_look(&AuditFilter::default()).unwrap();
+            told.send(()).unwrap();
+        });
+        let is_read = read.recv_timeout(Duration::from_secs(60)).is_ok();
+        drop(turn);
+        assert!(is_read);
+    });
 }

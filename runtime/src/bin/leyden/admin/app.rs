@@ -9,7 +9,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use leyden::App;
 use leyden::app::{Ask, Digest, Request};
-use leyden::secrets::{Coverage, Grant, Grantee};
+use leyden::secrets::{Coverage, Grantee, GrantsFound};
 use maud::{Markup, html};
 
 use super::address::{InPath, InQuery};
@@ -20,7 +20,7 @@ use super::page::{Live, Tab, Visit};
 use super::pieces::{badge, cell, command, digest, encoded, quoted, time};
 use super::problem::Problem;
 use super::secret::path as secret_path;
-use super::{Admin, audit, runs};
+use super::{Admin, audit, runs, secrets};
 use crate::inspect::told;
 use crate::runs::Invocation;
 
@@ -64,7 +64,7 @@ struct Seen {
     /// What else there is to say of them.
     traces: Traces,
     found: Found,
-    grants: Vec<(String, Grant)>,
+    grants: GrantsFound,
 }
 
 fn see(admin: &Admin, of: &Digest, path: &str) -> Result<Seen, Problem> {
@@ -271,17 +271,19 @@ fn grants(visit: &Visit, of: &str, seen: &Seen) -> Markup {
         _ => String::new(),
     };
     // Of hosts, what it asks for tells.
-    let granted = !seen.grants.is_empty()
+    let standing = &seen.grants.grants;
+    let granted = !standing.is_empty()
         || matches!(&seen.found, Found::Same(same) if same.asks.iter().any(|(_, found)| found.is_granted()));
     html! {
         section aria-labelledby="grants-title" {
             h2 id="grants-title" { "Standing grants to this version" }
             div id="grants" {
-                @if seen.grants.is_empty() { p.quiet { "None of a secret." } }
+                (secrets::damage(&seen.grants.damaged))
+                @if standing.is_empty() { p.quiet { "None of a secret." } }
                 @else {
                     table.rows {
                         thead { tr { th scope="col" { "Secret" } th scope="col" { "What it permits" } th scope="col" { "Given" } th scope="col" { span.hidden { "Take back" } } } }
-                        tbody { @for (secret, grant) in &seen.grants { tr {
+                        tbody { @for (secret, grant) in standing { tr {
                             th scope="row" { a href=(format!("/secret/{}", encoded(secret))) { (secret) } }
                             (cell("Permits", html! { span { (sentence(secret, grant)) } }))
                             (cell("Given", html! { span { (time(grant.created)) " by " (grant.created_by) } }))

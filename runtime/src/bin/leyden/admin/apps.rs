@@ -115,7 +115,7 @@ pub(super) fn traces(admin: &Admin, only: Option<&str>) -> Result<Traces, Proble
     Ok(Traces {
         apps,
         broken: found.broken,
-        older: found.older,
+        older: found.older.is_some(),
     })
 }
 

@@ -1,12 +1,17 @@
 //! The audit log: filtered, verified when somebody asks for it, and handed out as JSON lines.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use leyden::secrets::{AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord, StoreError};
+use futures_util::stream;
+use leyden::secrets::{
+    AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord, SecretStore, StoreError,
+};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -18,12 +23,15 @@ use super::pieces::{badge, cell, command, digest, empty, encoded, sentence, time
 use super::problem::Problem;
 use crate::audit::{about, json_lines, want_app, want_secret, word};
 use crate::cli::moment;
+use crate::exit::say;
 
 /// Records on a page.
 const ON_A_PAGE: usize = 50;
 /// Records among which other pages look for what they show: reading and verifying them takes some
 /// 35 ms.
 pub(super) const NEWEST: usize = 20_000;
+/// Records among which this one looks at a time, before it asks whether to look further back.
+const LOOKED_AT: usize = 100_000;
 
 const EVENTS: [AuditEvent; 30] = [
     AuditEvent::Release,
@@ -130,7 +138,7 @@ impl Asked {
 
 async fn show(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Response, Problem> {
     let filter = match asked.filter() {
-        Ok(filter) => filter.limit(ON_A_PAGE + 1),
+        Ok(filter) => filter.limit(ON_A_PAGE + 1).among(LOOKED_AT),
         Err(wrong) => {
             // What was typed right stays.
             let content = html! {
@@ -142,17 +150,22 @@ async fn show(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Response, 
             return Ok((StatusCode::BAD_REQUEST, page).into_response());
         }
     };
-    let found = visit.store(move |store| store.audit_look(&filter)).await?;
+    let look = move |store: &SecretStore| store.audit_look(&filter);
     let AuditFound {
         mut records,
         broken,
+        older,
         ..
-    } = found;
+    } = visit.admin.long(look).await?;
+    // One too many was asked for, to see whether there are more; or there may be, where nobody looked.
     let more = records.len() > ON_A_PAGE;
     if more {
         records.remove(0);
     }
-    let last = records.first().map(|record| record.sequence);
+    let (text, older) = match more {
+        true => ("Older →", records.first().map(|record| record.sequence)),
+        false => ("Look further back →", older),
+    };
     let content = html! {
         div.heading {
             h1 { "Audit log" }
@@ -164,17 +177,18 @@ async fn show(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Response, 
         (filters(&asked))
         div id="list" {
             (damage(broken.as_ref()))
-            @if records.is_empty() {
+            @if !records.is_empty() { (table(records.iter().rev(), true)) }
+            @else if let Some(before) = older {
+                p.quiet { "None from record " (before) " on is like that" @if asked.before.is_some() { ", among those that were not shown yet" } "." }
+            } @else {
                 (empty("There is no such record", html! {
                     p { "Fewer filters find more: " a href="/audit" { "Show all" } ". Or look in a terminal:" }
                     (command("leyden audit list --limit 20"))
                 }))
-            } @else {
-                (table(records.iter().rev(), true))
-                nav.pager aria-label="Pages" {
-                    @if asked.before.is_some() { a.button.quiet href=(asked.address("/audit", None)) { "↑ Newest" } }
-                    @if more { a.button.quiet href=(asked.address("/audit", last)) rel="next" { "Older →" } }
-                }
+            }
+            nav.pager aria-label="Pages" {
+                @if asked.before.is_some() { a.button.quiet href=(asked.address("/audit", None)) { "↑ Newest" } }
+                @if older.is_some() { a.button.quiet href=(asked.address("/audit", older)) rel="next" { (text) } }
             }
         }
     };
@@ -237,7 +251,7 @@ pub(super) fn table<'r>(records: impl Iterator<Item = &'r AuditRecord>, of_all: 
             tbody { @for record in records {
                 tr {
                     th scope="row" { (record.sequence) }
-                    (cell("Time", html! { (time(record.time)) small { " " (crate::report::time(record.time)) } }))
+                    (cell("Time", time(record.time)))
                     (cell("Event", html! { (word(&record.event)) @if record.outcome != AuditOutcome::Done { " " (outcome(record)) } }))
                     @if of_all { (cell("About", subject(record))) }
                     (cell("As", html! { @if let Some(env) = &record.env { code { (env) } } }))
@@ -264,10 +278,11 @@ fn app(record: &AuditRecord) -> Markup {
     html! {
         @if let Some(name) = &record.app { (name) }
         @if let Some(work) = record.component.as_deref().filter(|of| *of != "flow") { "/" (work) }
-        @match (&record.app_digest, &record.grantee) {
-            (Some(of), _) => { " " a href=(format!("/app/{}", encoded(of))) { (digest(of)) } },
-            (None, Some(to)) => { " " (digest(to)) },
-            (None, None) => "",
+        @match record.app_digest.as_ref().or(record.grantee.as_ref()) {
+            // The whole of it is on the app's page.
+            Some(of) if of.starts_with("sha256:") => { " " a href=(format!("/app/{}", encoded(of))) { (digest(of)) } },
+            Some(folder) => { " " code { (folder) } },
+            None => "",
         }
     }
 }
@@ -284,7 +299,7 @@ pub(super) fn outcome(record: &AuditRecord) -> Markup {
 }
 
 async fn verify(visit: Visit, _posted: Posted) -> Result<Markup, Problem> {
-    let verified = visit.blocking(|admin| Ok(admin.store.verify())).await?;
+    let verified = visit.admin.long(|store| Ok(store.verify())).await?;
     let title = match &verified {
         Ok(_) => "All is as it was written",
         Err(_) => "Something is not as it was written",
@@ -306,10 +321,28 @@ async fn verify(visit: Visit, _posted: Posted) -> Result<Markup, Problem> {
     Ok(visit.page(Tab::Audit, title, Live::No, content))
 }
 
+/// The records as they are read, a thousand at a time: the log may be larger than memory.
 async fn export(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Response, Problem> {
     let filter = asked.filter().map_err(Problem::Usage)?;
-    let records = visit.store(move |store| store.audit_list(&filter)).await?;
-    let lines = json_lines(&records).map_err(|_| Problem::Panicked)?;
+    // Half a log is not handed out as if it were one: it is verified first.
+    let begun = visit.admin.long(SecretStore::audit_begin).await?;
+    let lines = stream::try_unfold(begun, move |mut place| {
+        let (visit, filter) = (visit.clone(), filter.clone());
+        async move {
+            if !visit.is_open() {
+                return Err(broken_off(Problem::LoggedOut));
+            }
+            let read = visit.store(move |store| {
+                let records = store.audit_next(&mut place, &filter)?;
+                Ok(records.map(|records| (records, place)))
+            });
+            let Some((records, place)) = read.await.map_err(broken_off)? else {
+                return Ok(None);
+            };
+            let lines = json_lines(&records).map_err(|_| broken_off(Problem::Panicked))?;
+            Ok(Some((lines, place)))
+        }
+    });
     let headers = [
         (header::CONTENT_TYPE, "application/jsonl"),
         (
@@ -317,5 +350,12 @@ async fn export(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Response
             "attachment; filename=\"leyden-audit.jsonl\"",
         ),
     ];
-    Ok((headers, lines).into_response())
+    Ok((headers, Body::from_stream(lines)).into_response())
+}
+
+/// The browser sees that its download was cut off; why, only the terminal can tell.
+fn broken_off(why: Problem) -> io::Error {
+    let (_, _, why) = why.told();
+    say(&format!("an export of the audit log was broken off: {why}"));
+    io::Error::other("broken off")
 }

@@ -182,6 +182,17 @@ pub(super) async fn refused(InPath(status): InPath) -> Problem {
     Problem::Failed(status, text.to_owned())
 }
 
+/// The session whose cookie a request brings.
+pub(super) fn session_of(admin: &Admin, headers: &HeaderMap, by_person: bool) -> Option<Session> {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    let cookies = cookies.filter_map(|value| value.to_str().ok());
+    cookies
+        .flat_map(|line| line.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .filter(|(name, _)| *name == COOKIE)
+        .find_map(|(_, id)| admin.sessions().find(id, Instant::now(), by_person))
+}
+
 /// Lets only sessions in, and hands them on.
 ///
 /// What a form is answered by is shown at an address of its own: a browser keeps what was posted, a
@@ -193,13 +204,7 @@ pub(super) async fn session(
 ) -> Response {
     let is_form = is_form(&request);
     let by_person = !request.headers().contains_key(LIVE) && request.uri().path() != "/live";
-    let cookies = request.headers().get_all(header::COOKIE).iter();
-    let cookies = cookies.filter_map(|value| value.to_str().ok());
-    let session = cookies
-        .flat_map(|line| line.split(';'))
-        .filter_map(|cookie| cookie.trim().split_once('='))
-        .filter(|(name, _)| *name == COOKIE)
-        .find_map(|(_, id)| admin.sessions().find(id, Instant::now(), by_person));
+    let session = session_of(&admin, request.headers(), by_person);
     match session {
         Some(session) => {
             if let Some(place) = request.extensions().get::<Arc<Place>>() {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::address::InQuery;
 use super::form::Posted;
-use super::guard::COOKIE;
+use super::guard::{COOKIE, session_of};
 use super::page::bare;
 use super::problem::{Problem, logged_out};
 use super::server::Place;
@@ -41,6 +41,9 @@ pub(super) async fn enter(
     place: Option<Extension<Arc<Place>>>,
     InQuery(link): InQuery<Link>,
 ) -> Result<Response, Problem> {
+    if session_of(&admin, &headers, true).is_some() {
+        return Ok(already());
+    }
     if link.token.is_empty() || method != Method::GET {
         return Ok(logged_out(StatusCode::OK));
     }
@@ -68,6 +71,20 @@ pub(super) async fn enter(
     let cookie = HeaderValue::try_from(cookie).map_err(|_| Problem::NoRandom)?;
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)
+}
+
+/// What somebody sees who is logged in: a link that was opened stays good, for another browser.
+fn already() -> Response {
+    let page = bare(
+        "Logged in",
+        html! {},
+        html! {
+            h1 { "You are logged in already" }
+            p { "Log-in links are good once; none was used up." }
+            p { a.button href="/secrets" autofocus { "Go on to the secrets" } }
+        },
+    );
+    page.into_response()
 }
 
 /// Begins a session by a link, whether or not anybody still waits for it; none where the link is not

@@ -1,6 +1,7 @@
 //! What all pages share: their frame, and who asks for them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
@@ -10,6 +11,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Admin;
 use super::guard::ByPerson;
+use super::pieces::exact_times;
 use super::problem::{Problem, Told};
 use super::session::Session;
 
@@ -129,6 +131,7 @@ impl Visit {
                             a href=(href) aria-current=[(of == tab).then_some("page")] { (name) }
                         }
                     }
+                    (exact_times())
                     (self.form("/logout", html! { button.quiet type="submit" { "Log out" } }))
                 }
                 main id="main" tabindex="-1" data-live=[live.word()] {
@@ -189,6 +192,12 @@ impl Visit {
         let mut sessions = self.admin.sessions();
         sessions.tell(&self.session.id, path, notice.into());
         Redirect::to(to).into_response()
+    }
+
+    /// Whether the session has not ended meanwhile.
+    pub(super) fn is_open(&self) -> bool {
+        let ends = self.admin.sessions().ends(&self.session.id);
+        ends.is_some_and(|ends| ends > Instant::now())
     }
 
     /// The session's cookie.

@@ -6,13 +6,20 @@ use std::fmt::Display;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-/// A moment: how long ago, and exactly on hover.
+/// A moment: how long ago, and exactly on hover, or for whoever has [`exact_times`] shown.
 pub(super) fn time(moment: Timestamp) -> Markup {
     let exact = crate::report::time(moment);
     html! {
         time datetime=(moment.strftime("%Y-%m-%dT%H:%M:%SZ")) title=(exact) {
-            (relative(moment, Timestamp::now()))
+            span.ago { (relative(moment, Timestamp::now())) } " " span.exact { (exact) }
         }
+    }
+}
+
+/// What has the style sheet show exact times: whoever uses keys or a finger cannot hover.
+pub(super) fn exact_times() -> Markup {
+    html! {
+        label.exact-times { input type="checkbox" id="exact-times" autocomplete="off"; "Exact times" }
     }
 }
 

@@ -72,10 +72,15 @@ impl From<JournalError> for Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let (status, title, text) = match self {
-            Self::LoggedOut => return logged_out(StatusCode::UNAUTHORIZED),
+impl Problem {
+    /// The answer's status, its title, and what it says.
+    pub(super) fn told(self) -> (StatusCode, &'static str, String) {
+        match self {
+            Self::LoggedOut => (
+                StatusCode::UNAUTHORIZED,
+                "Log in",
+                "The session has ended.".to_owned(),
+            ),
             Self::Stale => (
                 StatusCode::FORBIDDEN,
                 "This form is out of date",
@@ -110,7 +115,16 @@ impl IntoResponse for Problem {
                 "Something went wrong",
                 "This is Leyden's fault. Nothing more is known; leyden doctor may tell.".to_owned(),
             ),
-        };
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        if matches!(self, Self::LoggedOut) {
+            return logged_out(StatusCode::UNAUTHORIZED);
+        }
+        let (status, title, text) = self.told();
         let page = bare(
             title,
             html! {},

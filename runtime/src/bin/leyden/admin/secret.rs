@@ -88,7 +88,7 @@ async fn show(visit: Visit, InPath(name): InPath) -> Result<Markup, Problem> {
         section aria-labelledby="recent" {
             h2 id="recent" { "What happened" }
             div id="recent-list" { (audit::table(seen.log.records.iter().rev().take(RECENT), false)) }
-            (audit::older(seen.log.older, &format!("/audit?secret={}", secret.name)))
+            (audit::older(seen.log.older.is_some(), &format!("/audit?secret={}", secret.name)))
             p { a href=(format!("/audit?secret={}", secret.name)) { "All of it in the audit log" } }
         }
         @if is_active {

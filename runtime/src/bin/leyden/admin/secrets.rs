@@ -1,16 +1,20 @@
 //! The list of secrets: searched, sorted and cut by the store.
 
-use leyden::secrets::{SecretInfo, SecretOrder, SecretPage, SecretQuery, SecretState, Shown};
+use leyden::secrets::{
+    SecretInfo, SecretOrder, SecretPage, SecretQuery, SecretState, Shown, StoreError,
+};
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::address::InQuery;
 use super::page::{Live, Tab, Visit};
-use super::pieces::{badge, cell, command, empty, encoded, time};
+use super::pieces::{badge, cell, command, empty, encoded, sentence, time};
 use super::problem::Problem;
 
 /// Secrets on a page.
 const ON_A_PAGE: usize = 50;
+/// Damaged ones that are told of, each.
+const DAMAGED: usize = 20;
 
 /// What is asked for, as the address has it.
 #[derive(Deserialize)]
@@ -92,10 +96,27 @@ pub(super) async fn list(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result
         }
         @if page.total > 0 || !asked.q.is_empty() { (search(&asked)) }
         div id="list" {
-            @if page.total == 0 { (none()) } @else { (found(&asked, &page)) }
+            (damage(&page.damaged))
+            @if page.total > 0 { (found(&asked, &page)) }
+            @else if page.damaged.is_empty() { (none()) }
         }
     };
     Ok(visit.page(Tab::Secrets, "Secrets", Live::Store, content))
+}
+
+/// Which secrets are damaged, as the command tells it.
+pub(super) fn damage(damaged: &[StoreError]) -> Markup {
+    html! {
+        @if !damaged.is_empty() {
+            div.callout role="alert" {
+                p { strong { "Somebody or something has damaged the store." } " What is shown here is what was \
+                    written; what is damaged is not shown, and no app gets it:" }
+                ul { @for one in damaged.iter().take(DAMAGED) { li { (sentence(&one.to_string())) } } }
+                @if damaged.len() > DAMAGED { p { "and " (damaged.len() - DAMAGED) " more." } }
+                (command("leyden store restore BACKUP"))
+            }
+        }
+    }
 }
 
 fn none() -> Markup {

@@ -15,12 +15,24 @@ function relative(seconds) {
 }
 
 setInterval(() => {
-  for (const time of document.querySelectorAll("time")) {
-    const seconds = Math.trunc(Date.parse(time.dateTime) / 1000) - Math.trunc(Date.now() / 1000);
+  for (const ago of document.querySelectorAll("time .ago")) {
+    const moment = Date.parse(ago.parentElement.dateTime);
+    const seconds = Math.trunc(moment / 1000) - Math.trunc(Date.now() / 1000);
     const text = relative(seconds);
-    if (time.textContent.trim() !== text) time.textContent = text;
+    if (ago.textContent !== text) ago.textContent = text;
   }
 }, 10000);
+
+// Whether exact times are shown, on the next page, too.
+const exact = document.getElementById("exact-times");
+if (exact) {
+  try {
+    exact.checked = localStorage.getItem("exact-times") === "yes";
+    exact.addEventListener("change", () => localStorage.setItem("exact-times", exact.checked ? "yes" : "no"));
+  } catch {
+    // A browser that keeps nothing: it is ticked on each page.
+  }
+}
 
 function offerCopies(within) {
   for (const button of within.querySelectorAll("[data-copy]")) {
@@ -36,27 +48,43 @@ function offerCopies(within) {
 const main = document.querySelector("main");
 offerCopies(document);
 
-// What has an id, and is not the same any more, takes the place of what was there; whoever types or
-// has opened something there is left alone, until the focus is elsewhere.
+// What has an id, and is not the same any more, takes the place of what was there; whoever types, has
+// opened or has selected something there is left alone, until the focus or the selection is elsewhere.
+const selection = getSelection();
 let left = false;
 function take(fresh) {
   left = false;
+  offerCopies(fresh);
+  addLines(document.getElementById("log"), fresh.getElementById("log"));
   for (const next of fresh.querySelectorAll("main [id]")) {
     const old = document.getElementById(next.id);
     if (!old || next.id === "notice" || next.id === "standing" || old.isEqualNode(next)) continue;
     const focused = document.activeElement;
-    if ((old !== focused && old.contains(focused)) || old.querySelector("details[open]")) {
+    if ((old !== focused && old.contains(focused)) || old.querySelector("details[open]") || isSelected(old)) {
       left = true;
       continue;
     }
     if (next.closest("form")) continue;
     const place = document.importNode(next, true);
-    const scrolled = old.scrollHeight - old.scrollTop - old.clientHeight < 4;
+    const scrolled = isAtEnd(old);
+    const aside = old.querySelector(".scroll")?.scrollLeft;
     old.replaceWith(place);
     if (scrolled) place.scrollTop = place.scrollHeight;
+    if (aside) place.querySelector(".scroll")?.scrollTo(aside, 0);
     if (old === focused) place.focus({ preventScroll: true });
     offerCopies(place);
   }
+}
+
+const isSelected = (node) => !selection.isCollapsed && selection.containsNode(node, true);
+const isAtEnd = (node) => node.scrollHeight - node.scrollTop - node.clientHeight < 4;
+
+// A log only grows: what somebody has selected in it stays so.
+function addLines(log, fresh) {
+  if (!log || !fresh?.textContent.startsWith(log.textContent)) return;
+  const scrolled = isAtEnd(log);
+  log.firstChild.appendData(fresh.textContent.slice(log.textContent.length));
+  if (scrolled) log.scrollTop = log.scrollHeight;
 }
 
 // Says that the page is not live any more, and what to do; or takes that back.
@@ -122,6 +150,7 @@ if (main && main.dataset.live) {
   if (!document.hidden) listen();
   // Once the focus has gone to where it goes.
   main.addEventListener("focusout", () => { if (left) setTimeout(look, 0); });
+  document.addEventListener("selectionchange", () => { if (left && selection.isCollapsed) look(); });
 }
 
 for (const input of document.querySelectorAll("input[data-check]")) {
