@@ -69,7 +69,7 @@ fn a_reader_of_events_that_goes_away_ends_a_flow_that_writes_nothing() {
 fn a_terminal_shows_each_kind_live_and_the_summary_at_the_end() {
     let home = Home::new();
     let app = App::scripted(&home, "[works.other]\ncomponent = \"work-probe.wasm\"\n");
-    let sleep = |work: &str, times: u32| json!({ "start": { "work": work, "input": { "sleep": 600_000 }, "times": times } });
+    let sleep = |work: &str, times: u32| json!({ "start": { "work": work, "input": { "sleep": 120_000 }, "times": times } });
     let script = json!([sleep("probe", 1), sleep("other", 1), { "wait": "all" }]);
     let leyden = home.leyden();
     let variables = leyden.get_envs();
