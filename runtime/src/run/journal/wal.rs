@@ -138,7 +138,7 @@ mod tests {
         let whole = word(&log, 8) as usize + FRAME;
         assert!(log.len() > 9 * whole, "several frames");
         let last = log.len() - whole;
-        for at in (0..log.len()).step_by(7).chain(last..last + FRAME) {
+        for at in (0..log.len()).step_by(211).chain(last..last + FRAME) {
             log[at] ^= 0x10;
             let frame = at.checked_sub(HEADER);
             let frame = frame.map_or(0, |at| HEADER + at / whole * whole);
@@ -154,6 +154,40 @@ mod tests {
         for cut in [HEADER, HEADER + 1, last, log.len() - 1, log.len()] {
             assert_eq!(first_damage(&log[..cut]).unwrap(), None, "{cut}");
         }
+    }
+
+    #[test]
+    fn damage_is_told_of_no_life_but_the_one_that_left_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let [made, file] = ["made", "journal"].map(|name| folder.path().join(name));
+        let run = sql::create(&sql::Begin {
+            app: String::new(),
+            digest: String::new(),
+            user: String::new(),
+            host: String::new(),
+            started: 1,
+            key: None,
+            invocation: None,
+        })
+        .unwrap();
+        let made = made.with_extension("db");
+        run.execute("VACUUM INTO ?1", [made.to_str().unwrap()])
+            .unwrap();
+        let first = sql::open_logged(&made).unwrap();
+        first.execute_batch("CREATE TABLE t (x)").unwrap();
+        let insert = "INSERT INTO t VALUES (zeroblob(50000))";
+        first.execute(insert, ()).unwrap();
+        // As its process leaves it when it is killed.
+        let file = file.with_extension("db");
+        fs::copy(&made, &file).unwrap();
+        let mut log = fs::read(made.with_extension("db-wal")).unwrap();
+        let middle = log.len() / 2;
+        log[middle] ^= 1;
+        fs::write(file.with_extension("db-wal"), log).unwrap();
+        let look = || sql::look(&file).unwrap().unwrap();
+        assert!(damage(&look(), &file).is_some());
+        let again = sql::resume(&file).unwrap();
+        assert_eq!(damage(&again, &file), None);
     }
 
     #[test]
