@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use leyden::app::{DirRule, Scoped};
 use leyden::run::Observer;
 use leyden::run::journal::{RunState, Runs};
 use leyden::sandbox::Failure;
-use leyden::{App, Ending, Event, Host, Input, Output};
+use leyden::{App, Ending, Event, Host, Input, Key, Output, SecretStore};
 
 use crate::support::{Home, guest};
 
@@ -268,5 +269,57 @@ async fn a_dropped_app_leaves_no_work_behind() {
         while bound.run(script("[]")).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_app_is_gone_on_with_and_no_finished_work_runs_again() {
+    let home = Home::with_my_secret();
+    let data = home.path().join("data-for-works");
+    std::fs::create_dir(&data).unwrap();
+    let key = Key::from_file(home.key_file()).unwrap();
+    let store = SecretStore::open(home.store(), key).unwrap();
+    let host = Host::builder().secrets(store).works(2).build().unwrap();
+    let folder = home.path().join("app");
+    std::fs::create_dir(&folder).unwrap();
+    let dir = format!("probe:{}::/d", data.display());
+    let app = probe_app(&folder, "parallel = 2\n");
+    let app = app.with(dir.parse::<Scoped<DirRule>>().unwrap());
+    let bound = host.bind(&app.unwrap()).await.unwrap();
+    let runs = Runs::new(home.path().join("runs"));
+    let journal = host.begin(&runs, &bound, b"").unwrap();
+    let id = journal.id().clone();
+    let starts = r#"{"start":{"work":"probe","input":[{"attempt":"/d/one"},{"return":1}]}},
+                    {"start":{"work":"probe","input":[{"attempt":"/d/two"},{"error":"no"}]}},
+                    {"wait":"all"}"#;
+    let first =
+        format!(r#"[{starts},{{"start":{{"work":"probe","input":"loop"}}}},{{"wait":"all"}}]"#);
+    let mut running = bound.start(script(&first), Some(journal));
+    // The third begins once the Flow has heard of the others.
+    while !matches!(running.next_event().await.unwrap(), Event::Started(id, _) if id.number == 3) {}
+    drop(running);
+    // The task ends at its next turn, and the journal with it.
+    let claim = loop {
+        match runs.claim(&id) {
+            Ok(claim) => break claim,
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    };
+    drop(claim);
+    let run = runs.show(&id).unwrap();
+    assert_eq!((run.state, run.damage), (RunState::Interrupted, None));
+    let claim = runs.claim(&id).unwrap();
+    let journal = host.resume(&runs, &bound, claim).unwrap();
+    let (stdout, printed) = Output::capture(1 << 10);
+    let input = Input {
+        stdout,
+        ..script(&format!("[{starts}]"))
+    };
+    let outcome = bound.start(input, Some(journal)).outcome().await.unwrap();
+    assert_eq!(outcome.ending, Ending::Exited(0));
+    let printed = String::from_utf8(printed.take()).unwrap();
+    assert!(printed.contains("\"output\":1") && printed.contains("\"error\""));
+    for name in ["one", "two"] {
+        assert_eq!(std::fs::read_to_string(data.join(name)).unwrap(), "1\n");
     }
 }

@@ -197,10 +197,17 @@ impl Runner {
             room: Some(room),
         });
         let job = Job::new(id, started.clone(), cached);
-        match cached {
-            None => self.enqueue(queue, job),
-            Some(digest) => self.start_cached(queue, digest, job),
+        let Some(digest) = cached else {
+            self.enqueue(queue, job);
+            return started;
+        };
+        // Another start with this input was answered in an earlier life.
+        if let (Some(journal), Some(known)) = (journal, &known)
+            && let Some(bytes) = journal.same(known)
+        {
+            self.serve(queue, digest, bytes);
         }
+        self.start_cached(queue, digest, job);
         started
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTableError;
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -15,7 +15,7 @@ use super::engine::Sandbox;
 use super::environment::Environment;
 use super::files::Preopen;
 use super::http::Hooks;
-use super::limits::{Counts, HOSTCALL_FUEL, Limiter, Limits, MAX_HTTP_FIELDS};
+use super::limits::{Counts, HOSTCALL_FUEL, Limiter, Limits, MAX_HTTP_FIELDS, MAX_TABLE_ELEMENTS};
 use super::lookup::LookupView;
 use super::mask::Mask;
 use super::program::{Called, Pre, SandboxError};
@@ -216,8 +216,17 @@ pub(super) async fn run(
             ))
         }
         Some(Err(error)) => {
-            let refused = store.data().limiter.refused_memory;
-            Ending::of_error(&error, &setup.limits, refused)
+            let limiter = &store.data().limiter;
+            let ending = Ending::of_error(&error, &setup.limits, limiter.refused_memory);
+            // A guest that grows a table is told so; what ends it then is a trap of its own.
+            if limiter.refused_table && matches!(ending, Ending::Trapped(_)) && !error.is::<Trap>()
+            {
+                return Err(SandboxError::NotRunnable(format!(
+                    "its tables have more elements than one instance may have, \
+                     {MAX_TABLE_ELEMENTS} in all"
+                )));
+            }
+            ending
         }
     };
     Ok(Called::Ended(ending))

@@ -68,6 +68,8 @@ pub(super) struct Limiter {
     table_elements: usize,
     /// Whether memory was refused: tells "out of memory" from other traps.
     pub(super) refused_memory: bool,
+    /// Whether a table was: where it comes with the instance, there can be no instance.
+    pub(super) refused_table: bool,
 }
 
 impl Limiter {
@@ -77,6 +79,7 @@ impl Limiter {
             memory_used: 0,
             table_elements: 0,
             refused_memory: false,
+            refused_table: false,
         }
     }
 }
@@ -121,7 +124,10 @@ impl ResourceLimiter for Limiter {
                 self.table_elements = elements;
                 Ok(true)
             }
-            None => Ok(false),
+            None => {
+                self.refused_table = true;
+                Ok(false)
+            }
         }
     }
 

@@ -256,6 +256,9 @@ fn resume(id: &RunId, output: Option<Format>, runs: &Runs, paths: Paths) -> anyh
     let claim = runs.claim(id)?;
     let store = unlock::open(&paths)?;
     let invocation = Invocation::from_bytes(&runs.invocation(id, &store)?)?;
+    if let Some(damage) = &info.damage {
+        exit::say(&format!("warning: the run {id}: {damage}"));
+    }
     let folder = &invocation.folder;
     std::env::set_current_dir(folder)
         .with_context(|| format!("the run was made in {}", folder.display()))?;

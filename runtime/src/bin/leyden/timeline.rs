@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use bytesize::ByteSize;
 use jiff::Timestamp;
 use leyden::run::journal::{RunInfo, RunState, WorkInfo};
 use leyden::sandbox::Failure;
@@ -75,6 +76,9 @@ fn head(text: &mut String, run: &RunInfo, end: Timestamp) {
         (None, _) => state(run),
     };
     line("state", &reason);
+    if let Some(damage) = &run.damage {
+        line("damaged", damage);
+    }
     let took = duration(micros(run.started, end));
     line("started", &format!("{}, {took}", time(run.started)));
     line("by", &format!("{}@{} ({})", run.user, run.host, run.pid));
@@ -82,9 +86,12 @@ fn head(text: &mut String, run: &RunInfo, end: Timestamp) {
         line("resumed", &counted(u64::from(run.lives - 1), "time"));
     }
     line("works", &format!("{}, {} failed", run.works, run.failed));
-    if !run.sealed {
-        line("keeps", "metadata only: it was made without a store");
-    }
+    let size = ByteSize::b(run.size);
+    let keeps = match run.sealed {
+        true => format!("{size}, inputs and outputs among it"),
+        false => format!("{size}, metadata only: it was made without a store"),
+    };
+    line("keeps", &keeps);
 }
 
 /// When the run ended, or the last thing that is known of it.
@@ -120,8 +127,11 @@ pub(crate) fn choose(works: &[WorkInfo]) -> (Vec<&WorkInfo>, usize) {
     (shown, left_out)
 }
 
+/// How long it took, in the life of the run in which it ended.
 pub(crate) fn took(work: &WorkInfo) -> i64 {
-    match (work.attempts.first(), work.ended) {
+    let life = work.attempts.last().map(|last| last.life);
+    let first = work.attempts.iter().find(|it| Some(it.life) == life);
+    match (first, work.ended) {
         (Some(first), Some(ended)) => micros(first.started, ended),
         _ => 0,
     }
@@ -164,7 +174,12 @@ fn bar(run: &RunInfo, work: &WorkInfo, scale: &Scale) -> String {
     paint(scale.column(work.queued), ended, WAITS);
     for attempt in &work.attempts {
         let from = scale.column(attempt.started);
-        let to = attempt.ended.map_or(last, |ended| scale.column(ended));
+        let to = match attempt.ended {
+            Some(ended) => scale.column(ended),
+            // It was cut off by the end of its life, whenever that was.
+            None if attempt.life < run.lives => from,
+            None => last,
+        };
         let with = match has_failed(attempt.failure.as_ref()) {
             true => FAILS,
             false => RUNS,

@@ -17,6 +17,9 @@ use crate::report::{counted, printable};
 const REDRAWS: u8 = 10;
 /// How many of the slowest and of the failed Works the summary names.
 const NAMED: usize = 5;
+/// How many kinds have a line of their own. A Flow may start what the app does not have, under any
+/// name.
+const KINDS: usize = 50;
 
 /// Watches the Works of one run.
 pub(crate) struct Watch {
@@ -45,7 +48,9 @@ struct Kind {
 #[derive(Default)]
 struct Ends {
     slowest: Vec<(Duration, WorkId)>,
+    /// Those that are named.
     failed: Vec<(WorkId, u32, Failure)>,
+    failed_too: u64,
 }
 
 impl Watch {
@@ -151,6 +156,10 @@ impl Watch {
 
     fn change(&self, work: &Arc<str>, change: impl FnOnce(&mut Kind)) {
         let mut kinds = self.kinds();
+        let work = match kinds.len() >= KINDS && !kinds.contains_key(work) {
+            true => &Arc::from("others"),
+            false => work,
+        };
         let kind = kinds.entry(Arc::clone(work)).or_default();
         change(kind);
         if let Some(live) = &self.live {
@@ -223,7 +232,7 @@ impl Watch {
                 .collect();
             let _ = write!(text, "\n  slowest: {}", slowest.join(", "));
         }
-        for (id, attempts, failure) in ends.failed.iter().take(NAMED) {
+        for (id, attempts, failure) in &ends.failed {
             let attempts = match attempts {
                 0 | 1 => String::new(),
                 many => format!(" (attempt {many})"),
@@ -232,13 +241,8 @@ impl Watch {
             let failure = printable_line(&failure.to_string());
             let _ = write!(text, "\n  failed: {id}{attempts}: {failure}");
         }
-        if let Some(more) = ends
-            .failed
-            .len()
-            .checked_sub(NAMED)
-            .filter(|more| *more > 0)
-        {
-            let _ = write!(text, "\n  failed: and {more} more");
+        if ends.failed_too > 0 {
+            let _ = write!(text, "\n  failed: and {} more", ends.failed_too);
         }
         Some(text)
     }
@@ -268,11 +272,10 @@ impl Ends {
         }
         // All are counted; a few are named.
         if let Some(failure) = failure.filter(|failure| **failure != Failure::Stopped) {
-            let failure = match self.failed.len() < NAMED {
-                true => failure.clone(),
-                false => Failure::Stopped,
-            };
-            self.failed.push((id.clone(), attempts, failure));
+            match self.failed.len() < NAMED {
+                true => self.failed.push((id.clone(), attempts, failure.clone())),
+                false => self.failed_too += 1,
+            }
         }
     }
 }
@@ -303,6 +306,15 @@ fn printable_line(line: &str) -> String {
 mod tests {
     use super::*;
 
+    fn watch() -> Watch {
+        Watch {
+            since: Instant::now(),
+            live: None,
+            kinds: Mutex::default(),
+            ends: Mutex::default(),
+        }
+    }
+
     fn id(number: u64) -> WorkId {
         WorkId {
             work: "train".into(),
@@ -312,12 +324,7 @@ mod tests {
 
     #[test]
     fn what_waits_for_another_attempt_does_not_run() {
-        let watch = Watch {
-            since: Instant::now(),
-            live: None,
-            kinds: Mutex::default(),
-            ends: Mutex::default(),
-        };
+        let watch = watch();
         let now = || {
             let kinds = watch.kinds();
             let kind = kinds.values().next().unwrap();
@@ -352,12 +359,7 @@ mod tests {
 
     #[test]
     fn the_summary_counts_and_names_the_slowest_and_the_failed() {
-        let watch = Watch {
-            since: Instant::now(),
-            live: None,
-            kinds: Mutex::default(),
-            ends: Mutex::default(),
-        };
+        let watch = watch();
         assert_eq!(watch.summary(), None);
         for number in 1..=8 {
             watch.see(&Event::Queued(id(number)));
@@ -396,5 +398,34 @@ mod tests {
             summary.ends_with("slowest: train#3 3 ms, train#2 2 ms"),
             "{summary}"
         );
+    }
+
+    #[test]
+    fn what_is_started_under_many_names_takes_few_lines() {
+        let watch = watch();
+        for number in 0..1000 {
+            let id = WorkId {
+                work: format!("unknown-{number}").into(),
+                number,
+            };
+            watch.see(&Event::Queued(id.clone()));
+            watch.see(&Event::Ended {
+                id,
+                attempts: 0,
+                took: Duration::ZERO,
+                answer: Answer::Ran,
+                result: Err(Failure::Refused("there is none".into())),
+            });
+        }
+        let summary = watch.summary().unwrap();
+        assert!(summary.lines().count() < KINDS + 10, "{summary}");
+        for part in [
+            "1000 Works in ",
+            "1000 failed",
+            "  others ",
+            "failed: and 995 more",
+        ] {
+            assert!(summary.contains(part), "{part} in {summary}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -158,6 +159,17 @@ impl Database {
         result
             .map_err(|error| self.failed.set(error.to_string()))
             .ok()
+    }
+}
+
+/// A run that was dropped: that no log is left of it is then no damage.
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Kept::Logged(connection) = &self.kept {
+            // Whoever reads keeps the log. Nobody is to wait for that.
+            let _ = connection.busy_timeout(Duration::ZERO);
+            let _ = connection.query_row("PRAGMA journal_mode=DELETE", (), |_| Ok(()));
+        }
     }
 }
 

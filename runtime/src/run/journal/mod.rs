@@ -27,6 +27,7 @@ mod places;
 mod read;
 mod runs;
 mod sql;
+mod wal;
 mod writer;
 
 pub use error::JournalError;

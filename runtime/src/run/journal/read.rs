@@ -13,7 +13,8 @@ use crate::sandbox::Failure;
 use crate::secrets::open_regular;
 
 use super::id::RunId;
-use super::sql;
+use super::runs::weigh;
+use super::{sql, wal};
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -65,6 +66,10 @@ pub struct RunInfo {
     pub works: u64,
     /// How many of them failed; those that were stopped are not among them.
     pub failed: u64,
+    /// The size of all that is kept of it, in bytes.
+    pub size: u64,
+    /// What is damaged of what the journal of an interrupted run kept, in a sentence.
+    pub damage: Option<String>,
 }
 
 /// One start of a Work.
@@ -137,7 +142,8 @@ fn open_lock(folder: &Path) -> io::Result<File> {
 pub(super) fn run(folder: &Path, id: &RunId) -> rusqlite::Result<Option<RunInfo>> {
     // Before the row: a run that ends in between is not taken for one that was interrupted.
     let locked = is_locked(folder);
-    let Some(journal) = sql::look(&folder.join("journal.db"))? else {
+    let file = folder.join("journal.db");
+    let Some(journal) = sql::look(&file)? else {
         return Ok(None);
     };
     // What is no JSON any more told of a failure, too.
@@ -153,13 +159,15 @@ pub(super) fn run(folder: &Path, id: &RunId) -> rusqlite::Result<Option<RunInfo>
             (),
             |row| {
                 let ended: Option<i64> = row.get(7)?;
+                let state = match (ended, locked) {
+                    (Some(_), _) => RunState::Ended,
+                    (None, true) => RunState::Running,
+                    (None, false) => RunState::Interrupted,
+                };
+                let is_cut = state == RunState::Interrupted;
                 Ok(RunInfo {
                     id: id.clone(),
-                    state: match (ended, locked) {
-                        (Some(_), _) => RunState::Ended,
-                        (None, true) => RunState::Running,
-                        (None, false) => RunState::Interrupted,
-                    },
+                    state,
                     app: row.get(0)?,
                     digest: row.get(1)?,
                     user: row.get(2)?,
@@ -177,6 +185,8 @@ pub(super) fn run(folder: &Path, id: &RunId) -> rusqlite::Result<Option<RunInfo>
                     status: row.get(11)?,
                     works: count(works),
                     failed: count(failed),
+                    size: weigh(folder).0,
+                    damage: is_cut.then(|| wal::damage(&journal, &file)).flatten(),
                 })
             },
         )

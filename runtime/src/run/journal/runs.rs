@@ -3,6 +3,7 @@
 mod prune;
 
 pub use prune::Keep;
+pub(super) use prune::weigh;
 
 use std::fs::{self, DirBuilder, File};
 use std::io;

@@ -86,6 +86,8 @@ pub(super) fn open_logged(path: &Path) -> rusqlite::Result<Connection> {
 /// Opens the database of a run to go on with it: a life more.
 pub(super) fn resume(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open_logged(path)?;
+    // The log begins anew: what an earlier life left of one is no damage of this one's.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
     connection.execute(
         "UPDATE run SET life = life + 1, pid = ?, ended = NULL, ending = NULL, status = NULL,
          reason = NULL",
@@ -235,13 +237,15 @@ pub(super) fn ended(connection: &Connection, row: &EndedRow) -> rusqlite::Result
 }
 
 pub(super) fn run_ended(connection: &Connection, end: &RunEnd) -> rusqlite::Result<()> {
-    // What still waited, or was aborted, is stopped with its run.
+    // What still waited, or was aborted, is stopped with its run. When an attempt of a life that was
+    // killed ended, nobody knows.
     let stopped = json(Some(&Failure::Stopped));
-    for (table, answer) in [("attempt", ""), ("work", ", answer = 'ran'")] {
-        connection.execute(
-            &format!("UPDATE {table} SET ended = ?, failure = ?{answer} WHERE ended IS NULL"),
-            params![end.at, stopped],
-        )?;
+    for sql in [
+        "UPDATE attempt SET ended = ?, failure = ?
+         WHERE ended IS NULL AND life = (SELECT life FROM run)",
+        "UPDATE work SET ended = ?, failure = ?, answer = 'ran' WHERE ended IS NULL",
+    ] {
+        connection.execute(sql, params![end.at, stopped])?;
     }
     run_ended_alone(connection, end, &end.reason)
 }

@@ -127,6 +127,12 @@ impl Journal {
         }
     }
 
+    /// The output of any start with the same Work and input in an earlier life, once: for those
+    /// that are cached.
+    pub(in crate::run) fn same(&self, place: &Place) -> Option<Bytes> {
+        self.places.same(self.key.as_ref()?, place)
+    }
+
     pub(in crate::run) fn queued(&self, id: &WorkId, place: Option<&Place>, input: &Bytes) {
         let row = QueuedRow {
             number: id.number,

@@ -111,7 +111,7 @@ impl Runs {
 }
 
 /// The size of a run's files, and when the last of them was changed.
-fn weigh(folder: &Path) -> (u64, SystemTime) {
+pub(in crate::run::journal) fn weigh(folder: &Path) -> (u64, SystemTime) {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     let files = files.filter_map(|entry| entry.metadata().ok());
     files.fold((0, SystemTime::UNIX_EPOCH), |(size, changed), file| {

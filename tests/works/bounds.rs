@@ -1,0 +1,70 @@
+//! Bounds: of inputs, outputs, handles and memory.
+
+use serde_json::{Value, json};
+
+use crate::support::{App, Home, lines};
+
+#[test]
+fn a_hundred_thousand_starts_and_large_inputs_do_what_one_expects() {
+    let home = Home::new();
+    let app = App::scripted(&home, "[works.echo]\ncomponent = \"work-echo.wasm\"\n");
+    let times = 100_000;
+    let script = json!([
+        { "start": { "work": "none", "text": "", "times": times } },
+        "count",
+        { "start": { "work": "echo", "bytes": 64 << 20 } },
+        { "start": { "work": "echo", "bytes": (64 << 20) + 1 } },
+        { "start": { "work": "probe", "input": { "return-bytes": (64 << 20) + 1 } } },
+        "count",
+        { "start": { "work": "probe", "input": { "error": "x".repeat(70_000) } } },
+        { "wait": "all" },
+    ]);
+    let told = lines(&app.run(&home, &[], &script).succeeded());
+    assert_eq!(told[0]["count"], json!({ "refused": times }));
+    assert_eq!(told[1]["count"], json!({ "output": 1, "refused": 2 }));
+    let error = told[2]["detail"].as_str().unwrap();
+    assert_eq!(error.trim_end_matches('…').len(), 64 << 10);
+}
+
+#[test]
+fn a_flow_that_lets_outputs_go_has_room_for_more_also_where_they_are_cached() {
+    let home = Home::new();
+    let app = App::scripted(&home, "cache = true\n");
+    // More than 1 GiB in all.
+    let one = |number: usize| {
+        json!([
+            { "start": { "work": "probe", "input": { "return-bytes": (60 << 20) + number } } },
+            "count",
+        ])
+    };
+    let script: Vec<_> = (0..19)
+        .flat_map(|number| one(number).as_array().unwrap().clone())
+        .collect();
+    let told = lines(&app.run(&home, &[], &Value::from(script)).succeeded());
+    for line in told {
+        assert_eq!(line["count"], json!({ "output": 1 }));
+    }
+}
+
+#[test]
+fn a_flow_that_holds_too_many_handles_is_told_so() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let script = json!([{ "start": { "work": "none", "text": "", "times": 140_000 } }]);
+    app.run(&home, &[], &script).ended_with(134).says(&[
+        "it holds 400000 handles (of started Works, pollables,",
+        "drop those that have ended",
+    ]);
+}
+
+#[test]
+fn a_manifest_that_asks_for_too_much_memory_is_told() {
+    let home = Home::new();
+    let app = App::scripted(&home, "memory = \"3GiB\"\n");
+    let told = "the Work `probe` asks for 3.0 GiB and gets 1.0 GiB";
+    app.run(&home, &[], &json!([])).succeeded().says(&[told]);
+    let inspected = home.run(["inspect", &app.path().display().to_string()]);
+    assert!(inspected.succeeded().stdout.contains(told));
+    let allowed = app.run(&home, &["--memory", "4GiB"], &json!([]));
+    allowed.succeeded().never_shows("asks for");
+}
