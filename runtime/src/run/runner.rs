@@ -2,6 +2,7 @@
 
 mod attempts;
 mod cached;
+mod line;
 mod queue;
 mod refused;
 

@@ -23,7 +23,9 @@ const TURN: Duration = Duration::from_micros(200);
 impl Runner {
     /// Lets a start wait for its turn.
     pub(super) fn enqueue(self: &Arc<Self>, queue: &Arc<Queue>, job: Job) {
-        queue.push(job);
+        for stopped in queue.push(job) {
+            self.ended(queue, stopped, Err(Failure::Stopped));
+        }
         self.hire(queue);
     }
 

@@ -1,6 +1,5 @@
 //! Works that are cached: the same input in the same run is answered by one start of them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,7 +16,11 @@ impl Runner {
     pub(super) fn start_cached(self: &Arc<Self>, queue: &Arc<Queue>, digest: Digest, job: Job) {
         match queue.join(digest, job) {
             Joined::Runs(job) => self.enqueue(queue, job),
-            Joined::Waits => {}
+            Joined::Waits(stopped) => {
+                for job in stopped {
+                    self.finish(job, Answer::Ran, Err(Failure::Stopped));
+                }
+            }
             Joined::Answered(job, bytes) => self.answer(job, bytes),
         }
     }
@@ -29,7 +32,7 @@ impl Runner {
         queue: &Queue,
         digest: Digest,
         result: &Result<Bytes, Failure>,
-    ) -> VecDeque<Job> {
+    ) -> Vec<Job> {
         match result {
             Ok(bytes) => queue.answered(digest, self.kept(bytes)),
             Err(_) => {
@@ -37,7 +40,7 @@ impl Runner {
                 if let Some(next) = queue.next(digest) {
                     queue.push_first(next);
                 }
-                VecDeque::new()
+                Vec::new()
             }
         }
     }

@@ -1,7 +1,7 @@
 //! One Work's starts: those that wait for their turn, and those that wait for another's answer.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use crate::run::bound::BoundWork;
 use crate::run::event::WorkId;
 use crate::sandbox::{Payload, Started};
 
+use super::line::Line;
 use super::lock;
 
 /// The starts of one Work, in the order in which they were asked for.
@@ -23,7 +24,7 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    jobs: VecDeque<Job>,
+    jobs: Line,
     /// Tasks that take jobs: at most as many as the Work may run at once.
     workers: usize,
     /// Where it is cached, by the input's digest.
@@ -33,7 +34,7 @@ struct Waiting {
 /// What answers an input.
 enum Answer {
     /// A start that has not ended; these wait for it, in their order.
-    Awaited(VecDeque<Job>),
+    Awaited(Line),
     /// This one.
     Kept(Payload),
 }
@@ -56,8 +57,8 @@ pub(super) struct Job {
 pub(super) enum Joined {
     /// It is the one that runs.
     Runs(Job),
-    /// It is among those that wait for the one that runs.
-    Waits,
+    /// It is among those that wait for the one that runs. These are not any more: they were stopped.
+    Waits(Vec<Job>),
     /// Here is its answer.
     Answered(Job, Bytes),
 }
@@ -89,14 +90,15 @@ impl Queue {
         }
     }
 
-    /// Adds a start behind the others.
-    pub(super) fn push(&self, job: Job) {
-        lock(&self.waiting).jobs.push_back(job);
+    /// Adds a start behind the others. Those that are handed out were stopped, and are to be ended.
+    #[must_use]
+    pub(super) fn push(&self, job: Job) -> Vec<Job> {
+        lock(&self.waiting).jobs.push(job)
     }
 
     /// Adds one that was asked for before all that wait.
     pub(super) fn push_first(&self, job: Job) {
-        lock(&self.waiting).jobs.push_front(job);
+        lock(&self.waiting).jobs.push_first(job);
     }
 
     /// Whether a worker more may take jobs; it is then counted.
@@ -110,7 +112,7 @@ impl Queue {
     /// The next job for a worker, who is dismissed where there is none.
     pub(super) fn pop(&self) -> Option<Job> {
         let mut waiting = lock(&self.waiting);
-        let job = waiting.jobs.pop_front();
+        let job = waiting.jobs.pop();
         waiting.workers -= usize::from(job.is_none());
         job
     }
@@ -118,10 +120,10 @@ impl Queue {
     /// Takes all that waits.
     pub(super) fn drain(&self) -> Vec<Job> {
         let mut waiting = lock(&self.waiting);
-        let mut all: Vec<Job> = waiting.jobs.drain(..).collect();
+        let mut all: Vec<Job> = waiting.jobs.drain().collect();
         for answer in waiting.answers.values_mut() {
             if let Answer::Awaited(jobs) = answer {
-                all.extend(jobs.drain(..));
+                all.extend(jobs.drain());
             }
         }
         all
@@ -139,7 +141,7 @@ impl Queue {
     }
 
     /// The start that runs has ended well, and this is kept of it: those that waited for it.
-    pub(super) fn answered(&self, digest: Digest, kept: Option<Payload>) -> VecDeque<Job> {
+    pub(super) fn answered(&self, digest: Digest, kept: Option<Payload>) -> Vec<Job> {
         lock(&self.waiting).answered(digest, kept)
     }
 
@@ -155,14 +157,11 @@ impl Waiting {
     fn join(&mut self, digest: Digest, job: Job) -> Joined {
         match self.answers.entry(digest) {
             Entry::Vacant(entry) => {
-                entry.insert(Answer::Awaited(VecDeque::new()));
+                entry.insert(Answer::Awaited(Line::default()));
                 Joined::Runs(job)
             }
             Entry::Occupied(mut entry) => match entry.get_mut() {
-                Answer::Awaited(jobs) => {
-                    jobs.push_back(job);
-                    Joined::Waits
-                }
+                Answer::Awaited(jobs) => Joined::Waits(jobs.push(job)),
                 Answer::Kept(answer) => Joined::Answered(job, answer.bytes.clone()),
             },
         }
@@ -173,7 +172,7 @@ impl Waiting {
             return None;
         };
         let next = match entry.get_mut() {
-            Answer::Awaited(jobs) => jobs.pop_front(),
+            Answer::Awaited(jobs) => jobs.pop(),
             Answer::Kept(_) => return None,
         };
         if next.is_none() {
@@ -182,14 +181,14 @@ impl Waiting {
         next
     }
 
-    fn answered(&mut self, digest: Digest, kept: Option<Payload>) -> VecDeque<Job> {
+    fn answered(&mut self, digest: Digest, kept: Option<Payload>) -> Vec<Job> {
         let before = match kept {
             Some(answer) => self.answers.insert(digest, Answer::Kept(answer)),
             None => self.answers.remove(&digest),
         };
         match before {
-            Some(Answer::Awaited(jobs)) => jobs,
-            _ => VecDeque::new(),
+            Some(Answer::Awaited(mut jobs)) => jobs.drain().collect(),
+            _ => Vec::new(),
         }
     }
 }
@@ -213,7 +212,7 @@ mod tests {
         let (mut waiting, input) = (Waiting::default(), Digest::of(b"input"));
         assert!(matches!(waiting.join(input, job(1)), Joined::Runs(_)));
         for number in 2..=5 {
-            assert!(matches!(waiting.join(input, job(number)), Joined::Waits));
+            assert!(matches!(waiting.join(input, job(number)), Joined::Waits(_)));
         }
         let other = Digest::of(b"other");
         assert!(matches!(waiting.join(other, job(6)), Joined::Runs(_)));
