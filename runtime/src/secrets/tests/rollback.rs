@@ -1,8 +1,10 @@
 //! A store that is put back as a whole is refused; many writers are not.
 
+use std::io::{BufRead as _, BufReader};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::bed::{Bed, get, name, value};
+use super::process::start;
 use crate::secrets::*;
 
 #[test]
@@ -61,6 +63,76 @@ fn g6_an_older_copy_under_an_open_store_is_refused() {
     assert!(matches!(open.list(), Err(StoreError::RolledBack { .. })));
     let set = open.create_secret(&name("late"), value("x"));
     assert!(matches!(set, Err(StoreError::RolledBack { .. })));
+}
+
+/// How an older copy is put in a store's place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Put {
+    /// Under its name, without a log.
+    Renamed,
+    /// Into the same file, without a log.
+    Written,
+    /// Into the same file, and the log emptied.
+    Emptied,
+}
+
+#[test]
+fn g6_an_older_copy_under_processes_that_write_is_noticed_and_nothing_else_is() {
+    for put in [Put::Renamed, Put::Written, Put::Emptied] {
+        let bed = Bed::new();
+        let store = bed.make();
+        store.create_secret(&name("token"), value("old")).unwrap();
+        drop(store);
+        let older = bed.bytes();
+        let tasks = ["writes 0", "writes 1", "writes 2"];
+        let mut writers = tasks.map(|task| start(task, bed.folder.path()));
+        let mut output = |writer: usize| {
+            let stdout = writers[writer].stdout.take().unwrap();
+            BufReader::new(stdout).lines().map_while(Result::ok)
+        };
+        let mut outputs = [output(0), output(1), output(2)];
+        // Many write, and none of them is alarmed.
+        for output in &mut outputs {
+            let written = output.filter(|line| line.starts_with("acknowledged"));
+            assert_eq!(written.take(20).count(), 20);
+        }
+        match put {
+            Put::Renamed => {
+                let copy = bed.folder.path().join("data/copy.db");
+                std::fs::write(&copy, &older).unwrap();
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                std::fs::set_permissions(&copy, mode).unwrap();
+                for suffix in ["-wal", "-shm"] {
+                    std::fs::remove_file(files::with_suffix(&bed.path(), suffix)).unwrap();
+                }
+                std::fs::rename(copy, bed.path()).unwrap();
+            }
+            Put::Written => bed.put_back(&older),
+            Put::Emptied => {
+                std::fs::write(bed.path(), &older).unwrap();
+                let log = files::with_suffix(&bed.path(), "-wal");
+                std::fs::write(log, "").unwrap();
+            }
+        }
+        for (writer, output) in writers.iter_mut().zip(outputs) {
+            match put {
+                // What is damaged, SQLite may have in its memory still.
+                Put::Emptied => writer.kill().unwrap(),
+                _ => {
+                    let mut refused = output.filter(|line| line.starts_with("refused"));
+                    let refused = refused.next().unwrap();
+                    assert!(refused.contains("Replaced"), "{put:?}: {refused}");
+                }
+            }
+            writer.wait().unwrap();
+        }
+        let error = bed.open().unwrap_err();
+        let is_noticed = match put {
+            Put::Emptied => !error.may_be_committed(),
+            _ => matches!(error, StoreError::RolledBack { .. }),
+        };
+        assert!(is_noticed, "{put:?}: {error:?}");
+    }
 }
 
 #[test]
