@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Home, guest, run};
+use crate::support::{Home, LINES, guest, run};
 
 const VALUE: &str = "some-value-that-stands-nowhere";
 
@@ -18,18 +18,25 @@ fn holds(bytes: &[u8], needle: &str) -> bool {
 #[test]
 fn g4_a_value_is_in_no_file() {
     let home = Home::new();
-    home.create_secret("my-secret", VALUE);
-    run(
-        home.leyden().args(["secret", "set", "my-secret"]),
-        VALUE.as_bytes(),
-    )
-    .succeeded();
+    for (name, value) in [("my-secret", VALUE), ("lines", LINES)] {
+        home.create_secret(name, value);
+        run(
+            home.leyden().args(["secret", "set", name]),
+            value.as_bytes(),
+        )
+        .succeeded();
+    }
     for (guest_name, arguments) in [
         (
             "hello",
             &["--env", "FOO=bar", "--secret", "MY_APP_SECRET=my-secret"][..],
         ),
+        (
+            "hello",
+            &["--env", "FOO=bar", "--secret", "MY_APP_SECRET=lines"],
+        ),
         ("probe-p2", &["--secret", "A=my-secret", "--", "panic"]),
+        ("probe-p2", &["--secret", "A=lines", "--", "panic"]),
         (
             "probe-p1",
             &[
@@ -49,21 +56,23 @@ fn g4_a_value_is_in_no_file() {
             .args(["run", "app"])
             .arg(guest(guest_name))
             .args(arguments);
-        run(&mut command, b"").never_shows(VALUE);
+        let ran = run(&mut command, b"").never_shows(VALUE);
+        ran.never_shows("other välue");
     }
     home.run(["secret", "show", "my-secret"]).never_shows(VALUE);
     home.run(["audit", "list"]).never_shows(VALUE);
+    home.run(["key", "rotate", "--root", "--yes"]).succeeded();
+    home.run(["store", "backup", "backup.db"]).succeeded();
     let files = home.files();
     assert!(files.contains(&home.store()));
-    let encoded = data_encoding::BASE64.encode(VALUE.as_bytes());
     for file in files {
         let bytes = std::fs::read(&file).unwrap();
-        assert!(!holds(&bytes, VALUE), "{}", file.display());
-        assert!(
-            !holds(&bytes, encoded.trim_end_matches('=')),
-            "{}",
-            file.display()
-        );
+        for value in [VALUE, "other välue"] {
+            let encoded = data_encoding::BASE64.encode(value.as_bytes());
+            for form in [value, encoded.trim_end_matches('=')] {
+                assert!(!holds(&bytes, form), "{}", file.display());
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The command where its surroundings misbehave: full pipes, signals, a store that cannot be noted.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -236,6 +236,59 @@ fn a_signal_at_a_hidden_prompt_leaves_the_terminal_as_it_was() {
         assert!(printed.contains(&format!("status {status}")), "{printed}");
         assert!(!printed.contains("-echo "), "{printed}");
         assert!(printed.contains(" icanon"), "{printed}");
+    }
+}
+
+#[test]
+fn what_is_typed_at_a_hidden_prompt_is_stored_exactly_or_refused() {
+    for (typed, stored) in [
+        (
+            &b"some-value na\xc3\xafve\twith\\n $\n"[..],
+            Some("some-value naïve\twith\\n $"),
+        ),
+        (b"caf\xe9\n", None),
+    ] {
+        let home = Home::new();
+        let leyden = home.leyden();
+        let variables = leyden.get_envs();
+        let create = "\"$LEYDEN\" secret create typed";
+        let mut child = Command::new("script")
+            .args(["-q", "-e", "-c", create, "/dev/null"])
+            .envs(variables.filter_map(|(name, value)| Some((name, value?))))
+            .env("SHELL", "/bin/sh")
+            .env("LEYDEN", leyden.get_program())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let (mut printed, mut answered) = (Vec::new(), 0);
+        for byte in BufReader::new(child.stdout.take().unwrap()).bytes() {
+            printed.push(byte.unwrap());
+            // Nothing is shown any more once it asks.
+            if printed.ends_with(b"typed: ") || printed.ends_with(b"again: ") {
+                stdin.write_all(typed).unwrap();
+                answered += 1;
+            }
+        }
+        let printed = String::from_utf8(printed).unwrap();
+        assert!(
+            !printed.contains("some-value") && !printed.contains("caf"),
+            "{printed}"
+        );
+        let status = wait(&mut child);
+        match stored {
+            Some(value) => {
+                assert_eq!((status, answered), (0, 2), "{printed}");
+                let shown = home.run(["secret", "reveal", "typed", "--yes"]);
+                assert_eq!(shown.succeeded().stdout, value);
+            }
+            None => {
+                assert_eq!((status, answered), (2, 1), "{printed}");
+                assert!(printed.contains("is not UTF-8"), "{printed}");
+                assert!(!home.store().exists());
+            }
+        }
     }
 }
 

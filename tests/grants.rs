@@ -166,6 +166,33 @@ fn a_secret_is_granted_by_name_for_a_time_and_taken_back() {
 }
 
 #[test]
+fn what_changed_is_told_since_anything_was_granted_in_a_folder() {
+    let home = Home::with_my_secret();
+    for (place, grant) in [
+        ("one", "secret grant my-secret --app APP"),
+        ("two", "secret grant my-secret --folder APP"),
+        ("three", "trust APP --yes"),
+    ] {
+        let report = app(&home, place, MANIFEST);
+        let changed = || {
+            let seen = leyden(&home, "inspect APP", &report).succeeded().stdout;
+            let lines = seen.lines().filter(|line| line.starts_with("changed"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert!(changed().is_empty());
+        leyden(&home, grant, &report).succeeded();
+        assert!(changed().is_empty());
+        std::fs::copy(guest("probe-p2"), report.join("flow.wasm")).unwrap();
+        let told = changed();
+        let is_it = told.len() == 1 && told[0].contains("the bytes of flow, since");
+        assert!(is_it, "{grant}: {told:?}");
+        // And from the next grant on, since that one.
+        leyden(&home, grant, &report).succeeded();
+        assert!(changed().is_empty(), "{grant}");
+    }
+}
+
+#[test]
 fn a_grant_to_a_folder_that_is_no_apps_own_is_asked_about() {
     let home = Home::with_my_secret();
     let report = app(&home, ".", MANIFEST);

@@ -120,6 +120,43 @@ fn a_key_command_prints_the_key_and_takes_a_new_one() {
 }
 
 #[test]
+fn a_key_command_that_does_not_print_what_it_was_handed_leaves_no_slot() {
+    let home = Home::with_my_secret();
+    let vault = home.path().join("vault").display().to_string();
+    let (keep, print) = (format!("cat > {vault}"), format!("cat {vault}"));
+    let add = |label: &str, keep: &str, print: &str| {
+        home.run(["key", "add", label, "--key-to", keep, "--key-from", print])
+    };
+    for (keep, print, said) in [
+        ("cat > /dev/null", &*print, "the key command failed"),
+        (&keep, "echo hunter2", "is no key"),
+        (
+            &keep,
+            &format!("cat {}", home.key_file().display()),
+            "another key",
+        ),
+    ] {
+        let ran = add("kms", keep, print)
+            .ended_with(77)
+            .never_shows("hunter2");
+        ran.says(&[said, "no slot was added"]);
+        let _ = std::fs::remove_file(&vault);
+    }
+    home.run(["key", "add", "kms", "--recovery", "--key-from", &print])
+        .ended_with(2);
+    let listed = home.run(["key", "list"]).succeeded();
+    assert!(!listed.stdout.contains("kms"), "{listed:#?}");
+    // What was tried needs no reminder to try it.
+    let added = add("kms", &keep, &print).succeeded();
+    assert!(
+        !added.stderr.contains("before you rely on it"),
+        "{added:#?}"
+    );
+    home.run(["--key-command", &print, "secret", "list"])
+        .succeeded();
+}
+
+#[test]
 fn a_store_can_be_made_by_a_key_command_alone() {
     let home = Home::new();
     let key = home.path().join("vault");

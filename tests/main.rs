@@ -33,5 +33,6 @@ mod moving;
 mod network;
 mod robust;
 mod scope;
+mod seeds;
 mod works;
 mod works_model;

@@ -28,6 +28,8 @@ fn secrets_are_imported_from_every_kind_of_file_as_they_are() {
             .run(["secret", "import", &from, "--dry-run"])
             .succeeded();
         assert!(planned.stdout.contains("create"), "{planned:#?}");
+        let told = planned.stdout.contains("create: its `$` is kept");
+        assert_eq!(told, name == ".env", "{planned:#?}");
         assert!(!home.store().exists(), "a dry run makes nothing");
         home.run(["secret", "import", &from])
             .succeeded()
@@ -106,6 +108,7 @@ fn a_lossy_import_imports_nothing_and_shows_no_value() {
     let home = Home::with_my_secret();
     for (name, text) in [
         ("a.env", "GOOD=x\nBAD=\"hunter2\"\n"),
+        ("b.env", "GOOD=x\nBAD=hunter2 # of production\n"),
         ("a.json", "{\"GOOD\": \"hunter2\", \"BAD\": 1}"),
         ("a.yaml", "GOOD: hunter2\nBAD: [hunter2]\n"),
         (

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 
 use crate::Error;
 use crate::app::{
-    App, AppError, Ask, Authority, Plan, Request, SecretBinding, Uncovered, WorkName,
+    App, AppError, Ask, Authority, Plan, Request, SecretBinding, SecretName, Uncovered, WorkName,
 };
 use crate::secrets::{
-    AppIdentity, Coverage, Grantee, NewTrust, RefusalReason, ReleaseRequest, SecretStore, Wanted,
+    AppIdentity, Coverage, Grantee, NewGrant, NewTrust, RefusalReason, ReleaseRequest, SecretStore,
+    SeenApp, Wanted,
 };
 
 /// What the Flow is called in the audit log.
@@ -146,18 +147,38 @@ impl App {
         to: &Grantee,
         expires: Option<Timestamp>,
     ) -> Result<(), Error> {
-        let app = AppIdentity {
-            digest: self.digest()?,
-            folder: self.folder(),
-        };
         Ok(store.trust(&NewTrust {
-            app,
+            seen: self.seen()?,
             to,
             name: self.display_name(),
-            components: self.component_digests()?,
-            requests: &self.manifest().requests(),
             expires,
         })?)
+    }
+
+    /// Grants a secret to the app, or to its folder, so that what changes in it from then on can be
+    /// told.
+    ///
+    /// # Errors
+    ///
+    /// Where a component cannot be read, and those of [`SecretStore::grant_to`].
+    pub fn grant(
+        &self,
+        store: &SecretStore,
+        name: &SecretName,
+        new: &NewGrant,
+    ) -> Result<(), Error> {
+        Ok(store.grant_to(&self.seen()?, name, new)?)
+    }
+
+    fn seen(&self) -> Result<SeenApp<'_>, Error> {
+        Ok(SeenApp {
+            app: AppIdentity {
+                digest: self.digest()?,
+                folder: self.folder(),
+            },
+            components: self.component_digests()?,
+            requests: self.manifest().requests(),
+        })
     }
 
     /// The digest of each component: of the Flow as `flow`, of a Work by its name.

@@ -11,6 +11,9 @@ use super::{Ran, run};
 /// `cargo xtask test` searches all that the tests leave for it.
 const SENTINEL: &str = "some-value";
 
+/// A value of several lines that is not ASCII, for which it searches, too.
+pub const LINES: &str = "first line\nother välue\n";
+
 /// A user's home with nothing in it.
 pub struct Home(TempDir);
 

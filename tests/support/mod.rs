@@ -9,7 +9,7 @@ mod ran;
 
 pub use admin::{Admin, Session, between};
 pub use app::{App, last_run, lines};
-pub use home::Home;
+pub use home::{Home, LINES};
 pub use ran::{Ran, run, wait};
 
 use std::path::{Path, PathBuf};

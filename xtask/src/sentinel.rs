@@ -1,27 +1,29 @@
-//! The search, in all that a run of the tests leaves, for what the values of their secrets begin
-//! with.
+//! The search, in all that a run of the tests leaves, for what the values of their secrets hold.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use data_encoding::{BASE64, BASE64URL, HEXLOWER, HEXUPPER};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-/// As in `tests/support/home.rs` and `runtime/src/secrets/tests/bed.rs`.
-const SENTINEL: &str = "some-value";
+/// As in `tests/support/home.rs` and `runtime/src/secrets/tests/bed.rs`: what most values begin with,
+/// and what stands in a line of one that has several, and is not ASCII.
+const SENTINELS: [&str; 2] = ["some-value", "other välue"];
 
 /// Fewer stores than this are not what all tests leave.
 const FEWEST_STORES: usize = 50;
 
 /// How much of a file is looked at at once, in bytes, and how much of that twice: more than the
-/// longest form of the sentinel.
+/// longest form of a sentinel.
 const PIECE: usize = 1 << 20;
 const OVERLAP: usize = 64;
 
-/// Fails where any file in a folder, or below it, holds the sentinel: as it is, or in base64 or hex.
+/// Fails where any file in a folder, or below it, holds a sentinel, in whatever form.
 pub(crate) fn search(folder: &Path) -> Result<()> {
+    let forms = forms();
     let (mut files, mut stores, mut found) = (0, 0, Vec::new());
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -31,7 +33,7 @@ pub(crate) fn search(folder: &Path) -> Result<()> {
             if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_file() {
-                let is_found = is_in(&path).with_context(|| shown("read", &path))?;
+                let is_found = is_in(&path, &forms).with_context(|| shown("read", &path))?;
                 files += 1;
                 stores += usize::from(path.file_name().is_some_and(|name| name == "store.db"));
                 found.extend(is_found.then_some(path));
@@ -55,9 +57,44 @@ fn shown(action: &str, path: &Path) -> String {
     format!("cannot {action} {}", path.display())
 }
 
-/// Whether a file holds it. Looks in pieces, each with the end of the one before, and only where
+/// The forms in which a value might be written: as it is, in hex, in base64 wherever it begins, in
+/// JSON's escapes and in those of addresses and forms.
+fn forms() -> Vec<Vec<u8>> {
+    let mut forms = Vec::new();
+    for sentinel in SENTINELS {
+        let bytes = sentinel.as_bytes();
+        forms.extend([HEXLOWER.encode(bytes), HEXUPPER.encode(bytes)]);
+        for before in 0..3 {
+            let mut padded = vec![0; before];
+            padded.extend(bytes);
+            // All characters that depend on the sentinel alone: within the text, which is ASCII.
+            let whole = (before * 8).div_ceil(6)..padded.len() * 8 / 6;
+            let encoded = [BASE64, BASE64URL].map(|base64| base64.encode(&padded));
+            forms.extend(encoded.map(|text| text[whole.clone()].to_owned()));
+        }
+        let escaped = |is_plain: fn(char) -> bool, escape: fn(char) -> String| {
+            let parts = sentinel.chars().map(|c| match is_plain(c) {
+                true => c.to_string(),
+                false => escape(c),
+            });
+            parts.collect::<String>()
+        };
+        let percent = |c: char| {
+            let mut buffer = [0; 4];
+            let bytes = c.encode_utf8(&mut buffer).bytes();
+            bytes.map(|byte| format!("%{byte:02X}")).collect()
+        };
+        let json = escaped(|c| c.is_ascii(), |c| format!("\\u{:04x}", u32::from(c)));
+        let address = escaped(|c| c.is_ascii() && c != ' ', percent);
+        let form = address.replace("%20", "+");
+        forms.extend([sentinel.to_owned(), json, address, form]);
+    }
+    forms.into_iter().map(String::into_bytes).collect()
+}
+
+/// Whether a file holds any of them. Looks in pieces, each with the end of the one before, and only where
 /// there is something: tests make files of many GiB in which nothing is.
-fn is_in(path: &Path) -> io::Result<bool> {
+fn is_in(path: &Path, forms: &[Vec<u8>]) -> io::Result<bool> {
     let mut file = File::open(path)?;
     let (mut at, mut bytes) = (0, Vec::with_capacity(PIECE));
     loop {
@@ -68,7 +105,7 @@ fn is_in(path: &Path) -> io::Result<bool> {
         };
         bytes.clear();
         let read = (&mut file).take(PIECE as u64).read_to_end(&mut bytes)?;
-        if holds(&bytes) {
+        if holds(&bytes, forms) {
             return Ok(true);
         }
         if read <= OVERLAP {
@@ -78,12 +115,8 @@ fn is_in(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn holds(bytes: &[u8]) -> bool {
-    let hex: String = SENTINEL.bytes().map(|byte| format!("{byte:02x}")).collect();
-    // In base64 a value's beginning looks alike whatever follows, but for the last character.
-    let base64 = "c29tZS12YWx1Z";
-    let forms = [SENTINEL, &hex, &hex.to_uppercase(), base64];
-    let mut forms = forms.iter().map(|form| form.as_bytes());
+fn holds(bytes: &[u8], forms: &[Vec<u8>]) -> bool {
+    let mut forms = forms.iter();
     forms.any(|form| memchr::memmem::find(bytes, form).is_some())
 }
 
@@ -102,10 +135,25 @@ mod tests {
             "736F6D652D76616C75652D74686174",
             "c29tZS12YWx1ZS10aGF0",
             "c29tZS12YWx1ZQ==",
+            // Of `x-some-value` and `ab some-value`.
+            "eC1zb21lLXZhbHVl",
+            "YWIgc29tZS12YWx1ZQ==",
+            "first\nother välue\n",
+            "other v\\u00e4lue",
+            "other%20v%C3%A4lue",
+            "other+v%C3%A4lue",
+            "6f746865722076c3a46c7565",
+            "Zmlyc3QKb3RoZXIgdsOkbHVlCg==",
         ] {
-            assert!(holds(format!("before {form} after").as_bytes()), "{form}");
+            let text = format!("before {form} after");
+            assert!(holds(text.as_bytes(), &forms()), "{form}");
         }
-        assert!(!holds(b"some value, c29tZS12, 736f6d652d"));
+        assert!(!holds(
+            b"some value, c29tZS12, 736f6d652d, other value",
+            &forms()
+        ));
+        let longest = forms().iter().map(Vec::len).max();
+        assert!(longest < Some(OVERLAP));
     }
 
     #[test]
@@ -115,11 +163,12 @@ mod tests {
         let path = folder.join("file");
         for at in [0, PIECE - 4, 2 * PIECE - OVERLAP - 4, 3 * PIECE, 1 << 40] {
             let file = File::create(&path).unwrap();
-            file.write_all_at(SENTINEL.as_bytes(), at as u64).unwrap();
-            assert!(is_in(&path).unwrap(), "{at}");
+            file.write_all_at(SENTINELS[0].as_bytes(), at as u64)
+                .unwrap();
+            assert!(is_in(&path, &forms()).unwrap(), "{at}");
             file.write_all_at(b"x", at as u64 + 2).unwrap();
             file.set_len(1 << 42).unwrap();
-            assert!(!is_in(&path).unwrap(), "{at}");
+            assert!(!is_in(&path, &forms()).unwrap(), "{at}");
         }
         fs::remove_dir_all(folder).unwrap();
     }

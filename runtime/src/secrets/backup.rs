@@ -5,12 +5,12 @@
 //! whole, and given its name last.
 //!
 //! To restore, a copy of the backup is verified whole and made a generation that this machine has
-//! not seen. Then, while nobody can write to the store that is replaced: its log is emptied and
-//! removed, the rollback record is made to fit both, the copy takes the store's name, and the
-//! record is made to fit it alone. Who has the old store still open notices before the next write
-//! that another file has its name. Killed before the name is taken, the old store is as it was;
-//! killed after it, the backup is restored; either opens as ever, and whoever opens it makes the
-//! record fit it alone.
+//! not seen. Then, while nobody can open the store that is replaced, or write to it: its log is
+//! emptied, the rollback record is made to fit both, the log is removed, the copy takes the store's
+//! name, and the record is made to fit it alone. Who has the old store still open notices before
+//! the next write that another file, or none, has its name or its log's. Killed before the name is
+//! taken, the old store is as it was; killed after it, the backup is restored; either opens as
+//! ever, and whoever opens it makes the record fit it alone.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -27,14 +27,24 @@ use super::sql::{self, Tables};
 use super::state::{Mark, StateRecord};
 use super::{AuditEvent, Key, SecretStore, StoreError, StoreOptions, Verified, files, slot};
 
-/// A file's identity: two stores of one path have different ones.
+/// The identity of a store's file and of its log: two stores of one path have different ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileIdentity(u64, u64);
+pub(super) struct FileIdentity {
+    store: (u64, u64),
+    /// What is written to a log that has lost its name is lost, too.
+    log: Option<(u64, u64)>,
+}
 
 impl FileIdentity {
     pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
-        let metadata = std::fs::symlink_metadata(path).map_err(files::io("look at", path))?;
-        Ok(Self(metadata.dev(), metadata.ino()))
+        let identity = |path: &Path| {
+            let metadata = std::fs::symlink_metadata(path)?;
+            Ok((metadata.dev(), metadata.ino()))
+        };
+        Ok(Self {
+            store: identity(path).map_err(files::io("look at", path))?,
+            log: identity(&files::with_suffix(path, "-wal")).ok(),
+        })
     }
 }
 
@@ -86,7 +96,7 @@ impl StoreOptions {
     ///
     /// # Errors
     /// [`StoreError::Backup`], [`StoreError::WrongKey`], and [`StoreError::Busy`] where others do not
-    /// stop using the store: then nothing was replaced.
+    /// stop using the store: then nothing was replaced. Whoever opens the store meanwhile waits.
     pub fn restore(
         &self,
         backup: impl AsRef<Path>,
@@ -164,12 +174,12 @@ impl StoreOptions {
         sql::make_single(copy, new)?;
         files::sync_file(new)?;
         reached();
+        let record = state.lock()?;
+        record.write_restoring(&keys.state, replaced, mark)?;
+        reached();
         for suffix in ["-wal", "-shm"] {
             files::remove(&files::with_suffix(path, suffix))?;
         }
-        reached();
-        let record = state.lock()?;
-        record.write_restoring(&keys.state, replaced, mark)?;
         reached();
         std::fs::rename(new, path).map_err(files::io("name the store", path))?;
         reached();

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{Hash, KeyBytes, same};
 use super::sql::{AuditRow, Tables};
-use super::{AuditFilter, AuditFound, AuditRecord, StoreError};
+use super::{AuditEvent, AuditFilter, AuditFound, AuditRecord, StoreError};
 
 /// Records that are read on, or rewritten, at a time.
 const PAGE: usize = 1000;
@@ -113,6 +113,13 @@ fn put_checkpoint(
     })
 }
 
+/// Up to where this record says that the log was pruned.
+fn pruned_to(row: &AuditRow) -> u64 {
+    let record: Option<AuditRecord> = serde_json::from_str(&row.body).ok();
+    let pruned = record.filter(|record| record.event == AuditEvent::AuditPruned);
+    pruned.and_then(|record| record.up_to).unwrap_or(0)
+}
+
 fn is_checkpoint(row: &AuditRow) -> bool {
     row.body.starts_with(CHECKPOINT)
 }
@@ -158,6 +165,25 @@ pub(super) fn verify(
     to: Link,
 ) -> Result<(), StoreError> {
     walk(tables, key, from, to, |_| {})
+}
+
+/// Verifies the whole log, as far as it was not pruned, to this end; returns where it begins.
+pub(super) fn verify_whole(
+    tables: &Tables<'_>,
+    key: &KeyBytes,
+    end: Link,
+) -> Result<Link, StoreError> {
+    let (start, mut pruned) = (start(tables, key)?, 0);
+    walk(tables, key, start, end, |row| {
+        pruned = pruned.max(pruned_to(row));
+    })?;
+    match pruned <= start.sequence {
+        true => Ok(start),
+        false => {
+            let what = "it was pruned, and stands there again";
+            Err(broken(tables, start.sequence + 1, what))
+        }
+    }
 }
 
 /// As [`verify`], and hands each row over; none of them counts until all are verified.
@@ -334,8 +360,7 @@ pub(super) fn rechain(
     new: &KeyBytes,
     end: Link,
 ) -> Result<Link, StoreError> {
-    let mut at = start(tables, old)?;
-    verify(tables, old, at, end)?;
+    let mut at = verify_whole(tables, old, end)?;
     if at != Link::START {
         let mut note = None;
         tables.audit_after(at.sequence - 1, |row| {

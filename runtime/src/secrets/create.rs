@@ -7,7 +7,10 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use tempfile::TempPath;
 
 use super::actor::{Actor, now};
@@ -43,9 +46,36 @@ impl Place {
         })
     }
 
-    /// The lock that making a store here takes.
+    /// The lock that making a store here, or putting another in its place, takes.
     pub(super) fn lock(&self) -> Result<File, StoreError> {
-        files::lock(&files::with_suffix(&self.path, ".lock"))
+        files::lock(&lock_of(&self.path))
+    }
+}
+
+fn lock_of(store: &Path) -> PathBuf {
+    files::with_suffix(store, ".lock")
+}
+
+/// Keeps others from putting another store in the place of this one until it is dropped; waits for
+/// who is doing so.
+pub(super) fn keep(store: &Path, busy_timeout: Duration) -> Result<Option<File>, StoreError> {
+    let (lock, began) = (lock_of(store), Instant::now());
+    let Some(file) = files::open_lock(&lock)? else {
+        return Ok(None);
+    };
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => return Ok(Some(file)),
+            Err(Errno::WOULDBLOCK) if began.elapsed() < busy_timeout => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(Errno::WOULDBLOCK) => {
+                return Err(StoreError::Busy {
+                    path: store.to_owned(),
+                });
+            }
+            Err(error) => return Err(files::io("lock", &lock)(error.into())),
+        }
     }
 }
 

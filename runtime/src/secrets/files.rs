@@ -280,6 +280,14 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
+/// Opens the file that a lock stands for, if there is one.
+pub(super) fn open_lock(path: &Path) -> Result<Option<File>, StoreError> {
+    match open_regular(OpenOptions::new().read(true), path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some).map_err(io("lock", path)),
+    }
+}
+
 /// Brings the folder's entries to disk.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     let failed = io("sync the folder", folder);

@@ -1,7 +1,9 @@
 //! Reading secrets out of other tools' files, and creating many at once.
 //!
 //! What cannot be taken over exactly is refused, not guessed: values that are no text in quotes,
-//! names that stand there twice, nested structures. The parsers keep copies of what they read, in
+//! names that stand there twice, nested structures. What an .env file says depends on the tool that
+//! reads it: quotes, and a `#` after a blank, which most take for syntax, are refused; what only some
+//! do is kept as it stands, and told. The parsers keep copies of what they read, in
 //! memory that is not wiped; who imports has the file in the clear anyway.
 
 use std::collections::{BTreeMap, HashSet};
@@ -40,6 +42,15 @@ pub enum ImportError {
         "the value of `{name}` begins with a quote, which would be a part of it: remove the quotes"
     )]
     Quoted {
+        /// The entry's name.
+        name: String,
+    },
+    /// What most tools take for a comment, and would be kept.
+    #[error(
+        "the value of `{name}` has a `#` after a blank, where most tools begin a comment: take the \
+         comment out, or write the value in a .json or .yaml file"
+    )]
+    Comment {
         /// The entry's name.
         name: String,
     },
@@ -89,6 +100,30 @@ pub struct Imported {
     pub name: SecretName,
     /// Its value.
     pub value: SecretValue,
+    /// What some tools would make something else of, and is a part of the value, in words.
+    pub kept: Option<&'static str>,
+}
+
+/// What some tools would make something else of in a value of an .env file, in words.
+fn kept(value: &str) -> Option<&'static str> {
+    let is_expanded = |rest: &str| {
+        let first = rest.chars().next();
+        first.is_some_and(|c| c.is_ascii_alphabetic() || "_{(".contains(c))
+    };
+    [
+        (
+            value.split('$').skip(1).any(is_expanded),
+            "its `$` is kept, and nothing put in its place",
+        ),
+        (
+            value.contains('#'),
+            "its `#` is kept, and begins no comment",
+        ),
+        (value.contains('\\'), "its backslash is kept as it is"),
+        (value.trim() != value, "the blanks around it are kept"),
+    ]
+    .into_iter()
+    .find_map(|(found, words)| found.then_some(words))
 }
 
 impl ImportFormat {
@@ -104,7 +139,7 @@ impl ImportFormat {
         prefix: &str,
     ) -> Result<Vec<Imported>, ImportError> {
         let entries = match self {
-            Self::Env => read_env(path, text)?,
+            Self::Env => return read_env(path, text, prefix),
             Self::Json => serde_json::from_slice::<Texts>(text)
                 .map(|texts| texts.0)
                 .map_err(|error| ImportError::Shape {
@@ -140,21 +175,34 @@ pub fn named(entries: Vec<(String, Vec<u8>)>, prefix: &str) -> Result<Vec<Import
         }
         let value =
             SecretValue::new(value).map_err(|_| ImportError::TooLarge { name: from.clone() })?;
-        imported.push(Imported { from, name, value });
+        imported.push(Imported {
+            from,
+            name,
+            value,
+            kept: None,
+        });
     }
     Ok(imported)
 }
 
-fn read_env(path: &Path, text: &[u8]) -> Result<Vec<(String, String)>, ImportError> {
-    let entries = parse_env_file(path, text)?;
-    let entry = |(name, value): (crate::app::EnvName, crate::app::EnvValue)| {
-        let name = name.to_string();
-        match value.as_str().starts_with(['"', '\'', '`']) {
-            true => Err(ImportError::Quoted { name }),
-            false => Ok((name, value.as_str().to_owned())),
+fn read_env(path: &Path, text: &[u8], prefix: &str) -> Result<Vec<Imported>, ImportError> {
+    let (mut entries, mut all_kept) = (Vec::new(), Vec::new());
+    for (name, value) in parse_env_file(path, text)? {
+        let (name, value) = (name.to_string(), value.as_str());
+        if value.starts_with(['"', '\'', '`']) {
+            return Err(ImportError::Quoted { name });
         }
-    };
-    entries.into_iter().map(entry).collect()
+        if value.starts_with('#') || value.contains(" #") || value.contains("\t#") {
+            return Err(ImportError::Comment { name });
+        }
+        all_kept.push(kept(value));
+        entries.push((name, value.as_bytes().to_vec()));
+    }
+    let mut imported = named(entries, prefix)?;
+    for (secret, kept) in imported.iter_mut().zip(all_kept) {
+        secret.kept = kept;
+    }
+    Ok(imported)
 }
 
 fn read_yaml(text: &[u8]) -> Result<Vec<(String, String)>, ImportError> {
@@ -240,23 +288,29 @@ impl SecretStore {
         secrets: &[Imported],
         set_existing: bool,
     ) -> Result<Vec<NonZeroU32>, StoreError> {
-        let options = VersionOptions::default();
-        self.write(|snapshot| {
+        let (options, mut any_destroyed) = (VersionOptions::default(), false);
+        let versions = self.write(|snapshot| {
             let import = |secret: &Imported| {
                 let (name, value) = (&secret.name, &secret.value);
                 let there = snapshot.find(name)?.1.is_some();
-                match there && set_existing {
-                    true => set(snapshot, name, value, &options).map(|(version, _)| version),
-                    false => create(snapshot, name, value, &options),
+                if !(there && set_existing) {
+                    return create(snapshot, name, value, &options);
                 }
+                let (version, destroyed) = set(snapshot, name, value, &options)?;
+                any_destroyed |= destroyed;
+                Ok(version)
             };
             secrets.iter().map(import).collect()
-        })
+        })?;
+        if any_destroyed {
+            self.clear_log();
+        }
+        Ok(versions)
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -272,22 +326,53 @@ mod tests {
     #[test]
     fn each_format_gives_the_same_secrets() {
         let expected = [
-            ("api-token".to_owned(), b"a=b #c".to_vec()),
+            ("api-token".to_owned(), b"a=b#c".to_vec()),
             ("empty".to_owned(), Vec::new()),
         ];
         for (format, text) in [
-            (ImportFormat::Env, "# x\nAPI_TOKEN=a=b #c\nEMPTY=\n"),
+            (ImportFormat::Env, "# x\nAPI_TOKEN=a=b#c\n # y\nEMPTY=\n"),
             (
                 ImportFormat::Json,
-                "{\"API_TOKEN\": \"a=b #c\", \"EMPTY\": \"\"}",
+                "{\"API_TOKEN\": \"a=b#c\", \"EMPTY\": \"\"}",
             ),
-            (ImportFormat::Yaml, "API_TOKEN: \"a=b #c\"\nEMPTY: ''\n"),
+            (ImportFormat::Yaml, "API_TOKEN: \"a=b#c\"\nEMPTY: ''\n"),
         ] {
             assert_eq!(read(format, text).unwrap(), expected, "{format:?}");
         }
         let block = "key: |\n  line 1\n  line 2\n";
         let read = read(ImportFormat::Yaml, block).unwrap();
         assert_eq!(read, [("key".to_owned(), b"line 1\nline 2\n".to_vec())]);
+    }
+
+    #[test]
+    fn what_only_some_tools_read_otherwise_is_kept_and_told() {
+        for (value, kept) in [
+            ("plain", None),
+            ("", None),
+            ("cost$", None),
+            ("5$ and $5 and $$", None),
+            ("$HOME/x", Some("`$`")),
+            ("a${B}c", Some("`$`")),
+            ("$(id)", Some("`$`")),
+            ("$_x#", Some("`$`")),
+            ("a#b", Some("`#`")),
+            ("a\\nb", Some("backslash")),
+            ("a ", Some("blanks")),
+            (" a", Some("blanks")),
+        ] {
+            let text = format!("A={value}\n");
+            let read = ImportFormat::Env.read(Path::new("file"), text.as_bytes(), "");
+            let read = read.unwrap();
+            assert_eq!(read[0].value.expose(), value.as_bytes());
+            let told = read[0].kept.unwrap_or_default();
+            assert!(told.contains(kept.unwrap_or_default()), "{value}: {told}");
+            assert_eq!(told.is_empty(), kept.is_none(), "{value}: {told}");
+        }
+        let json = br#"{"A": "$HOME #x "}"#;
+        let read = ImportFormat::Json
+            .read(Path::new("file"), json, "")
+            .unwrap();
+        assert_eq!(read[0].kept, None);
     }
 
     #[test]
@@ -303,6 +388,10 @@ mod tests {
         for (format, text) in [
             (ImportFormat::Env, "A=\"hunter2\"\n"),
             (ImportFormat::Env, "A='hunter2'\n"),
+            (ImportFormat::Env, "A=hunter2 # of production\n"),
+            (ImportFormat::Env, "A=hunter2\t#x\n"),
+            (ImportFormat::Env, "A=#hunter2\n"),
+            (ImportFormat::Env, "A= # hunter2\n"),
             (ImportFormat::Env, "export A=hunter2\n"),
             (ImportFormat::Env, "A=hunter2\nA=hunter2\n"),
             (ImportFormat::Env, "FOO_BAR=hunter2\nfoo_bar=hunter2\n"),

@@ -206,8 +206,7 @@ pub(super) fn verify_all(snapshot: &Snapshot<'_>) -> Result<Verified, StoreError
 
 /// Verifies the whole audit log; returns where it begins and ends.
 pub(super) fn verify_log(snapshot: &Snapshot<'_>) -> Result<(Link, Link), StoreError> {
-    let (tables, key) = (&snapshot.tables, &snapshot.keys.audit);
-    let (start, end) = (chain::start(tables, key)?, snapshot.last_link());
-    chain::verify(tables, key, start, end)?;
+    let end = snapshot.last_link();
+    let start = chain::verify_whole(&snapshot.tables, &snapshot.keys.audit, end)?;
     Ok((start, end))
 }

@@ -242,8 +242,12 @@ impl StoreOptions {
             files::check_file(&files::with_suffix(&path, suffix))?;
         }
         let state_dir = self.state_folder()?;
+        let in_place = create::keep(&path, self.busy_timeout)?;
         let connection = sql::connect(&path, self.busy_timeout, self.read_only)?;
         let (store_id, slots) = sql::slots(&connection, &path)?;
+        // Once it was read, there is a log.
+        let identity = FileIdentity::of(&path)?;
+        drop(in_place);
         let Some((root, slot)) = slot::open(&slots, &store_id, key, self.slot.as_deref())? else {
             return Err(StoreError::WrongKey { path });
         };
@@ -251,7 +255,7 @@ impl StoreOptions {
             connection: Mutex::new(connection),
             keys: StoreKeys::new(root, &store_id),
             id: store_id,
-            identity: FileIdentity::of(&path)?,
+            identity,
             busy_timeout: self.busy_timeout,
             path,
             state: match self.read_only {

@@ -60,6 +60,17 @@ impl SecretStore {
     /// # Errors
     /// Also [`StoreError::Busy`] where a key slot was added or removed since.
     pub fn rotate_root_as(&mut self, plan: &RootRotation, keep: &[Key]) -> Result<(), StoreError> {
+        self.rotate_root_by_steps(plan, keep, || {})
+    }
+
+    /// [`rotate_root_as`](Self::rotate_root_as), which calls `reached` after each step: the tests
+    /// kill it there.
+    pub(super) fn rotate_root_by_steps(
+        &mut self,
+        plan: &RootRotation,
+        keep: &[Key],
+        mut reached: impl FnMut(),
+    ) -> Result<(), StoreError> {
         let failed = |error| Tables::error(&self.path, error);
         let (now, opened) = self.read(|snapshot| self.kept(snapshot, keep))?;
         if now != *plan {
@@ -108,15 +119,20 @@ impl SecretStore {
         let slots = slots_hash(&new.slots);
         let recorded = std::mem::take(&mut new.recorded);
         drop((old, new));
+        reached();
         let record = self.state.lock()?;
         record.write_both((&self.keys.state, before), (&keys.state, after))?;
+        reached();
         self.commit(transaction, &recorded)?;
+        reached();
         let noted = record.write(&keys.state, after);
+        reached();
         drop((record, connection));
         self.keys = keys;
         self.slots = slots;
         // It ends in a link of the log as it was.
         self.catalogue = Mutex::default();
+        self.clear_log();
         noted.map_err(|error| self.not_noted(error))
     }
 

@@ -86,6 +86,7 @@ impl SecretStore {
             }
             Ok(())
         })?;
+        self.clear_log();
         Ok(KekRotation {
             kek,
             resumed,

@@ -90,7 +90,9 @@ impl SecretStore {
             let mut record = snapshot.actor.record(AuditEvent::KeyRemoved);
             record.slot = Some(label.to_owned());
             snapshot.record(record)
-        })
+        })?;
+        self.clear_log();
+        Ok(())
     }
 
     /// The text of a key file that opens this store, to be kept elsewhere. It is handed out once

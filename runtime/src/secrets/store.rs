@@ -29,7 +29,7 @@ pub struct SecretStore {
     pub(super) id: StoreId,
     pub(super) path: PathBuf,
     pub(super) state: StateRecord,
-    /// The file that was opened.
+    /// The files that were opened.
     pub(super) identity: FileIdentity,
     pub(super) busy_timeout: Duration,
     /// Of the slots as they were when it was opened.

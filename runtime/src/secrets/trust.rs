@@ -2,18 +2,19 @@
 //!
 //! An app's head stands in the tree beside those of the secrets, at HMAC-SHA-256 over
 //! `frame("leyden/1/place-app", grantee)`: one for a digest, one for a folder. It holds the hosts
-//! that were granted, and for a folder which app was last trusted there, to show what changed.
+//! that were granted, and for a folder to which app in it was last granted, to show what changed.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Ask, Digest, Request, SecretBinding};
+use crate::app::{Ask, Digest, Request, SecretBinding, SecretName};
 
 use super::actor::{clip, now};
 use super::edit::checked_expiry;
 use super::grant::{self, NewGrant, NoGrant, check_grantee};
+use super::snapshot::Snapshot;
 use super::{AppIdentity, AuditEvent, Grantee, RefusalReason, SecretStore, StoreError};
 
 /// What the store keeps of an app.
@@ -24,6 +25,16 @@ pub(super) struct AppHead {
     pub(super) hosts: Vec<HostGrant>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last: Option<Trusted>,
+}
+
+impl AppHead {
+    fn new(app: &Grantee) -> Self {
+        Self {
+            app: app.clone(),
+            hosts: Vec::new(),
+            last: None,
+        }
+    }
 }
 
 /// A host that a component may reach.
@@ -40,7 +51,7 @@ pub(super) struct HostGrant {
     created_by: String,
 }
 
-/// Which app was last trusted in a folder.
+/// To which app in a folder something was last granted, or to the folder while it was there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -104,19 +115,26 @@ impl Coverage {
     }
 }
 
+/// An app as whoever grants something to it sees it.
+#[derive(Debug, Clone)]
+pub struct SeenApp<'a> {
+    /// Its identity.
+    pub app: AppIdentity<'a>,
+    /// The digest of each component: of the Flow as `flow`, of a Work by its name.
+    pub components: BTreeMap<String, String>,
+    /// All that it asks for.
+    pub requests: Vec<Request>,
+}
+
 /// An app that is to be trusted: all that it asks for is granted.
 #[derive(Debug, Clone)]
 pub struct NewTrust<'a> {
-    /// Its identity.
-    pub app: AppIdentity<'a>,
+    /// The app.
+    pub seen: SeenApp<'a>,
     /// To whom it is granted: its digest or its folder.
     pub to: &'a Grantee,
     /// What it is called: a label.
     pub name: &'a str,
-    /// The digest of each component: of the Flow as `flow`, of a Work by its name.
-    pub components: BTreeMap<String, String>,
-    /// All that it asks for.
-    pub requests: &'a [Request],
     /// Until when, which is to come; for ever if none.
     pub expires: Option<Timestamp>,
 }
@@ -163,16 +181,34 @@ impl SecretStore {
         })
     }
 
-    /// Which app was last trusted in this folder.
+    /// To which app in this folder something was last granted.
     ///
     /// # Errors
     /// [`StoreError::Tampered`].
-    pub fn last_trusted(&self, folder: &Grantee) -> Result<Option<Trusted>, StoreError> {
+    pub fn last_granted(&self, folder: &Grantee) -> Result<Option<Trusted>, StoreError> {
         self.read(|snapshot| Ok(snapshot.find_app(folder)?.1.and_then(|head| head.last)))
     }
 
-    /// Grants an app all that it asks for, and remembers it as the one last trusted in its folder:
-    /// all of it or nothing.
+    /// Grants a secret to an app, or to its folder, and remembers it as the one that was granted to
+    /// last in its folder.
+    ///
+    /// # Errors
+    /// Those of [`grant`](Self::grant).
+    pub fn grant_to(
+        &self,
+        seen: &SeenApp<'_>,
+        name: &SecretName,
+        new: &NewGrant,
+    ) -> Result<(), StoreError> {
+        check_grantee(&new.to)?;
+        self.write(|snapshot| {
+            grant::add(snapshot, name, new)?;
+            remember(snapshot, seen)
+        })
+    }
+
+    /// Grants an app all that it asks for, and remembers it as the one that was granted to last in
+    /// its folder: all of it or nothing.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] and [`StoreError::Deleted`] for the first secret that cannot be
@@ -181,7 +217,7 @@ impl SecretStore {
         check_grantee(new.to)?;
         self.write(|snapshot| {
             let mut hosts = Vec::new();
-            for request in new.requests {
+            for request in &new.seen.requests {
                 match &request.ask {
                     Ask::Secret(SecretBinding { env, secret }) => {
                         let grant = NewGrant {
@@ -201,14 +237,6 @@ impl SecretStore {
                     }),
                 }
             }
-            let shown = new.requests.iter().map(ToString::to_string);
-            let last = Trusted {
-                digest: new.app.digest.to_string(),
-                time: now(),
-                by: snapshot.actor.to_string(),
-                components: new.components.clone(),
-                asks: shown.collect(),
-            };
             for host in &hosts {
                 let mut record = snapshot.actor.record(AuditEvent::HostGranted);
                 record.app = Some(clip(new.name));
@@ -217,26 +245,11 @@ impl SecretStore {
                 record.component = host.work.as_deref().map(clip);
                 snapshot.record(record)?;
             }
-            let folder = new
-                .app
-                .folder
-                .map(|folder| Grantee::Folder(folder.to_owned()));
-            for grantee in folder.iter().chain([new.to]) {
-                let (place, head) = snapshot.find_app(grantee)?;
-                let mut head = head.unwrap_or_else(|| AppHead {
-                    app: grantee.clone(),
-                    hosts: Vec::new(),
-                    last: None,
-                });
-                if grantee == new.to {
-                    head.hosts.clone_from(&hosts);
-                }
-                if folder.as_ref() == Some(grantee) {
-                    head.last = Some(last.clone());
-                }
-                snapshot.put_app(&place, &head)?;
-            }
-            Ok(())
+            let (place, head) = snapshot.find_app(new.to)?;
+            let mut head = head.unwrap_or_else(|| AppHead::new(new.to));
+            head.hosts = hosts;
+            snapshot.put_app(&place, &head)?;
+            remember(snapshot, &new.seen)
         })
     }
 
@@ -268,6 +281,24 @@ impl SecretStore {
             Ok(removed)
         })
     }
+}
+
+/// Remembers an app as the one that was granted to last in its folder, if it has one.
+fn remember(snapshot: &mut Snapshot<'_>, seen: &SeenApp<'_>) -> Result<(), StoreError> {
+    let Some(folder) = seen.app.folder else {
+        return Ok(());
+    };
+    let folder = Grantee::Folder(folder.to_owned());
+    let (place, head) = snapshot.find_app(&folder)?;
+    let mut head = head.unwrap_or_else(|| AppHead::new(&folder));
+    head.last = Some(Trusted {
+        digest: seen.app.digest.to_string(),
+        time: now(),
+        by: snapshot.actor.to_string(),
+        components: seen.components.clone(),
+        asks: seen.requests.iter().map(ToString::to_string).collect(),
+    });
+    snapshot.put_app(&place, &head)
 }
 
 fn host_coverage(hosts: &[(Grantee, HostGrant)], request: &Request, host: &str) -> Coverage {

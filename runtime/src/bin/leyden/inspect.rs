@@ -67,7 +67,7 @@ impl Seen {
         };
         let last = match (store, app.folder()) {
             (Some(store), Some(folder)) => {
-                store.last_trusted(&Grantee::Folder(folder.to_owned()))?
+                store.last_granted(&Grantee::Folder(folder.to_owned()))?
             }
             _ => None,
         };
@@ -132,12 +132,12 @@ impl Seen {
         out
     }
 
-    /// What differs from the app that was last trusted in its folder.
+    /// What differs from the app to which something was last granted in its folder.
     fn changes(&self) -> Vec<String> {
         let Some(last) = self.last.as_ref().filter(|last| last.digest != self.digest) else {
             return Vec::new();
         };
-        let since = format!("since {} trusted it at {}", last.by, time(last.time));
+        let since = format!("since {} granted to it at {}", last.by, time(last.time));
         let mut changes = Vec::new();
         for (name, (digest, _)) in &self.components {
             match last.components.get(name) {
@@ -198,7 +198,7 @@ impl Seen {
             "too_much_memory": self.too_much_memory,
             "requests": requests,
             "granted": self.is_granted(),
-            "last_trusted": self.last,
+            "last_granted": self.last,
             "changes": self.changes(),
         })
     }

@@ -18,7 +18,12 @@ use crate::{key_command, keyring, prompt, unlock};
 pub(crate) fn run(command: KeyCommand, paths: &Paths) -> anyhow::Result<()> {
     match command {
         KeyCommand::List(report) => list(&report, paths),
-        KeyCommand::Add { label, new, report } => add(&label, &new, &report, paths),
+        KeyCommand::Add {
+            label,
+            new,
+            key_from,
+            report,
+        } => add(&label, &new, key_from.as_deref(), &report, paths),
         KeyCommand::Remove {
             label,
             from_keyring,
@@ -67,7 +72,13 @@ pub(crate) fn kind(slot: &SlotInfo) -> String {
 }
 
 /// Adds a slot with a new key, which is kept where it was asked for, or with a passphrase.
-fn add(label: &str, new: &NewKey, report: &Report, paths: &Paths) -> anyhow::Result<()> {
+fn add(
+    label: &str,
+    new: &NewKey,
+    key_from: Option<&str>,
+    report: &Report,
+    paths: &Paths,
+) -> anyhow::Result<()> {
     let store = unlock::open(paths)?;
     // A key is kept before its slot is in the store: no slot without a key.
     if let Some(path) = &new.key_file_to {
@@ -79,14 +90,26 @@ fn add(label: &str, new: &NewKey, report: &Report, paths: &Paths) -> anyhow::Res
     } else if let Some(command) = &new.key_to {
         let key = Key::generate()?.held_by(Holder::Command);
         key_command::write(command.as_ref(), &key)?;
-        store
-            .add_slot(label, &key)
-            .context("the key that the command took opens nothing")?;
-        // Whether that command keeps it, another one must tell.
-        say(
-            "before you rely on it, try whether it opens the store: leyden key list --key-command \
-             'THE COMMAND THAT PRINTS IT'",
-        );
+        let opens_nothing = "no slot was added, so the key that the command took opens nothing";
+        if let Some(command) = key_from {
+            key_command::check(command.as_ref(), &key).context(opens_nothing)?;
+        }
+        if let Err(error) = store.add_slot(label, &key) {
+            let said = match error.may_be_committed() {
+                true => {
+                    "the command should keep the key, because the store may have its slot; leyden key list tells"
+                }
+                false => opens_nothing,
+            };
+            return Err(anyhow::Error::new(error).context(said));
+        }
+        if key_from.is_none() {
+            // Whether that command keeps it, another one must tell.
+            say(
+                "before you rely on it, try whether it opens the store: leyden key list \
+                 --key-command 'THE COMMAND THAT PRINTS IT'",
+            );
+        }
     } else if new.to_keyring {
         let key = keyring::make(label)?;
         if let Err(error) = store.add_slot(label, &key) {

@@ -55,6 +55,18 @@ pub(crate) fn write(command: &OsStr, key: &Key) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes sure that the command prints this key.
+///
+/// # Errors
+///
+/// Those of [`read`]; [`Failure::Denied`] where it prints another one.
+pub(crate) fn check(command: &OsStr, key: &Key) -> anyhow::Result<()> {
+    match read(command)?.to_text() == key.to_text() {
+        true => Ok(()),
+        false => Err(Failure::Denied("the command prints another key".into()).into()),
+    }
+}
+
 fn start(command: &OsStr, stdin: Stdio, stdout: Stdio) -> anyhow::Result<Child> {
     Command::new("sh")
         .arg("-c")

@@ -9,6 +9,7 @@ mod doctor;
 mod events;
 mod exit;
 mod harden;
+mod hidden;
 mod inspect;
 mod key;
 mod key_command;

@@ -7,24 +7,23 @@ use leyden::secrets::SecretValue;
 use zeroize::Zeroizing;
 
 use crate::exit::{Failure, usage};
-use crate::signals;
+use crate::{hidden, signals};
 
 /// Asks for something that is not shown while it is typed.
 ///
 /// # Errors
 ///
-/// [`NoTerminal`] where there is none; [`Failure::Interrupted`] after Ctrl-C or Ctrl-D.
+/// [`NoTerminal`] where there is none; [`Failure::Interrupted`] after Ctrl-C or Ctrl-D; a usage
+/// error where what was typed is no text.
 pub(crate) fn hidden(question: &str) -> anyhow::Result<Zeroizing<String>> {
-    let typed = signals::during_prompt(|| rpassword::prompt_password(question));
-    match typed {
-        Ok(typed) => Ok(Zeroizing::new(typed)),
-        Err(error) => Err(match error.kind() {
-            io::ErrorKind::Interrupted | io::ErrorKind::UnexpectedEof => {
-                Failure::Interrupted.into()
-            }
-            _ => NoTerminal(error).into(),
-        }),
-    }
+    let typed = signals::during_prompt(|| hidden::read(question));
+    typed.map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted | io::ErrorKind::UnexpectedEof => Failure::Interrupted.into(),
+        io::ErrorKind::InvalidData => usage(format!(
+            "{error}, so nothing was done; what is no line of UTF-8 text comes from a file or a pipe"
+        )),
+        _ => NoTerminal(error).into(),
+    })
 }
 
 /// There is no terminal to ask on.

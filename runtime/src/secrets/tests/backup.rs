@@ -1,6 +1,7 @@
 //! Backup and restore: consistent while others write, whole or not at all.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::bed::{Bed, get, name, value};
 use super::process::{lines, start};
@@ -192,6 +193,48 @@ fn g8_a_restore_that_is_killed_at_any_step_leaves_the_old_store_or_the_new_one()
         }
     }
     assert!(old > 2 && new > 2, "{old} {new}");
+}
+
+#[test]
+fn g8_what_is_acknowledged_beside_a_restore_that_is_killed_is_not_lost() {
+    for step in 0.. {
+        let (bed, store, backup) = bed();
+        store.backup(&backup).unwrap();
+        let mut child = start(&format!("restore {step}"), bed.folder.path());
+        let ended = !lines(&mut child, "restored ").is_empty();
+        child.wait().unwrap();
+        // This one has been open all the while.
+        let created = store.create_secret(&name("beside"), value("x"));
+        drop(store);
+        let store = bed.open().unwrap();
+        store.verify().unwrap();
+        let there = get(&store, "beside", None).is_some();
+        assert_eq!(created.is_ok(), there, "step {step}");
+        if ended {
+            assert!(matches!(created, Err(StoreError::Replaced { .. })));
+            break;
+        }
+    }
+}
+
+#[test]
+fn g8_nobody_opens_a_store_while_another_one_takes_its_place() {
+    let (bed, store, backup) = bed();
+    store.backup(&backup).unwrap();
+    drop(store);
+    let (mut tried, mut busy) = (0, 0);
+    let look = bed.options().read_only(true).busy_timeout(Duration::ZERO);
+    let try_it = || {
+        let looked = look.open(bed.path(), bed.key());
+        tried += 1;
+        busy += usize::from(matches!(looked, Err(StoreError::Busy { .. })));
+    };
+    let restored = bed
+        .options()
+        .restore_by_steps(&backup, &bed.path(), &bed.key(), try_it);
+    restored.unwrap();
+    bed.open().unwrap().verify().unwrap();
+    assert!(tried > 5 && busy == tried, "{busy} of {tried}");
 }
 
 #[test]

@@ -143,6 +143,64 @@ fn g6_every_single_flipped_bit_is_noticed_or_changes_nothing_that_is_read() {
     assert!(noticed > bits / 3, "{noticed} of {bits}");
 }
 
+/// Flips each of these bits of a log in turn, and counts what was noticed.
+fn flip_log(bed: &Bed, bytes: &[u8], bits: &[usize], written: &Seen) -> usize {
+    let (log, key) = (files::with_suffix(&bed.path(), "-wal"), bed.key());
+    let file = File::options().write(true).open(log).unwrap();
+    let put = |byte: u8, at| file.write_all_at(&[byte], at as u64).unwrap();
+    let is_noticed = |bit: &&usize| {
+        let at = **bit / 8;
+        put(bytes[at] ^ 1 << (**bit % 8), at);
+        let seen = look(bed.options(), &bed.path(), &key);
+        put(bytes[at], at);
+        seen.is_none_or(|seen| seen.noticed(written, **bit))
+    };
+    bits.iter().filter(is_noticed).count()
+}
+
+#[test]
+fn g6_a_flipped_bit_of_the_log_is_noticed_or_changes_nothing_that_is_read() {
+    // https://www.sqlite.org/fileformat2.html#walformat
+    const HEADER: usize = 32;
+    const FRAME: usize = 24;
+    let (bed, _) = small();
+    let store = bed.open().unwrap();
+    store.create_secret(&name("late"), value("x")).unwrap();
+    store.restrict(&name("alpha"), true).unwrap();
+    drop(store);
+    let log = files::with_suffix(&bed.path(), "-wal");
+    let bytes = std::fs::read(&log).unwrap();
+    let written = look(bed.options(), &bed.path(), &bed.key()).unwrap();
+    assert_eq!(written.verified, Some((3, 4, 9)));
+    // All bits of what SQLite says of the log and of each page, and some of the pages.
+    let is_chosen = |bit: &usize| match (bit / 8).checked_sub(HEADER) {
+        Some(at) => at % (FRAME + 512) < FRAME || bit.is_multiple_of(61),
+        None => true,
+    };
+    let bits: Vec<usize> = (0..bytes.len() * 8).filter(is_chosen).collect();
+    // Who opens the store first checks the sums in its log: what comes after a wrong one is gone,
+    // and the store an older one.
+    let noticed = flip_log(&bed, &bytes, &bits, &written);
+    assert!(noticed > bits.len() * 9 / 10, "{noticed} of {}", bits.len());
+    let mut cut = bytes.clone();
+    *cut.last_mut().unwrap() ^= 1;
+    std::fs::write(&log, &cut).unwrap();
+    let refused = bed.open();
+    assert!(
+        matches!(refused, Err(StoreError::RolledBack { .. })),
+        "{refused:?}"
+    );
+    std::fs::write(&log, &bytes).unwrap();
+    // Who opens it beside others does not: what is read is verified as all else.
+    let _other = bed
+        .options()
+        .read_only(true)
+        .open(bed.path(), bed.key())
+        .unwrap();
+    let noticed = flip_log(&bed, &bytes, &bits, &written);
+    assert!(noticed > 0, "{noticed} of {}", bits.len());
+}
+
 /// Restores a backup in this folder: what is then read there, or `None` where it is refused.
 fn restored(folder: &Path, backup: &Path, key: &Key, bit: usize) -> Option<Seen> {
     let (options, path) = (options(folder), folder.join("data/store.db"));

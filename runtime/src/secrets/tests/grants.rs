@@ -237,11 +237,13 @@ fn requests() -> Vec<Request> {
 
 fn trust(store: &SecretStore, app: AppIdentity<'_>, to: &Grantee) -> Result<(), StoreError> {
     store.trust(&NewTrust {
-        app,
+        seen: SeenApp {
+            app,
+            components: [("flow".into(), Digest::of(b"flow").to_string())].into(),
+            requests: requests(),
+        },
         to,
         name: "pipeline",
-        components: [("flow".into(), Digest::of(b"flow").to_string())].into(),
-        requests: &requests(),
         expires: None,
     })
 }
@@ -280,7 +282,7 @@ fn a_trusted_app_is_granted_all_that_it_asks_for_and_nothing_more() {
         let coverage = store.coverage(&app, std::slice::from_ref(request)).unwrap();
         assert_eq!(coverage, [Coverage::NotGranted]);
     }
-    let last = store.last_trusted(&Grantee::Folder(path.clone())).unwrap();
+    let last = store.last_granted(&Grantee::Folder(path.clone())).unwrap();
     let last = last.unwrap();
     assert_eq!(last.digest, digest().to_string());
     assert_eq!(last.asks.len(), 3);

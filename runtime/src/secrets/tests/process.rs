@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::bed::{Bed, get, name, options, value};
 use crate::app::{Digest, SecretName};
-use crate::secrets::{Grantee, Key, NewGrant, SecretStore};
+use crate::secrets::{Grantee, Key, NewGrant, SecretStore, StoreError};
 
 const TASK: &str = "SECRETS_TEST_TASK";
 const XFSZ: &str = "SECRETS_TEST_XFSZ";
@@ -61,10 +61,12 @@ fn child() {
         "locked" => return locked(opened.store),
         "rotate" => return rotate(&opened.store, argument.parse().unwrap()),
         "root" => return rotate_roots(opened.store, &folder),
+        "root-step" => return rotate_root(opened.store, &folder, argument.parse().unwrap()),
         "rekey" => loop {
             opened.store.rotate_kek(|_, _| {}).unwrap();
         },
         "import" => return import(&opened.store, argument),
+        "writes" => return write(&opened.store, argument),
         "backup" => {
             for index in 0.. {
                 let to = folder.join(format!("{argument}-{index}.backup"));
@@ -95,16 +97,10 @@ fn child() {
 fn all_else(store: &SecretStore, secret: &SecretName) {
     store.create_secret(secret, value("1")).unwrap();
     store.set_secret(secret, value("2")).unwrap();
-    let to = Grantee::App(Digest::of(b"app"));
-    let grant = NewGrant {
-        to: to.clone(),
-        env: None,
-        app: None,
-        expires: None,
-    };
+    let grant = to("app");
     store.grant(secret, &grant).unwrap();
     store.restrict(secret, true).unwrap();
-    store.revoke(secret, &to, None).unwrap();
+    store.revoke(secret, &grant.to, None).unwrap();
     store.delete_for(secret, Duration::from_secs(60)).unwrap();
     store.restore(secret).unwrap();
     store.destroy(secret).unwrap();
@@ -125,28 +121,76 @@ fn import(store: &SecretStore, round: &str) {
     }
 }
 
-/// Writes to a store none of whose files may grow beyond so many KiB.
-fn fill(folder: &Path, path: &Path, key: &Path, limit: &str) {
+/// Writes until that is refused.
+fn write(store: &SecretStore, writer: &str) {
+    for index in 0.. {
+        let secret = format!("w-{writer}-{index}");
+        match store.create_secret(&name(&secret), value(&secret)) {
+            Ok(_) => println!("\nacknowledged {secret}"),
+            Err(error) => return println!("\nrefused {error:?}"),
+        }
+    }
+}
+
+/// Does one kind of thing again and again where no file may grow beyond so many KiB.
+fn fill(folder: &Path, path: &Path, key: &Path, argument: &str) {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let limit = Some(limit.parse::<u64>().unwrap() * 1024);
-    let limit = Rlimit {
-        current: limit,
-        maximum: limit,
+    let (what, limit) = argument.split_once(' ').unwrap();
+    let most = Some(limit.parse::<u64>().unwrap() * 1024);
+    let most = Rlimit {
+        current: most,
+        maximum: most,
     };
-    setrlimit(Resource::Fsize, limit).unwrap();
+    setrlimit(Resource::Fsize, most).unwrap();
     // Otherwise the signal of that limit would end the process.
     let ignored = "trap '' XFSZ";
     assert!(std::env::var(XFSZ).is_ok(), "started with {ignored}");
-    let store = match options(folder).open(path, Key::from_file(key).unwrap()) {
-        Ok(store) => store,
-        Err(error) => return println!("\nrefused {error}"),
+    let told = |secret: &str, done: Result<(), StoreError>| match done {
+        Ok(()) => println!("\nacknowledged {secret}"),
+        Err(error) => println!("\nrefused {secret} {error}"),
     };
-    for index in 0..40 {
-        let secret = format!("f-{}-{index}", limit.current.unwrap());
-        match store.create_secret(&name(&secret), value(&secret)) {
-            Ok(_) => println!("\nacknowledged {secret}"),
-            Err(error) => println!("\nrefused {error}"),
-        }
+    let key = Key::from_file(key).unwrap();
+    if what == "restore" {
+        let restored = options(folder).restore(folder.join("first.backup"), path, &key);
+        return told("restore", restored.map(|_| ()));
+    }
+    let mut store = match options(folder).open(path, &key) {
+        Ok(store) => store,
+        Err(error) => return told("open", Err(error)),
+    };
+    for index in 0..12 {
+        let secret = format!("{what}-{limit}-{index}");
+        let (first, new) = (name("first"), name(&secret));
+        let done = match what {
+            "create" => store.create_secret(&new, value(&secret)).map(|_| ()),
+            "set" => store.set_secret(&first, value(&secret)).map(|_| ()),
+            "grant" => store.grant(&first, &to(&secret)),
+            "import" => {
+                let both = [&secret, &format!("{secret}-b")];
+                let both = both.map(|name| (name.clone(), name.clone().into_bytes()));
+                let both = crate::secrets::named(both.into(), "").unwrap();
+                store.import(&both, false).map(|_| ())
+            }
+            "rotate" => store.rotate_kek(|_, _| {}).map(|_| ()),
+            "root" => store.rotate_root(std::slice::from_ref(&key)).map(|_| ()),
+            "backup" => {
+                let to = folder.join(format!("{secret}.backup"));
+                store.backup(to).map(|_| ())
+            }
+            "prune" => store.audit_prune(jiff::Timestamp::MAX).map(|_| ()),
+            other => panic!("{other}"),
+        };
+        told(&secret, done);
+    }
+}
+
+/// A grant to the app of this name.
+fn to(app: &str) -> NewGrant {
+    NewGrant {
+        to: Grantee::App(Digest::of(app.as_bytes())),
+        env: None,
+        app: None,
+        expires: None,
     }
 }
 
@@ -162,29 +206,37 @@ fn locked(store: SecretStore) {
     locked();
 }
 
-/// Rotates the KEK and dies right after so many transactions.
-fn rotate(store: &SecretStore, mut transactions: u32) {
-    let rotated = store.rotate_kek(|_, _| {
-        if transactions == 0 {
+/// Dies when it is called after so many calls.
+fn die_after(mut calls: u32) -> impl FnMut() {
+    move || {
+        if calls == 0 {
             let me = rustix::process::getpid();
             rustix::process::kill_process(me, rustix::process::Signal::KILL).unwrap();
         }
-        transactions -= 1;
-    });
+        calls -= 1;
+    }
+}
+
+/// Rotates the KEK and dies right after so many transactions.
+fn rotate(store: &SecretStore, transactions: u32) {
+    let mut die = die_after(transactions);
+    let rotated = store.rotate_kek(|_, _| die());
     println!("\nrotated {}", rotated.unwrap().rewrapped);
 }
 
 /// Restores the backup and dies right after so many steps.
-fn restore(folder: &Path, path: &Path, key: &Path, mut steps: u32) {
+fn restore(folder: &Path, path: &Path, key: &Path, steps: u32) {
     let (key, backup) = (Key::from_file(key).unwrap(), folder.join("backup.db"));
-    let restored = options(folder).restore_by_steps(&backup, path, &key, || {
-        if steps == 0 {
-            let me = rustix::process::getpid();
-            rustix::process::kill_process(me, rustix::process::Signal::KILL).unwrap();
-        }
-        steps -= 1;
-    });
+    let restored = options(folder).restore_by_steps(&backup, path, &key, die_after(steps));
     println!("\nrestored {}", restored.unwrap().versions);
+}
+
+/// Rotates the root key and dies right after so many steps.
+fn rotate_root(mut store: SecretStore, folder: &Path, steps: u32) {
+    let keep = [Key::from_file(folder.join("config/root.key")).unwrap()];
+    let plan = store.plan_root_rotation(&keep).unwrap();
+    let rotated = store.rotate_root_by_steps(&plan, &keep, die_after(steps));
+    println!("\nrotated {rotated:?}");
 }
 
 /// Rotates the root key again and again.

@@ -1,8 +1,10 @@
 //! A store that is put back as a whole is refused; many writers are not.
 
+use std::io::{BufRead as _, BufReader};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::bed::{Bed, get, name, value};
+use super::process::start;
 use crate::secrets::*;
 
 #[test]
@@ -61,6 +63,91 @@ fn g6_an_older_copy_under_an_open_store_is_refused() {
     assert!(matches!(open.list(), Err(StoreError::RolledBack { .. })));
     let set = open.create_secret(&name("late"), value("x"));
     assert!(matches!(set, Err(StoreError::RolledBack { .. })));
+}
+
+/// What a process prints before the secret that it has written.
+const DONE: &str = "acknowledged ";
+
+/// How an older copy is put in a store's place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Put {
+    /// Under its name, without a log.
+    Renamed,
+    /// Into the same file, without a log.
+    Written,
+    /// Into the same file, and the log emptied.
+    Emptied,
+}
+
+#[test]
+fn g6_an_older_copy_under_processes_that_write_is_noticed_and_nothing_else_is() {
+    for put in [Put::Renamed, Put::Written, Put::Emptied] {
+        let bed = Bed::new();
+        let store = bed.make();
+        store.create_secret(&name("token"), value("old")).unwrap();
+        drop(store);
+        let older = bed.bytes();
+        let tasks = ["writes 0", "writes 1", "writes 2"];
+        let mut writers = tasks.map(|task| start(task, bed.folder.path()));
+        let mut output = |writer: usize| {
+            let stdout = writers[writer].stdout.take().unwrap();
+            BufReader::new(stdout).lines().map_while(Result::ok)
+        };
+        let mut outputs = [output(0), output(1), output(2)];
+        // Many write, and none of them is alarmed.
+        let mut acknowledged = Vec::new();
+        for output in &mut outputs {
+            let written = output.filter_map(|line| Some(line.strip_prefix(DONE)?.to_owned()));
+            acknowledged.extend(written.take(20));
+        }
+        assert_eq!(acknowledged.len(), 60);
+        match put {
+            Put::Renamed => {
+                let copy = bed.folder.path().join("data/copy.db");
+                std::fs::write(&copy, &older).unwrap();
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                std::fs::set_permissions(&copy, mode).unwrap();
+                for suffix in ["-wal", "-shm"] {
+                    std::fs::remove_file(files::with_suffix(&bed.path(), suffix)).unwrap();
+                }
+                std::fs::rename(copy, bed.path()).unwrap();
+            }
+            Put::Written => bed.put_back(&older),
+            Put::Emptied => {
+                std::fs::write(bed.path(), &older).unwrap();
+                let log = files::with_suffix(&bed.path(), "-wal");
+                std::fs::write(log, "").unwrap();
+            }
+        }
+        for (writer, output) in writers.iter_mut().zip(outputs) {
+            // What is damaged, SQLite may have in its memory still.
+            if put == Put::Emptied {
+                writer.kill().unwrap();
+            }
+            let mut refused = false;
+            for line in output {
+                // As replaced, or, in the midst of it, as damaged.
+                refused |= line.starts_with("refused");
+                acknowledged.extend(line.strip_prefix(DONE).map(str::to_owned));
+            }
+            assert!(refused || put == Put::Emptied, "{put:?}");
+            writer.wait().unwrap();
+        }
+        let opened = bed.open();
+        if put == Put::Renamed {
+            assert!(matches!(opened, Err(StoreError::RolledBack { .. })));
+            continue;
+        }
+        // A writer may have brought its log into the file while that was overwritten: then either
+        // not all of it fits, or nothing is lost.
+        let whole = opened.and_then(|store| store.verify().map(|_| store));
+        if let Ok(store) = whole {
+            for secret in acknowledged {
+                let found = get(&store, &secret, None);
+                assert_eq!(found.unwrap(), secret.as_bytes(), "{put:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -257,6 +257,35 @@ fn g8_a_rotation_of_the_root_key_is_whole_or_not_at_all_whoever_is_killed() {
 }
 
 #[test]
+fn g8_a_rotation_of_the_root_key_that_is_killed_at_any_step_is_whole_or_not_at_all() {
+    let bed = bed();
+    let spare = passphrase("correct horse");
+    let (mut old, mut new) = (0, 0);
+    for step in 0.. {
+        // A rotation drops it, as nobody gives it.
+        let label = format!("spare-{step}");
+        bed.open().unwrap().add_slot(&label, &spare).unwrap();
+        let mut child = start(&format!("root-step {step}"), bed.folder.path());
+        let ended = !lines(&mut child, "rotated ").is_empty();
+        child.wait().unwrap();
+        let store = bed.open().unwrap();
+        whole(&store);
+        match bed.options().open(bed.path(), &spare) {
+            Ok(_) => old += 1,
+            Err(StoreError::WrongKey { .. }) => new += 1,
+            Err(other) => panic!("step {step}: {other}"),
+        }
+        if store.slots().unwrap().len() > 1 {
+            store.remove_slot(&label).unwrap();
+        }
+        if ended {
+            break;
+        }
+    }
+    assert_eq!((old, new), (2, 3));
+}
+
+#[test]
 fn the_last_slot_stays() {
     let bed = Bed::new();
     let store = bed.make();

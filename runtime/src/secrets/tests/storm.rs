@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::bed::{Bed, get, name, value};
 use super::process::{lines, start};
+use crate::app::Digest;
+use crate::secrets::{Grantee, SecretStore};
 
 /// Rounds of four kills each; `LEYDEN_STORM` asks for more.
 fn rounds() -> u64 {
@@ -71,35 +73,82 @@ fn g8_a_storm_of_kills_over_all_writers_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn g8_a_full_disk_gives_an_error_and_loses_nothing() {
-    let bed = Bed::new();
-    let store = bed.make();
-    store.create_secret(&name("first"), value("first")).unwrap();
-    drop(store);
-    // The limit is on the size of each file, in KiB: from too little for the log to enough for some.
-    let mut refused = 0;
-    for limit in [16, 48, 96, 160, 240] {
-        let mut child = start(&format!("full {limit}"), bed.folder.path());
-        let mut errors = Vec::new();
-        let mut acknowledged = Vec::new();
-        for line in lines(&mut child, "") {
-            match line.split_once(' ') {
-                Some(("acknowledged", secret)) => acknowledged.push(secret.to_owned()),
-                Some(("refused", error)) => errors.push(error.to_owned()),
-                _ => {}
+fn g8_a_full_disk_gives_an_error_and_loses_nothing_whatever_is_done() {
+    for what in [
+        "create", "set", "grant", "import", "rotate", "root", "backup", "restore", "prune",
+    ] {
+        let bed = Bed::new();
+        let store = bed.make();
+        // A database that is larger than some of the limits.
+        let first = "first".repeat(10_000);
+        store.create_secret(&name("first"), value(&first)).unwrap();
+        store
+            .backup(bed.folder.path().join("first.backup"))
+            .unwrap();
+        drop(store);
+        // The limit is on the size of each file, in KiB: from too little for the log to enough.
+        let (mut refused, mut done) = (0, 0);
+        for limit in [16, 48, 96, 160, 240, 4096] {
+            let mut child = start(&format!("full {what} {limit}"), bed.folder.path());
+            let mut acknowledged = Vec::new();
+            for line in lines(&mut child, "") {
+                match line.split_once(' ') {
+                    Some(("acknowledged", secret)) => acknowledged.push(secret.to_owned()),
+                    Some(("refused", error)) => {
+                        let told = error.contains("store.db") || error.contains(".backup");
+                        assert!(told, "{what}: {error}");
+                        refused += 1;
+                    }
+                    _ => {}
+                }
             }
+            assert!(child.wait().unwrap().success(), "{what}");
+            done += acknowledged.len();
+            let store = bed.open().unwrap();
+            store.verify().unwrap();
+            assert_eq!(get(&store, "first", Some(1)).unwrap(), first.as_bytes());
+            for secret in acknowledged {
+                assert!(is_there(&bed, &store, what, &secret), "{secret}");
+            }
+            let is_part = |file: &PathBuf| {
+                let name = file.file_name().unwrap().to_string_lossy();
+                name.ends_with(".tmp") || name.contains(".restored")
+            };
+            assert!(
+                !bed.files().iter().any(is_part),
+                "{what}: {:?}",
+                bed.files()
+            );
         }
-        assert!(child.wait().unwrap().success());
-        refused += errors.len();
-        for error in errors {
-            assert!(error.contains("store.db"), "{error}");
-        }
-        let store = bed.open().unwrap();
-        store.verify().unwrap();
-        assert_eq!(get(&store, "first", None).unwrap(), b"first");
-        for secret in acknowledged {
-            assert_eq!(get(&store, &secret, None).unwrap(), secret.as_bytes());
-        }
+        assert!(refused > 0 && done > 0, "{what}: {refused} {done}");
     }
-    assert!(refused > 0, "no limit was reached");
+}
+
+/// Whether what was acknowledged is in the store.
+fn is_there(bed: &Bed, store: &SecretStore, what: &str, secret: &str) -> bool {
+    let is_value = |name, version| get(store, name, version) == Some(secret.as_bytes().to_vec());
+    let first = || store.show(&name("first")).unwrap();
+    match what {
+        "create" => is_value(secret, None),
+        "import" => is_value(secret, None) && get(store, &format!("{secret}-b"), None).is_some(),
+        "set" => {
+            let versions = first().versions;
+            let mut numbers = versions.iter().map(|version| version.version.get());
+            numbers.any(|version| is_value("first", Some(version)))
+        }
+        "grant" => {
+            let to = Grantee::App(Digest::of(secret.as_bytes()));
+            first().grants.iter().any(|grant| grant.to == to)
+        }
+        "backup" => {
+            let (copy, backup) = (
+                Bed::new(),
+                bed.folder.path().join(format!("{secret}.backup")),
+            );
+            let restored = copy.options().restore(backup, copy.path(), &bed.key());
+            restored.is_ok()
+        }
+        // That it verifies is all.
+        _ => true,
+    }
 }

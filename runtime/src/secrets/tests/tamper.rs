@@ -1,5 +1,6 @@
 //! Whoever writes to the file without a key is noticed: each cell, each row, each table.
 
+use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -54,6 +55,18 @@ const SECRETS: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
 
 impl Sample {
     fn new() -> Self {
+        Self::changed_by(|store| {
+            store.set_secret(&name("alpha"), value("second")).unwrap();
+            store.set_secret(&name("beta"), value("second")).unwrap();
+            store.delete(&name("delta")).unwrap();
+            store
+                .create_secret(&name("epsilon"), value("first"))
+                .unwrap();
+            store.add_slot("other", &Key::generate().unwrap()).unwrap();
+        })
+    }
+
+    fn changed_by(change: impl FnOnce(&SecretStore)) -> Self {
         let bed = Bed::new();
         let store = bed.make();
         store
@@ -65,13 +78,7 @@ impl Sample {
         let older = TABLES
             .map(|(table, _)| rows(&bed.attacker(), table))
             .to_vec();
-        store.set_secret(&name("alpha"), value("second")).unwrap();
-        store.set_secret(&name("beta"), value("second")).unwrap();
-        store.delete(&name("delta")).unwrap();
-        store
-            .create_secret(&name("epsilon"), value("first"))
-            .unwrap();
-        store.add_slot("other", &Key::generate().unwrap()).unwrap();
+        change(&store);
         drop(store);
         let tables = TABLES
             .map(|(table, _)| rows(&bed.attacker(), table))
@@ -293,6 +300,78 @@ fn g6_replayed_rows_and_tables_are_noticed() {
         }
     }
     assert!(replayed >= 5, "the header, heads and nodes have changed");
+}
+
+#[test]
+fn g6_rows_that_were_deleted_are_noticed_when_they_are_put_back() {
+    let sample = Sample::changed_by(|store| {
+        let keep = VersionOptions {
+            keep: Some(1),
+            ..VersionOptions::default()
+        };
+        store
+            .set_secret_with(&name("alpha"), value("second"), &keep)
+            .unwrap();
+        store.destroy(&name("delta")).unwrap();
+        store.remove_slot("spare").unwrap();
+        store.rotate_kek(|_, _| {}).unwrap();
+        store.audit_prune(Timestamp::MAX).unwrap();
+    });
+    let mut all = Vec::new();
+    let mut put_back = Vec::new();
+    for (table, keys, rows, older) in sample.each() {
+        let is_gone = |old: &&Vec<Value>| !rows.iter().any(|row| row[..keys] == old[..keys]);
+        for old in older.iter().filter(is_gone) {
+            put_back.push(table);
+            let changed = [&rows[..], std::slice::from_ref(old)].concat();
+            sample.must_notice("a row that was deleted", table, &changed, true);
+        }
+        // The rows that are there still as they were, and the others again.
+        let new = rows
+            .iter()
+            .filter(|row| !older.iter().any(|old| old[..keys] == row[..keys]));
+        all.push((table, older.iter().chain(new).cloned().collect::<Table>()));
+    }
+    for table in ["audit", "kek", "slot", "version"] {
+        assert!(put_back.contains(&table), "{table}");
+    }
+    // With what else was changed by deleting them, in whatever choice of tables.
+    for choice in 1..1_u32 << TABLES.len() {
+        let chosen = all
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| choice >> at & 1 == 1);
+        let chosen: Vec<_> = chosen.map(|(_, (table, rows))| (*table, rows)).collect();
+        if chosen.iter().any(|(table, _)| put_back.contains(table)) {
+            sample.must_notice_all("deleted rows together", &chosen, true);
+        }
+    }
+}
+
+#[test]
+fn g6_a_pruned_log_that_is_put_back_whole_is_noticed() {
+    let bed = Bed::new();
+    let mut store = bed.make();
+    store.create_secret(&name("token"), value("x")).unwrap();
+    let pruned = rows(&bed.attacker(), "audit");
+    let count = store.audit_prune(Timestamp::MAX).unwrap();
+    let kept = rows(&bed.attacker(), "audit").split_off(1);
+    // All MACs fit, as they did.
+    put(
+        &mut bed.attacker(),
+        "audit",
+        &[&pruned[..], &kept[..]].concat(),
+    );
+    assert_eq!((count, pruned.len() as u64), (3, 3));
+    for error in [
+        store.audit_verify().unwrap_err(),
+        store.verify().unwrap_err(),
+        store.audit_prune(Timestamp::MAX).unwrap_err(),
+        store.rotate_root(&[bed.key()]).unwrap_err(),
+    ] {
+        let told = error.to_string();
+        assert!(told.contains("broken at record 1: it was pruned"), "{told}");
+    }
 }
 
 #[test]

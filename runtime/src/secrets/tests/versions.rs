@@ -177,6 +177,57 @@ fn a_destroyed_secret_leaves_no_row_and_no_number_comes_again() {
 }
 
 #[test]
+fn what_opened_something_before_stands_in_no_file_any_more() {
+    type Do = fn(&Bed, &mut SecretStore);
+    let cases: [(&str, &str, Do); 4] = [
+        (
+            "a slot",
+            "SELECT sealed FROM slot WHERE label = 'spare'",
+            |_, store| {
+                store.remove_slot("spare").unwrap();
+            },
+        ),
+        (
+            "a root key",
+            "SELECT sealed FROM slot WHERE label = 'spare'",
+            |bed, store| {
+                store.rotate_root(&[bed.key()]).unwrap();
+            },
+        ),
+        ("a KEK", "SELECT sealed FROM kek", |_, store| {
+            store.rotate_kek(|_, _| {}).unwrap();
+        }),
+        ("a version", "SELECT value FROM version", |_, store| {
+            let imported = named(vec![("token".into(), b"2".to_vec())], "").unwrap();
+            store.import(&imported, true).unwrap();
+        }),
+    ];
+    let mut still = Vec::new();
+    for (what, sql, change) in cases {
+        let bed = Bed::new();
+        let mut store = bed.make();
+        let keep = VersionOptions {
+            keep: Some(1),
+            ..VersionOptions::default()
+        };
+        let token = name("token");
+        store.create_secret_with(&token, value("1"), &keep).unwrap();
+        store.add_slot("spare", &Key::generate().unwrap()).unwrap();
+        let sealed = |row: &rusqlite::Row<'_>| row.get::<_, Vec<u8>>(0);
+        let sealed = bed.attacker().query_row(sql, (), sealed).unwrap();
+        let is_in = |file: &std::path::PathBuf| {
+            let bytes = std::fs::read(file).unwrap();
+            memchr::memmem::find(&bytes, &sealed[..48]).is_some()
+        };
+        assert!(bed.files().iter().any(is_in), "{what}");
+        change(&bed, &mut store);
+        let found = bed.files().into_iter().filter(is_in);
+        still.extend(found.map(|file| (what, file)));
+    }
+    assert!(still.is_empty(), "{still:?}");
+}
+
+#[test]
 fn a_value_is_revealed_once_the_log_says_so() {
     let bed = Bed::new();
     let store = bed.make();

@@ -18,6 +18,14 @@ pub(crate) enum KeyCommand {
         label: String,
         #[command(flatten)]
         new: NewKey,
+        /// The shell command that prints the key which --key-to handed over: it is asked at once,
+        /// and the slot is added only if it prints that key
+        #[arg(
+            long,
+            value_name = "COMMAND",
+            conflicts_with_all = ["key_file_to", "to_keyring", "recovery", "passphrase"]
+        )]
+        key_from: Option<String>,
         #[command(flatten)]
         report: Report,
     },
@@ -116,7 +124,8 @@ Examples:
   leyden key add paper --recovery
   leyden key add desk --to-keyring
       and from then on  LEYDEN_KEYRING=desk
-  leyden key add vault --key-to 'vault kv put -mount=secret leyden key=-'
+  leyden key add vault --key-to 'vault kv put -mount=secret leyden key=-' \
+      --key-from 'vault kv get -mount=secret -field=key leyden'
       and from then on  LEYDEN_KEY_COMMAND='vault kv get -mount=secret -field=key leyden'
 The keyring is the desktop's Secret Service on Linux (GNOME Keyring, KWallet, KeePassXC) and the
 keychain on macOS; nothing else is used in its place where there is none.

@@ -76,8 +76,10 @@ pub(crate) enum SecretCommand {
     /// Create many secrets at once, from a file of another tool's: all or none
     ///
     /// Names are put into lower case, with dashes for underscores. What cannot be taken over exactly
-    /// is refused: values that are no text, quotes in an .env file, names that stand there twice. Of
-    /// a folder, files whose name begins with a dot are skipped, and told of; a link is followed,
+    /// is refused: values that are no text, quotes in an .env file and a # after a blank there, names
+    /// that stand there twice. Lines of an .env file that begin with # are comments; all else in it is
+    /// taken as it stands, and told where some tools would not: $, another #, a backslash, blanks
+    /// around a value. Of a folder, files whose name begins with a dot are skipped, and told of; a link is followed,
     /// wherever it leads, and one that leads to no file is refused, as is a folder in it.
     #[command(after_long_help = IMPORT)]
     Import(Import),
@@ -288,7 +290,7 @@ Examples:
   leyden secret create my-secret                          asks for the value, twice
   pass show api | leyden secret create api-token --trim-newline
   leyden secret create tls-key --from-file server.key
-What is asked for on the terminal is one line; anything else comes from a file or a pipe.";
+What is asked for on the terminal is one line of UTF-8 text; anything else comes from a file or a pipe.";
 
 const SET: &str = "\
 Examples:

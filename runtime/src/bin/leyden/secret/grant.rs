@@ -17,10 +17,12 @@ use crate::{prompt, unlock, wide};
 pub(super) fn run(arguments: &Grant, paths: &Paths) -> anyhow::Result<()> {
     let name = read_name(&arguments.name)?;
     let (to, app) = grantee(&arguments.to)?;
+    let is_named = matches!(to, Grantee::App(_));
+    let label = app.as_ref().filter(|_| is_named).map(App::display_name);
     let new = NewGrant {
         to,
         env: env(arguments.env.as_deref())?,
-        app,
+        app: label.map(str::to_owned),
         expires: arguments.expires,
     };
     if let Some(warning) = wide::warning(&new.to) {
@@ -28,7 +30,11 @@ pub(super) fn run(arguments: &Grant, paths: &Paths) -> anyhow::Result<()> {
         let question = format!("Grant {name} to it?");
         prompt::confirm_or_refuse(&question, arguments.yes, "nothing was granted")?;
     }
-    unlock::open(paths)?.grant(&name, &new)?;
+    let store = unlock::open(paths)?;
+    match app {
+        Some(app) => app.grant(&store, &name, &new)?,
+        None => store.grant(&name, &new)?,
+    }
     done(&arguments.report, "granted", "to", &name, &new.to)
 }
 
@@ -56,12 +62,16 @@ pub(super) fn restrict(
     }
 }
 
-/// Who is meant, and what the app is called.
-fn grantee(to: &To) -> anyhow::Result<(Grantee, Option<String>)> {
+/// Who is meant, and the app, where it can be looked at: in a folder there may be none yet.
+fn grantee(to: &To) -> anyhow::Result<(Grantee, Option<App>)> {
     if let Some(folder) = &to.folder {
         let found = folder.canonicalize();
         let found = found.map_err(|error| usage(format!("{}: {error}", folder.display())))?;
-        return Ok((Grantee::Folder(found), None));
+        let app = App::from_path(&found).ok();
+        return Ok((
+            Grantee::Folder(found),
+            app.filter(|app| app.digest().is_ok()),
+        ));
     }
     let app = to.app.as_deref().context("neither an app nor a folder")?;
     match app.to_str().filter(|typed| typed.starts_with("sha256:")) {
@@ -72,7 +82,7 @@ fn grantee(to: &To) -> anyhow::Result<(Grantee, Option<String>)> {
         None => {
             let app = App::from_path(app).map_err(leyden::Error::from)?;
             let digest = app.digest().map_err(leyden::Error::from)?;
-            Ok((Grantee::App(digest), Some(app.display_name().to_owned())))
+            Ok((Grantee::App(digest), Some(app)))
         }
     }
 }

@@ -65,6 +65,7 @@ pub(super) fn run(arguments: &Import, paths: &Paths) -> anyhow::Result<()> {
                 "name": secret.name.as_str(),
                 "size": secret.value.len(),
                 "does": what,
+                "kept": secret.kept,
                 "version": version,
             })
         };
@@ -76,6 +77,10 @@ pub(super) fn run(arguments: &Import, paths: &Paths) -> anyhow::Result<()> {
     }
     let done = if arguments.dry_run { "WOULD" } else { "DID" };
     let rows = secrets.iter().zip(&plan).map(|(secret, what)| {
+        let what = match secret.kept {
+            Some(kept) => format!("{what}: {kept}"),
+            None => (*what).to_owned(),
+        };
         [
             cell(&secret.from),
             cell(&secret.name),
