@@ -141,11 +141,11 @@ async fn run_here(app: &Arc<BoundApp>, start: Start) -> Result<Outcome, SandboxE
 
     let ending = tokio::select! {
         biased;
-        ending = app.flow.program.run(&setup) => ending,
+        ending = app.flow.program.run(setup) => ending,
         asked = stopper.asked() => Ok(asked),
     };
-    // Nobody starts a Work any more, and the log's last line is out.
-    drop(setup);
+    // Nobody starts a Work any more, and the log's last line is out: what the Flow was given is gone
+    // with it.
     if let Some(works) = &works {
         works.0.close().await;
     }

@@ -95,7 +95,7 @@ impl WasiHttpView for State {
 }
 
 impl State {
-    fn new(setup: &Setup, outputs: &Outputs) -> Result<Self, SandboxError> {
+    fn new(setup: Setup, outputs: &Outputs) -> Result<Self, SandboxError> {
         // No environment is set here: were our own `get-environment` ever missing, a guest would
         // see none.
         let mut wasi = WasiCtxBuilder::new();
@@ -133,16 +133,18 @@ impl State {
         let mut wasi = wasi.build_p1();
         wasi.ctx()
             .table
-            .set_max_capacity(Counts::of(setup).resources);
+            .set_max_capacity(Counts::of(&setup).resources);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_HTTP_FIELDS);
         Ok(Self {
-            environment: setup.environment.clone(),
+            limiter: Limiter::new(&setup.limits),
+            // Moved, not shared once more: the count of owners is one place in memory, which all
+            // threads that run instances write to.
+            environment: setup.environment,
             wasi,
             http,
-            hooks: Hooks(Arc::clone(&setup.egress)),
-            limiter: Limiter::new(&setup.limits),
-            works: setup.works.clone(),
+            hooks: Hooks(setup.egress),
+            works: setup.works,
         })
     }
 
@@ -166,22 +168,23 @@ impl State {
 pub(super) async fn run(
     sandbox: &Sandbox,
     pre: &Pre,
-    setup: &Setup,
+    setup: Setup,
     input: &[u8],
 ) -> Result<Called, SandboxError> {
     let closed = Closed::default();
-    let outputs = Outputs::new(setup, &closed);
+    let outputs = Outputs::new(&setup, &closed);
+    let (limits, counts) = (setup.limits, Counts::of(&setup));
     let mut store = Store::new(sandbox.engine(), State::new(setup, &outputs)?);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(HOSTCALL_FUEL);
-    store.set_max_component_handles(Counts::of(setup).handles);
+    store.set_max_component_handles(counts.handles);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
     let _running = sandbox.ticker().start().map_err(SandboxError::Ticker)?;
 
     // Epochs end a guest that computes; the time-out and the closed output also end one that is
     // parked in a call to the host.
-    let limit = setup.limits.timeout;
+    let limit = limits.timeout;
     let since = std::time::Instant::now();
     let ended = tokio::select! {
         biased;
@@ -212,12 +215,12 @@ pub(super) async fn run(
             Ending::Trapped(format!(
                 "it holds {} handles (of started Works, pollables, files, streams), which is the \
                  most: drop those that have ended",
-                Counts::of(setup).resources
+                counts.resources
             ))
         }
         Some(Err(error)) => {
             let limiter = &store.data().limiter;
-            let ending = Ending::of_error(&error, &setup.limits, limiter.refused_memory);
+            let ending = Ending::of_error(&error, &limits, limiter.refused_memory);
             // A guest that grows a table is told so; what ends it then is a trap of its own.
             if limiter.refused_table && matches!(ending, Ending::Trapped(_)) && !error.is::<Trap>()
             {

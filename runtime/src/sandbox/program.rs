@@ -163,7 +163,7 @@ impl Program {
     /// # Errors
     ///
     /// Where the host fails; an end of the guest, good or bad, is an [`Ending`].
-    pub async fn run(&self, setup: &Setup) -> Result<Ending, SandboxError> {
+    pub async fn run(&self, setup: Setup) -> Result<Ending, SandboxError> {
         match instance::run(&self.sandbox, &self.pre, setup, &[]).await? {
             Called::Ended(ending) => Ok(ending),
             // Not reached: what is loaded as a Flow is no typed Work.
@@ -185,7 +185,7 @@ impl Program {
     ) -> Result<Result<Bytes, Failure>, SandboxError> {
         if let Pre::Work(_) = self.pre {
             return Ok(
-                match instance::run(&self.sandbox, &self.pre, &setup, &input).await? {
+                match instance::run(&self.sandbox, &self.pre, setup, &input).await? {
                     Called::Returned(Ok(output)) => bounded(output),
                     Called::Returned(Err(error)) => Err(Failure::Error(cut(error))),
                     Called::Ended(ending) => Err(ending.into()),
@@ -197,7 +197,7 @@ impl Program {
         setup.stdin = Input::Bytes(input);
         setup.stdout = stdout;
         setup.mask_stdout = false;
-        let ending = self.run(&setup).await?;
+        let ending = self.run(setup).await?;
         Ok(match ending {
             Ending::Exited(0) => bounded(output.take()),
             other => Err(other.into()),

@@ -1,6 +1,7 @@
 //! The thread that makes running guests yield, so that time limits, cancelling and signals work.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -16,16 +17,18 @@ pub(super) struct Ticker(Arc<Shared>);
 
 struct Shared {
     engine: Engine,
+    /// Guests. Each start and end changes it, on all threads at once: without the lock.
+    running: AtomicUsize,
+    /// Whether the thread is to be woken, or started. It says so before it looks at `running` for
+    /// the last time, and a guest counts itself before it looks here: one of them sees the other.
+    asleep: AtomicBool,
     state: Mutex<State>,
     wake: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    running: usize,
     started: bool,
-    /// Whether the thread waits to be woken.
-    asleep: bool,
     ended: bool,
 }
 
@@ -36,6 +39,8 @@ impl Ticker {
     pub(super) fn new(engine: Engine) -> Self {
         Self(Arc::new(Shared {
             engine,
+            running: AtomicUsize::new(0),
+            asleep: AtomicBool::new(true),
             state: Mutex::default(),
             wake: Condvar::new(),
         }))
@@ -47,20 +52,12 @@ impl Ticker {
     ///
     /// The operating system's, where no thread can be had.
     pub(super) fn start(&self) -> io::Result<Running> {
-        let mut state = self.0.lock();
-        if !state.started {
-            let shared = Arc::clone(&self.0);
-            thread::Builder::new()
-                .name("leyden-ticker".into())
-                .spawn(move || shared.tick())?;
-            state.started = true;
+        self.0.running.fetch_add(1, Ordering::SeqCst);
+        let running = Running(Arc::clone(&self.0));
+        if self.0.asleep.load(Ordering::SeqCst) {
+            self.0.wake()?;
         }
-        state.running += 1;
-        // Once: it takes the thread a while to wake, in which many guests may start.
-        if std::mem::take(&mut state.asleep) {
-            self.0.wake.notify_one();
-        }
-        Ok(Running(Arc::clone(&self.0)))
+        Ok(running)
     }
 }
 
@@ -69,14 +66,29 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Wakes the thread, or starts it.
+    #[cold]
+    fn wake(self: &Arc<Self>) -> io::Result<()> {
+        let mut state = self.lock();
+        if !state.started {
+            let shared = Arc::clone(self);
+            thread::Builder::new()
+                .name("leyden-ticker".into())
+                .spawn(move || shared.tick())?;
+            state.started = true;
+        }
+        // Once: it takes the thread a while to wake, in which many guests may start.
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
     fn tick(&self) {
         loop {
             let state = self
                 .wake
-                .wait_while(self.lock(), |state| {
-                    state.asleep = state.running == 0 && !state.ended;
-                    state.asleep
-                })
+                .wait_while(self.lock(), |state| !state.ended && self.is_idle())
                 .unwrap_or_else(PoisonError::into_inner);
             if state.ended {
                 return;
@@ -86,11 +98,24 @@ impl Shared {
             self.engine.increment_epoch();
         }
     }
+
+    /// Whether nothing runs; then whoever starts next wakes the thread.
+    fn is_idle(&self) -> bool {
+        if self.running.load(Ordering::SeqCst) > 0 {
+            return false;
+        }
+        self.asleep.store(true, Ordering::SeqCst);
+        if self.running.load(Ordering::SeqCst) == 0 {
+            return true;
+        }
+        self.asleep.store(false, Ordering::SeqCst);
+        false
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.lock().running -= 1;
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -60,12 +60,13 @@ pub(super) fn append(
     let body = serde_json::to_string(&record)
         .map_err(|_| broken(tables, sequence, "it cannot be written"))?;
     let mac = link_mac(key, &last.mac, sequence, &body);
-    tables.add_audit(&AuditRow {
+    let row = AuditRow {
         sequence,
-        body: body.clone(),
+        body,
         mac,
-    })?;
-    Ok((Link { sequence, mac }, body))
+    };
+    tables.add_audit(&row)?;
+    Ok((Link { sequence, mac }, row.body))
 }
 
 /// Where the log begins: at the first record, or after a checkpoint, which is verified.
