@@ -74,9 +74,14 @@ impl SecretStore {
         let written = self.write(|snapshot| {
             let mut released = Vec::with_capacity(request.wanted.len());
             for wanted in request.wanted {
-                match request.resolve(snapshot, wanted)? {
-                    Ok((one, by)) => released.push((wanted, one, by)),
-                    Err(reason) => refusals.push((wanted, reason)),
+                match request.resolve(snapshot, wanted) {
+                    Ok(Ok((one, by))) => released.push((wanted, one, by)),
+                    Ok(Err(reason)) => refusals.push((wanted, reason)),
+                    // Worse than any refusal: it is what is told.
+                    Err(error) => {
+                        refusals.clear();
+                        return Err(error);
+                    }
                 }
             }
             for (wanted, reason) in &refusals {

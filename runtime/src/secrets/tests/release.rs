@@ -69,6 +69,19 @@ fn g5_every_release_has_its_committed_record() {
 }
 
 #[test]
+fn g6_damage_is_told_and_not_the_refusal_beside_it() {
+    let bed = Bed::new();
+    let store = bed.make();
+    store.create_secret(&name("token"), value("x")).unwrap();
+    let sql = "UPDATE head SET body = replace(body, '\"restricted\":false', '\"restricted\":true')";
+    bed.attacker().execute(sql, ()).unwrap();
+    for both in [["none", "token"], ["token", "none"]] {
+        let told = release(&store, &both.map(|secret| wanted(secret, None)));
+        assert!(matches!(told, Err(StoreError::Tampered { .. })), "{told:?}");
+    }
+}
+
+#[test]
 fn g5_what_cannot_be_recorded_is_not_released() {
     let bed = Bed::new();
     let store = bed.make();
