@@ -226,18 +226,23 @@ impl Runner {
     /// A Work that ended in an earlier life of this run, and as it ended then.
     fn answered(&self, id: WorkId, result: Result<Bytes, Failure>) -> Started {
         self.tell(&Event::Queued(id.clone()));
-        let size = result.as_ref().map(Bytes::len);
+        let result = result.and_then(|bytes| self.output(bytes));
         self.tell(&Event::Ended {
             id,
             attempts: 0,
             took: Duration::ZERO,
             answer: Answer::Journal,
-            result: size.map_err(|failure| self.masked(failure)),
+            result: self.told(&result),
         });
-        Started::ended(match result {
-            Ok(bytes) => self.output(bytes),
-            Err(failure) => Err(failure),
-        })
+        Started::ended(result)
+    }
+
+    /// What others than the Flow are told of a Work's end.
+    fn told(&self, result: &Result<Payload, Failure>) -> Result<usize, Failure> {
+        match result {
+            Ok(output) => Ok(output.bytes.len()),
+            Err(failure) => Err(self.masked(failure)),
+        }
     }
 
     /// An output with the room that it takes, or the failure of having none.
@@ -268,10 +273,7 @@ impl Runner {
 
     /// Tells of a Work's end: to whoever watches, to the journal, and then to the Flow.
     fn finish(&self, job: Job, answer: Answer, result: Result<Payload, Failure>) {
-        let told = match &result {
-            Ok(output) => Ok(output.bytes.len()),
-            Err(failure) => Err(self.masked(failure)),
-        };
+        let told = self.told(&result);
         self.tell_of_journal();
         self.tell(&Event::Ended {
             id: job.id.clone(),
