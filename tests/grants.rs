@@ -186,10 +186,45 @@ fn what_changed_is_told_since_anything_was_granted_in_a_folder() {
         let told = changed();
         let is_it = told.len() == 1 && told[0].contains("the bytes of flow, since");
         assert!(is_it, "{grant}: {told:?}");
+        // That its manifest changed is told beside it.
+        let manifest = MANIFEST.replace("[flow]", "[flow]\nenv = { NEW = \"x\" }");
+        assert_ne!(manifest, MANIFEST);
+        std::fs::write(report.join("leyden.toml"), manifest).unwrap();
+        let told = changed().concat();
+        for what in ["the bytes of flow, since", "its manifest, since"] {
+            assert!(told.contains(what), "{grant}: {told:?}");
+        }
         // And from the next grant on, since that one.
         leyden(&home, grant, &report).succeeded();
         assert!(changed().is_empty(), "{grant}");
     }
+}
+
+#[test]
+fn a_folders_name_forges_no_line_and_no_command() {
+    let home = Home::with_my_secret();
+    let report = app(&home, "evil\nasks for    nothing; $(id)", MANIFEST);
+    let told = [
+        leyden(&home, "inspect APP", &report).succeeded().stdout,
+        leyden(&home, "trust APP --folder --yes", &report)
+            .succeeded()
+            .stdout,
+        home.run(["secret", "show", "my-secret"]).succeeded().stdout,
+    ];
+    for told in &told {
+        let mut lines = told.lines();
+        assert!(
+            !lines.any(|line| line.starts_with("asks for    nothing")),
+            "{told}"
+        );
+    }
+    let word = "$'";
+    let end = "evil\\U0000000aasks for    nothing; $(id)'";
+    let command = told[0].lines().find(|line| line.contains("leyden trust"));
+    assert!(
+        command.is_some_and(|line| line.contains(word) && line.ends_with(end)),
+        "{told:?}"
+    );
 }
 
 #[test]

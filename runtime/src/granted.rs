@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use crate::Error;
 use crate::app::{
-    App, AppError, Ask, Authority, Plan, Request, SecretBinding, SecretName, Uncovered, WorkName,
+    App, AppError, Ask, Authority, Digest, Plan, Request, SecretBinding, SecretName, Uncovered,
+    WorkName,
 };
 use crate::secrets::{
     AppIdentity, Coverage, Grantee, NewGrant, NewTrust, RefusalReason, ReleaseRequest, SecretStore,
@@ -193,6 +194,19 @@ impl App {
             Ok((name, source.digest()?.to_string()))
         };
         components.map(digest).collect()
+    }
+
+    /// What its digest would be with components of these digests, named as by
+    /// [`component_digests`](Self::component_digests); `None` where they are not those of its
+    /// components.
+    pub fn digest_with(&self, components: &BTreeMap<String, String>) -> Option<Digest> {
+        let digest = |name: &str| components.get(name)?.parse().ok();
+        let works = self.components().filter_map(|(name, _)| name);
+        let works: Vec<_> = works
+            .map(|name| digest(name.as_str()))
+            .collect::<Option<_>>()?;
+        let flow = digest(FLOW)?;
+        (works.len() + 1 == components.len()).then(|| self.digest_of(flow, works.into_iter()))
     }
 }
 

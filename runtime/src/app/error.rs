@@ -10,7 +10,7 @@ use super::manifest::ManifestError;
 use super::names::{EnvName, NameError, WorkName};
 use super::request::{Uncovered, shown_component};
 use super::source::SourceError;
-use super::suggest::{did_you_mean, shown_path};
+use super::suggest::{did_you_mean, shell_word, shown_path};
 
 /// What a caller does about an [`AppError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -132,7 +132,7 @@ pub enum AppError {
     /// The app asks for what nobody has allowed.
     #[error(
         "`{app}` asks for more than it is allowed:{}\nor, for all of it and from now on: leyden trust {}",
-        shown_requests(requests), folder.display()
+        shown_requests(requests), shell_word(&folder.to_string_lossy())
     )]
     Uncovered {
         /// The app's name.

@@ -42,5 +42,5 @@ pub use plan::{
 pub use request::{Ask, Request, Uncovered};
 pub use scoped::Scoped;
 pub use source::{ComponentSource, FileId, MAX_COMPONENT_BYTES, SourceError};
-pub use suggest::nearest;
 pub(crate) use suggest::shown_path;
+pub use suggest::{nearest, shell_word};

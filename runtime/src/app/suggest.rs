@@ -80,9 +80,46 @@ fn is_invisible(character: char) -> bool {
     )
 }
 
+/// A word as a shell takes it, in one line.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    if !word.contains(|c: char| c.is_control() || is_invisible(c)) {
+        return format!("'{}'", word.replace('\'', r"'\''"));
+    }
+    let escaped = |c: char| match c {
+        '\'' | '\\' => format!("\\{c}"),
+        c if c.is_control() || is_invisible(c) => format!("\\U{:08x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    format!("$'{}'", word.chars().map(escaped).collect::<String>())
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_one_word_for_a_shell() {
+        for (word, shown) in [
+            ("a=b@3", "a=b@3"),
+            ("", "''"),
+            ("my app", "'my app'"),
+            ("it's $HOME", r"'it'\''s $HOME'"),
+            ("a\nit's \\", r"$'a\U0000000ait\'s \\'"),
+        ] {
+            assert_eq!(shell_word(word), shown);
+        }
+        let odd = "a\n'b'\u{202e}\\n $(id) \u{1b}[m";
+        let script = format!("printf %s {}", shell_word(odd));
+        let bash = std::process::Command::new("bash")
+            .args(["-c", &script])
+            .output();
+        assert_eq!(bash.unwrap().stdout, odd.as_bytes());
+    }
 
     #[test]
     fn nearest_finds_slips_and_leaves_strangers() {

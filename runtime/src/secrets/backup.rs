@@ -12,8 +12,8 @@
 //! taken, the old store is as it was; killed after it, the backup is restored; either opens as
 //! ever, and whoever opens it makes the record fit it alone.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::File;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -26,6 +26,11 @@ use super::snapshot::Snapshot;
 use super::sql::{self, Tables};
 use super::state::{Mark, StateRecord};
 use super::{AuditEvent, Key, SecretStore, StoreError, StoreOptions, Verified, files, slot};
+
+/// Where a database says how it may be written and read, and what it says there if it has a log
+/// (SQLite's file format, "The Database Header").
+const FORMAT_VERSIONS: u64 = 18;
+const WITH_LOG: u8 = 2;
 
 /// The identity of a store's file and of its log: two stores of one path have different ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +146,7 @@ impl StoreOptions {
                 problem: "there is no such file".into(),
             });
         }
+        check_single(backup)?;
         std::fs::copy(backup, new).map_err(files::io("copy", backup))?;
         // A backup may come from where modes are not kept.
         let own = std::fs::Permissions::from_mode(0o600);
@@ -192,6 +198,25 @@ impl StoreOptions {
             sink.after(&recorded);
         }
         Ok(verified)
+    }
+}
+
+/// Refuses a store's own file: its last writes stand in a log beside it, which is not copied.
+fn check_single(backup: &Path) -> Result<(), StoreError> {
+    let mut versions = [0; 2];
+    let file = File::open(backup).map_err(files::io("read", backup))?;
+    // A file that is shorter is no store, which is told later.
+    let read = file.read_exact_at(&mut versions, FORMAT_VERSIONS);
+    match read.is_ok() && versions.contains(&WITH_LOG) {
+        false => Ok(()),
+        true => Err(StoreError::Backup {
+            path: backup.to_owned(),
+            problem:
+                "it is no backup, but a store's own file, and what was written to it last may \
+                      stand in a log beside it; `leyden --store FILE store backup NEW` makes a \
+                      backup of it"
+                    .into(),
+        }),
     }
 }
 

@@ -178,7 +178,7 @@ pub enum StoreError {
     },
     /// The secret was deleted.
     #[error(
-        "the secret `{name}` was deleted, and its name stays taken; `leyden secret restore {name}` brings it back, `leyden secret delete {name} --now` frees the name"
+        "the secret `{name}` was deleted, and its name stays taken; `leyden secret restore {name}` brings it back while that is possible, `leyden secret delete {name} --now` frees the name"
     )]
     Deleted {
         /// The name as first typed.

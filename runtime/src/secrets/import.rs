@@ -106,20 +106,21 @@ pub struct Imported {
 
 /// What some tools would make something else of in a value of an .env file, in words.
 fn kept(value: &str) -> Option<&'static str> {
-    let is_expanded = |rest: &str| {
-        let first = rest.chars().next();
-        first.is_some_and(|c| c.is_ascii_alphabetic() || "_{(".contains(c))
-    };
     [
         (
-            value.split('$').skip(1).any(is_expanded),
+            value.contains('$'),
             "its `$` is kept, and nothing put in its place",
         ),
         (
             value.contains('#'),
             "its `#` is kept, and begins no comment",
         ),
+        (
+            value.contains(['"', '\'', '`']),
+            "its quotes are kept as they are",
+        ),
         (value.contains('\\'), "its backslash is kept as it is"),
+        (value.contains('\r'), "its carriage return is kept"),
         (value.trim() != value, "the blanks around it are kept"),
     ]
     .into_iter()
@@ -189,7 +190,7 @@ fn read_env(path: &Path, text: &[u8], prefix: &str) -> Result<Vec<Imported>, Imp
     let (mut entries, mut all_kept) = (Vec::new(), Vec::new());
     for (name, value) in parse_env_file(path, text)? {
         let (name, value) = (name.to_string(), value.as_str());
-        if value.starts_with(['"', '\'', '`']) {
+        if value.trim_start().starts_with(['"', '\'', '`']) {
             return Err(ImportError::Quoted { name });
         }
         if value.starts_with('#') || value.contains(" #") || value.contains("\t#") {
@@ -349,8 +350,11 @@ mod tests {
         for (value, kept) in [
             ("plain", None),
             ("", None),
-            ("cost$", None),
-            ("5$ and $5 and $$", None),
+            ("cost$", Some("`$`")),
+            ("$'x'", Some("`$`")),
+            ("it's", Some("quotes")),
+            ("a`id`", Some("quotes")),
+            ("a\rb", Some("carriage return")),
             ("$HOME/x", Some("`$`")),
             ("a${B}c", Some("`$`")),
             ("$(id)", Some("`$`")),
@@ -392,6 +396,8 @@ mod tests {
             (ImportFormat::Env, "A=hunter2\t#x\n"),
             (ImportFormat::Env, "A=#hunter2\n"),
             (ImportFormat::Env, "A= # hunter2\n"),
+            (ImportFormat::Env, "A= \"hunter2\"\n"),
+            (ImportFormat::Env, "A=\t'hunter2'\n"),
             (ImportFormat::Env, "export A=hunter2\n"),
             (ImportFormat::Env, "A=hunter2\nA=hunter2\n"),
             (ImportFormat::Env, "FOO_BAR=hunter2\nfoo_bar=hunter2\n"),

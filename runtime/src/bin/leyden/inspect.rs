@@ -38,6 +38,8 @@ pub(crate) struct Seen {
     /// What it asks for, and whether that is granted; nothing is without a store.
     requests: Vec<(Request, Option<Coverage>)>,
     last: Option<Trusted>,
+    /// Whether its manifest differs from that one's.
+    manifest_changed: bool,
     too_much_memory: Vec<String>,
 }
 
@@ -71,6 +73,10 @@ impl Seen {
             }
             _ => None,
         };
+        let manifest_changed = last.as_ref().is_some_and(|last| {
+            let before = app.digest_with(&last.components);
+            before.is_none_or(|digest| digest.to_string() != last.digest)
+        });
         Ok(Self {
             name: app.display_name().to_owned(),
             digest: app.digest()?.to_string(),
@@ -78,6 +84,7 @@ impl Seen {
             components,
             requests,
             last,
+            manifest_changed,
             too_much_memory: too_much_memory(app),
         })
     }
@@ -95,10 +102,10 @@ impl Seen {
             // Writing to a string cannot fail.
             let _ = writeln!(out, "{name:<12}{text}");
         };
-        line("app", &self.name);
+        line("app", &report::in_line(&self.name));
         line("digest", &self.digest);
         if let Some(folder) = &self.folder {
-            line("folder", folder);
+            line("folder", &report::in_line(folder));
         }
         for (name, (digest, imports)) in &self.components {
             line(
@@ -120,13 +127,14 @@ impl Seen {
             line("asks for", "nothing");
         }
         for (request, found) in &self.requests {
-            let ask = request.to_string();
+            let ask = report::in_line(request);
             line("asks for", &format!("{ask}: {}", told_of(found.as_ref())));
         }
         for change in self.changes() {
             line("changed", &change);
         }
         if let Some(folder) = self.folder.as_ref().filter(|_| !self.is_granted()) {
+            let folder = app::shell_word(folder);
             line("", &format!("to grant all of it: leyden trust {folder}"));
         }
         out
@@ -160,8 +168,8 @@ impl Seen {
         let added = asks.difference(&before);
         changes.extend(added.map(|ask| format!("it asks for {ask}, which is new {since}")));
         let gone = before.difference(&asks);
-        changes.extend(gone.map(|ask| format!("it no longer asks for {ask}, as it did {since}")));
-        if changes.is_empty() {
+        changes.extend(gone.map(|ask| format!("it no longer asks for {ask}, {since}")));
+        if self.manifest_changed {
             changes.push(format!("its manifest, {since}"));
         }
         changes

@@ -77,8 +77,12 @@ pub(crate) fn table<const N: usize>(
 
 /// A cell of a table.
 pub(crate) fn cell(text: impl ToString) -> Cell {
-    // A cell is one line, whatever was called so.
-    Cell::new(printable(&text.to_string()).replace('\n', "\\n"))
+    Cell::new(in_line(text))
+}
+
+/// A text within a line, whatever was called so.
+pub(crate) fn in_line(text: impl ToString) -> String {
+    printable(&text.to_string()).replace('\n', "\\n")
 }
 
 /// A moment as tables show it: UTC, to the second.

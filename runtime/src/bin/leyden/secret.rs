@@ -215,7 +215,10 @@ fn describe(secret: &SecretInfo, released: Option<&AuditRecord>) -> String {
             .expires
             .map(|_| format!(", {}", expiry(grant.expires)));
         let optional = [name, env, until].map(Option::unwrap_or_default).concat();
-        line("granted to", format!("{}{optional}", grant.to));
+        line(
+            "granted to",
+            format!("{}{optional}", report::in_line(&grant.to)),
+        );
     }
     line(
         "released",

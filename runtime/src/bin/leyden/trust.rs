@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
     let question = match &to {
         Grantee::Folder(folder) => format!(
             "Grant that to whatever app is in {}, also when it changes?",
-            folder.display()
+            report::in_line(folder.display())
         ),
         _ => "Grant that to this version of the app?".into(),
     };
@@ -42,8 +42,9 @@ pub(crate) fn run(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
     match arguments.report.output {
         Format::Json => report::json(&json!({ "to": to, "granted": requests.len() })),
         Format::Text => report::line(&format!(
-            "granted {} to {to}",
-            report::counted(requests.len() as u64, "request")
+            "granted {} to {}",
+            report::counted(requests.len() as u64, "request"),
+            report::in_line(&to)
         )),
     }
 }

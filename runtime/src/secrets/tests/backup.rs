@@ -52,6 +52,21 @@ fn a_backup_is_restored_over_newer_states_and_other_versions() {
 }
 
 #[test]
+fn a_stores_own_file_is_no_backup() {
+    let (bed, store, _) = bed();
+    let copy = bed.folder.path().join("copy.db");
+    std::fs::copy(bed.path(), &copy).unwrap();
+    for file in [copy, bed.path()] {
+        let refused = restore(&bed, &file);
+        assert!(
+            matches!(refused, Err(StoreError::Backup { .. })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(get(&store, "token", None).unwrap(), b"old");
+}
+
+#[test]
 fn g5_a_store_is_not_replaced_without_its_record_in_a_second_place() {
     let (bed, store, backup) = bed();
     store.backup(&backup).unwrap();

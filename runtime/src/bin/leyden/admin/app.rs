@@ -8,7 +8,7 @@ use axum::Router;
 use axum::response::Response;
 use axum::routing::{get, post};
 use leyden::App;
-use leyden::app::{Ask, Digest, Request};
+use leyden::app::{Ask, Digest, Request, shell_word};
 use leyden::secrets::{Coverage, Grantee, GrantsFound};
 use maud::{Markup, html};
 
@@ -17,7 +17,7 @@ use super::apps::{Asked, Known, Traces, traces};
 use super::form::Posted;
 use super::grants::sentence;
 use super::page::{Live, Tab, Visit};
-use super::pieces::{badge, cell, command, digest, encoded, quoted, time};
+use super::pieces::{badge, cell, command, digest, encoded, time};
 use super::problem::Problem;
 use super::secret::path as secret_path;
 use super::{Admin, audit, runs, secrets};
@@ -152,7 +152,7 @@ fn place(seen: &Seen) -> Markup {
         @match &seen.found {
             Found::Same(same) => {
                 @let path = same.path.display().to_string();
-                (command(&run_line(&quoted(&path), &same.asks, &seen.known)))
+                (command(&run_line(&shell_word(&path), &same.asks, &seen.known)))
                 (not_in_line())
             },
             Found::Changed(path, is) => div.callout {
@@ -188,8 +188,8 @@ fn run_line(app: &str, asks: &[(Request, Coverage)], known: &Known) -> String {
         }
         let scope = work.map(|work| format!("{work}:")).unwrap_or_default();
         options.insert(match &request.ask {
-            Ask::Secret(secret) => format!("--secret {}", quoted(&format!("{scope}{secret}"))),
-            Ask::Host(host) => format!("--allow-host {}", quoted(&format!("{scope}{host}"))),
+            Ask::Secret(secret) => format!("--secret {}", shell_word(&format!("{scope}{secret}"))),
+            Ask::Host(host) => format!("--allow-host {}", shell_word(&format!("{scope}{host}"))),
         });
     }
     for record in known.bound() {
@@ -203,7 +203,7 @@ fn run_line(app: &str, asks: &[(Request, Coverage)], known: &Known) -> String {
             let scope = work.map(|work| format!("{work}:")).unwrap_or_default();
             options.insert(format!(
                 "--secret {}",
-                quoted(&format!("{scope}{env}={secret}"))
+                shell_word(&format!("{scope}{env}={secret}"))
             ));
         }
     }

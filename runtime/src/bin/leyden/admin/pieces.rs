@@ -100,15 +100,6 @@ pub(super) fn encoded(text: &str) -> String {
     out
 }
 
-/// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,18 +130,6 @@ mod tests {
             ("Done.", "Done."),
         ] {
             assert_eq!(sentence(text), shown);
-        }
-    }
-
-    #[test]
-    fn words_are_one_word_for_a_shell() {
-        for (word, shown) in [
-            ("a=b@3", "a=b@3"),
-            ("", "''"),
-            ("my app", "'my app'"),
-            ("it's $HOME", r"'it'\''s $HOME'"),
-        ] {
-            assert_eq!(quoted(word), shown);
         }
     }
 

@@ -76,10 +76,10 @@ pub(crate) enum SecretCommand {
     /// Create many secrets at once, from a file of another tool's: all or none
     ///
     /// Names are put into lower case, with dashes for underscores. What cannot be taken over exactly
-    /// is refused: values that are no text, quotes in an .env file and a # after a blank there, names
-    /// that stand there twice. Lines of an .env file that begin with # are comments; all else in it is
-    /// taken as it stands, and told where some tools would not: $, another #, a backslash, blanks
-    /// around a value. Of a folder, files whose name begins with a dot are skipped, and told of; a link is followed,
+    /// is refused: values that are no text, those in quotes in an .env file and a # after a blank there,
+    /// names that stand there twice. Lines of an .env file that begin with # are comments; all else in it is
+    /// taken as it stands, and told where some tools would not: $, another #, other quotes, a
+    /// backslash, blanks around a value. Of a folder, files whose name begins with a dot are skipped, and told of; a link is followed,
     /// wherever it leads, and one that leads to no file is refused, as is a folder in it.
     #[command(after_long_help = IMPORT)]
     Import(Import),

@@ -101,6 +101,9 @@ fn done(
 ) -> anyhow::Result<()> {
     match report.output {
         Format::Json => report::json(&json!({ "name": name.as_str(), "to": to, "done": what })),
-        Format::Text => report::line(&format!("{what} {name} {preposition} {to}")),
+        Format::Text => report::line(&format!(
+            "{what} {name} {preposition} {}",
+            report::in_line(to)
+        )),
     }
 }
