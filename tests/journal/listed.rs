@@ -92,6 +92,10 @@ fn runs_are_listed_shown_and_removed() {
         // What only reads does without.
         with(&["runs", "list"]).succeeded();
     }
+    // Bytes are not what is meant by a number alone.
+    home.run(["runs", "prune", "--down-to", "5"])
+        .ended_with(2)
+        .says(&["say a unit"]);
     let pruned = home.run(["runs", "prune", "--older-than", "0s"]);
     assert_eq!(pruned.succeeded().stdout, "removed 1 run\n");
     let left = home

@@ -25,6 +25,25 @@ fn a_run_goes_on_without_a_journal_where_none_can_be_written() {
 }
 
 #[test]
+fn a_journal_is_kept_behind_symbolic_links() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let (state, elsewhere) = (home.path().join("state"), home.path().join("elsewhere"));
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &state).unwrap();
+    let script = json!([
+        { "start": { "work": "probe", "input": { "return": 1 } } },
+        { "wait": "all" },
+    ]);
+    app.run(&home, &[], &script)
+        .succeeded()
+        .never_shows("cannot be written");
+    home.run(["runs", "show", "last"])
+        .succeeded()
+        .says(&["probe#1"]);
+}
+
+#[test]
 fn a_journal_that_is_removed_while_it_is_written_is_told() {
     let home = Home::new();
     let app = App::scripted(&home, "");

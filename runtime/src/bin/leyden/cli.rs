@@ -247,7 +247,7 @@ pub(crate) struct RunApp {
     #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub(crate) timeout: Option<Duration>,
     /// How much memory the app may have, such as 256MiB; 1GiB if not given
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_parser = size, value_name = "SIZE")]
     pub(crate) memory: Option<ByteSize>,
     /// Take the app's secrets out of its standard output, too
     ///
@@ -454,6 +454,17 @@ impl Refused {
             }
         }
         command
+    }
+}
+
+/// A size with its unit: who forgets that means another one than bytes.
+pub(crate) fn size(text: &str) -> Result<ByteSize, String> {
+    match text
+        .trim_end()
+        .ends_with(|last: char| last.is_ascii_digit())
+    {
+        true => Err("say a unit, such as MiB or GiB (B for bytes)".into()),
+        false => text.parse(),
     }
 }
 

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytesize::ByteSize;
 use etcetera::BaseStrategy as _;
 use leyden::run::journal::{Keep, Runs};
 use leyden::secrets::{self, AuditSink, AuditTarget};
 
-use crate::cli::StoreOptions;
+use crate::cli::{self, StoreOptions};
 use crate::exit::{explain, say, usage};
 
 const STORE: &str = "LEYDEN_STORE";
@@ -261,14 +260,7 @@ fn keep(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Keep, &'static str
             .ok_or("LEYDEN_RUNS_MAX_AGE is no duration, such as 12h, 7days or 3months")?;
     }
     if let Some(said) = variable(RUNS_MAX_SIZE) {
-        // Who forgets the unit would lose nearly all.
-        let with_unit = |text: &&str| {
-            !text
-                .trim_end()
-                .ends_with(|last: char| last.is_ascii_digit())
-        };
-        let size = said.to_str().filter(with_unit).map(str::parse::<ByteSize>);
-        let size = size.and_then(Result::ok);
+        let size = said.to_str().and_then(|said| cli::size(said).ok());
         keep.size = size
             .ok_or("LEYDEN_RUNS_MAX_SIZE is no size, such as 500MB, 200MiB or 2GiB")?
             .as_u64();

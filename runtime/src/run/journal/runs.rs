@@ -75,13 +75,19 @@ impl Runs {
         &self.folder
     }
 
+    /// The folder of one run. It may be reached through symbolic links; past them, none is followed.
+    fn folder_of(&self, id: &RunId) -> PathBuf {
+        let folder = self.folder.canonicalize();
+        folder.as_deref().unwrap_or(&self.folder).join(id.as_str())
+    }
+
     /// Begins the journal of a new run.
     pub(crate) fn begin(&self, beginning: &Beginning<'_>) -> Result<Journal, JournalError> {
         crate::secrets::make_folder(&self.folder)?;
         let started = Timestamp::now();
         let (id, folder) = loop {
             let id = RunId::new(started);
-            let folder = self.folder.join(id.as_str());
+            let folder = self.folder_of(&id);
             match DirBuilder::new().mode(0o700).create(&folder) {
                 Ok(()) => break (id, folder),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -328,7 +334,7 @@ impl Runs {
     fn damaged(&self, id: &RunId) -> impl Fn(rusqlite::Error) -> JournalError {
         move |error| JournalError::Damaged {
             id: id.clone(),
-            folder: self.folder.join(id.as_str()),
+            folder: self.folder_of(id),
             reason: error.to_string(),
         }
     }
@@ -336,13 +342,13 @@ impl Runs {
     fn unknown_format(&self, id: &RunId) -> JournalError {
         JournalError::Damaged {
             id: id.clone(),
-            folder: self.folder.join(id.as_str()),
+            folder: self.folder_of(id),
             reason: "it is no journal that this version of Leyden reads".into(),
         }
     }
 
     fn existing(&self, id: &RunId) -> Result<PathBuf, JournalError> {
-        let folder = self.folder.join(id.as_str());
+        let folder = self.folder_of(id);
         // Whatever it is: what is no journal is told to be none, and not hidden.
         match folder.join(JOURNAL).symlink_metadata() {
             Ok(_) => Ok(folder),

@@ -75,7 +75,7 @@ pub(crate) enum RunsCommand {
         #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
         older_than: Option<Duration>,
         /// The oldest, until all take no more than this [env: LEYDEN_RUNS_MAX_SIZE; default: 1GiB]
-        #[arg(long, value_name = "SIZE")]
+        #[arg(long, value_parser = super::size, value_name = "SIZE")]
         down_to: Option<ByteSize>,
     },
 }
