@@ -92,6 +92,14 @@ fn what_is_too_large_is_refused_and_the_others_are_served() {
     session
         .post_bytes("/secrets/new", &[("name", b"larger"), ("value", &more)])
         .ended_with(413);
+    // Browsers send two bytes for each line feed that was typed.
+    let typed = b"\r\n".repeat(1 << 20);
+    let lines = [("name", &b"lines"[..]), ("value", &typed)];
+    session.post_bytes("/secrets/new", &lines).ended_with(303);
+    let typed = b"\r\n".repeat((1 << 20) + 1);
+    session
+        .post_bytes("/secrets/new", &[("name", b"more"), ("value", &typed)])
+        .ended_with(413);
     let huge = vec![b'x'; 3 << 20];
     session
         .post_bytes("/secrets/new", &[("name", b"huge"), ("value", &huge)])
