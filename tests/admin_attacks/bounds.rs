@@ -221,6 +221,13 @@ fn who_sends_slowly_is_hung_up_on_and_the_others_are_served() {
             .unwrap();
         stream.write_all(b"--leyden-test-edge\r\n").unwrap();
     }
+    // What verifies may take longer than a form.
+    let verify = form(&[("csrf", session.csrf.as_bytes())]);
+    let length = verify.len().to_string();
+    let headers = [&own[..3], &[("Content-Length", length.as_str())]].concat();
+    let mut long = connect(admin.port);
+    long.write_all(&request("POST /audit/verify", &headers, b""))
+        .unwrap();
     for _ in 0..20 {
         session.get("/secrets").ended_with(200);
     }
@@ -243,6 +250,8 @@ fn who_sends_slowly_is_hung_up_on_and_the_others_are_served() {
         );
     }
     session.get("/secrets").ended_with(200);
+    long.write_all(&verify).unwrap();
+    until(&mut long, "All is as it was written");
 }
 
 /// Reads until the stream has this text.
