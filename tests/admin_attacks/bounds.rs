@@ -317,7 +317,7 @@ fn a_store_that_another_process_holds_is_told_of_and_nothing_is_done_later() {
         // Some wait for the others, too.
         let sent: Vec<_> = ["a", "b", "c", "d", "e", "f"]
             .map(|name| {
-                let fields = [("name", name), ("value", "x")];
+                let fields = [("name", name), ("value", "x"), ("expires", "90d")];
                 let session = &session;
                 scope.spawn(move || session.post("/secrets/new", &fields))
             })
@@ -326,6 +326,7 @@ fn a_store_that_another_process_holds_is_told_of_and_nothing_is_done_later() {
         for sent in sent {
             let told = sent.join().unwrap().ended_with(503).text();
             assert!(told.contains("try again"), "{told}");
+            assert!(told.contains("name=\"expires\" value=\"90d\""), "{told}");
         }
     });
     other.execute_batch("ROLLBACK").unwrap();

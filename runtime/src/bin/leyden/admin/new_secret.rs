@@ -142,17 +142,23 @@ pub(super) async fn create(visit: Visit, mut posted: Posted) -> Result<Response,
     let wanted = name.clone();
     let made = visit
         .blocking(move |admin| Ok(admin.store.create_secret_with(&wanted, value, &options)))
-        .await?;
-    match made {
-        Ok(version) => {
+        .await;
+    let problem = match made {
+        Ok(Ok(version)) => {
             let notice = format!("Created {name}, version {version}.");
-            Ok(visit.done(&format!("/secret/{name}"), notice))
+            return Ok(visit.done(&format!("/secret/{name}"), notice));
         }
-        Err(error @ (StoreError::Exists { .. } | StoreError::Deleted { .. })) => {
-            again(&error.to_string(), StatusCode::CONFLICT)
+        Ok(Err(error @ (StoreError::Exists { .. } | StoreError::Deleted { .. }))) => {
+            return again(&error.to_string(), StatusCode::CONFLICT);
         }
-        Err(error) => Err(error.into()),
+        Ok(Err(error)) => error.into(),
+        Err(problem) => problem,
+    };
+    if problem.is_busy() {
+        let (status, _, text) = problem.told();
+        return again(&text, status);
     }
+    Err(problem)
 }
 
 #[derive(Deserialize)]

@@ -267,16 +267,23 @@ fn version_form(visit: &Visit, name: &str, again: Option<(&Posted, &str)>) -> Ma
 async fn set(visit: Visit, InPath(name): InPath, mut posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let given = options(&posted).and_then(|options| Ok((options, meant_value(&mut posted)?)));
+    let again = |wrong: &str, status| {
+        let page = version_form(&visit, name.as_str(), Some((&posted, wrong)));
+        Ok((status, page).into_response())
+    };
     let (options, value) = match given {
         Ok(given) => given,
-        Err(wrong) => {
-            let again = version_form(&visit, name.as_str(), Some((&posted, &wrong)));
-            return Ok((StatusCode::UNPROCESSABLE_ENTITY, again).into_response());
-        }
+        Err(wrong) => return again(&wrong, StatusCode::UNPROCESSABLE_ENTITY),
     };
     let wanted = name.clone();
     let added = visit.store(move |store| add_version(store, &wanted, value, &options));
-    let (version, destroyed) = added.await?;
+    let (version, destroyed) = match added.await {
+        Err(problem) if problem.is_busy() => {
+            let (status, _, text) = problem.told();
+            return again(&text, status);
+        }
+        added => added?,
+    };
     let notice = match destroyed {
         0 => format!("Added version {version}."),
         _ => format!(
