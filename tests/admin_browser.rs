@@ -46,8 +46,15 @@ fn by_keyboard(width: u32) {
     browser.tab_to("#name");
     browser.press("my_secret");
     browser.shows("Did you mean my-secret?");
+    // Another name can be sent before it was checked.
+    let is_valid = "return document.activeElement.checkValidity()";
+    browser.until("a fault", "return !document.activeElement.checkValidity()");
+    browser.script("window.real = fetch; window.fetch = () => new Promise(() => {})");
     browser.empty_field();
-    browser.press("my-secret");
+    browser.press("my-secre");
+    assert_eq!(browser.script(is_valid), true);
+    browser.script("window.fetch = window.real");
+    browser.press("t");
     browser.shows("This name can be had.");
     browser.tab_to("#value");
     browser.press("some-value");

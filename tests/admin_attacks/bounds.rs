@@ -92,6 +92,14 @@ fn what_is_too_large_is_refused_and_the_others_are_served() {
     session
         .post_bytes("/secrets/new", &[("name", b"larger"), ("value", &more)])
         .ended_with(413);
+    // Browsers send two bytes for each line feed that was typed.
+    let typed = b"\r\n".repeat(1 << 20);
+    let lines = [("name", &b"lines"[..]), ("value", &typed)];
+    session.post_bytes("/secrets/new", &lines).ended_with(303);
+    let typed = b"\r\n".repeat((1 << 20) + 1);
+    session
+        .post_bytes("/secrets/new", &[("name", b"more"), ("value", &typed)])
+        .ended_with(413);
     let huge = vec![b'x'; 3 << 20];
     session
         .post_bytes("/secrets/new", &[("name", b"huge"), ("value", &huge)])
@@ -213,6 +221,13 @@ fn who_sends_slowly_is_hung_up_on_and_the_others_are_served() {
             .unwrap();
         stream.write_all(b"--leyden-test-edge\r\n").unwrap();
     }
+    // What verifies may take longer than a form.
+    let verify = form(&[("csrf", session.csrf.as_bytes())]);
+    let length = verify.len().to_string();
+    let headers = [&own[..3], &[("Content-Length", length.as_str())]].concat();
+    let mut long = connect(admin.port);
+    long.write_all(&request("POST /audit/verify", &headers, b""))
+        .unwrap();
     for _ in 0..20 {
         session.get("/secrets").ended_with(200);
     }
@@ -235,6 +250,8 @@ fn who_sends_slowly_is_hung_up_on_and_the_others_are_served() {
         );
     }
     session.get("/secrets").ended_with(200);
+    long.write_all(&verify).unwrap();
+    until(&mut long, "All is as it was written");
 }
 
 /// Reads until the stream has this text.
@@ -300,7 +317,7 @@ fn a_store_that_another_process_holds_is_told_of_and_nothing_is_done_later() {
         // Some wait for the others, too.
         let sent: Vec<_> = ["a", "b", "c", "d", "e", "f"]
             .map(|name| {
-                let fields = [("name", name), ("value", "x")];
+                let fields = [("name", name), ("value", "x"), ("expires", "90d")];
                 let session = &session;
                 scope.spawn(move || session.post("/secrets/new", &fields))
             })
@@ -309,6 +326,7 @@ fn a_store_that_another_process_holds_is_told_of_and_nothing_is_done_later() {
         for sent in sent {
             let told = sent.join().unwrap().ended_with(503).text();
             assert!(told.contains("try again"), "{told}");
+            assert!(told.contains("name=\"expires\" value=\"90d\""), "{told}");
         }
     });
     other.execute_batch("ROLLBACK").unwrap();

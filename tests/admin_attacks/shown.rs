@@ -216,6 +216,8 @@ fn damage_is_told_with_its_secret_and_in_the_pages_title() {
     );
     assert!(list.contains("href=\"/secret/my-secret\""), "{list}");
     assert!(!list.contains("href=\"/secret/other\""), "{list}");
+    let check = session.get("/secrets/check?name=other").ended_with(200);
+    assert!(check.text().contains(named), "{}", check.text());
     let listed = home.run(["secret", "list"]).ended_with(77);
     assert!(listed.stdout.contains("my-secret"), "{listed:?}");
     assert!(!listed.stdout.contains("other"), "{listed:?}");

@@ -328,6 +328,8 @@ fn g4_a_form_is_answered_by_a_redirect_also_where_no_page_does() {
     assert!(shown.contains("This form was on another site."), "{shown}");
     let late = session.get("/refused/408").ended_with(408).text();
     assert!(late.contains("This form took too long."), "{late}");
+    let long = session.get("/refused/504").ended_with(504).text();
+    assert!(long.contains("there was more to read"), "{long}");
     // What the page's script sends is done, and leads on as the form would.
     let fields: [(&str, &[u8]); 3] = [
         ("csrf", session.csrf.as_bytes()),

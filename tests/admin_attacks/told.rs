@@ -2,7 +2,7 @@
 
 use super::report;
 use crate::support::http::form;
-use crate::support::{Admin, Home, guest};
+use crate::support::{Admin, Home, between, guest};
 
 /// The words of parsers, which are for programmers.
 const WORDS: [&str; 9] = [
@@ -133,10 +133,7 @@ fn what_went_wrong_is_told_within_the_page_and_leads_back() {
     let [grants, expire] = ["/secret/my-secret/grants", "/secret/my-secret/expire"];
     let page = "/secret/my-secret?x=<b>";
     for (path, fields) in [
-        (grants, &[("to", "the app")][..]),
-        (grants, &[("to", "folder:/"), ("env", "1 A")]),
-        (grants, &[("to", "folder:/"), ("expires", "soon")]),
-        (expire, &[("version", "two")]),
+        (expire, &[("version", "two")][..]),
         (expire, &[("version", "9")]),
         (expire, &[("version", "1"), ("expires", "soon")]),
         ("/secret/none/expire", &[("version", "1")]),
@@ -147,6 +144,24 @@ fn what_went_wrong_is_told_within_the_page_and_leads_back() {
         assert!(shown.contains("<p class=\"error\" role=\"alert\">"));
         let back = "href=\"/secret/my-secret?x=&lt;b&gt;\">Back<";
         assert!(shown.contains(back), "{path}: {shown}");
+    }
+    for fields in [
+        &[("to", "the app"), ("env", "A"), ("expires", "30d")][..],
+        &[("to", "folder:/"), ("env", "1 A")],
+        &[
+            ("to", "folder:/"),
+            ("expires", "soon"),
+            ("from", "sha256:00"),
+            ("path", "/a"),
+        ],
+    ] {
+        let shown = post(grants, fields, &own(page));
+        assert!(shown.contains("<p class=\"error\" role=\"alert\">"));
+        assert!(shown.contains("Nothing was granted."), "{shown}");
+        for (name, value) in fields {
+            let field = format!("name=\"{name}\" value=\"{value}\"");
+            assert!(shown.contains(&field), "{field}: {shown}");
+        }
     }
     // Nobody says where back leads but this page.
     for from in [
@@ -182,7 +197,7 @@ fn a_version_without_a_value_is_refused_with_the_form() {
         let refused = session.post("/secret/my-secret/versions", fields);
         let text = refused.ended_with(422).text();
         assert!(text.contains("role=\"alert\""), "{text}");
-        assert!(text.contains("Nothing was stored."), "{text}");
+        assert!(text.contains("Nothing was stored;"), "{text}");
         assert!(text.contains("name=\"value\""), "{text}");
     }
     let meant = [("value", ""), ("empty", "yes")];
@@ -191,6 +206,43 @@ fn a_version_without_a_value_is_refused_with_the_form() {
     let shown = home.run(["secret", "show", "my-secret", "--output", "json"]);
     let shown: serde_json::Value = serde_json::from_str(&shown.succeeded().stdout).unwrap();
     assert_eq!(shown["versions"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_refused_form_keeps_all_that_was_typed_but_the_value() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    let (many, value) = (("keep", "-1"), ("value", "some-value"));
+    for (path, status, fields) in [
+        ("/secrets/new", 422, &[("name", "a_b"), value][..]),
+        ("/secrets/new", 409, &[("name", "my-secret"), value]),
+        ("/secrets/new", 422, &[("name", "other"), value, many]),
+        ("/secrets/new", 422, &[("name", "other"), ("value", "")]),
+        ("/secret/my-secret/versions", 422, &[value, many]),
+        ("/secret/my-secret/versions", 422, &[("value", "")]),
+    ] {
+        let more = match fields.contains(&many) {
+            true => &[("expires", "90d")][..],
+            false => &[("expires", "90d"), ("keep", "3")],
+        };
+        let fields = [fields, more].concat();
+        let shown = session.post(path, &fields).ended_with(status).text();
+        for (name, typed) in fields.iter().filter(|(name, _)| *name != "value") {
+            let field = format!("name=\"{name}\" value=\"{typed}\"");
+            assert!(shown.contains(&field), "{field}: {shown}");
+        }
+        assert!(shown.contains("<details open>"), "{shown}");
+        assert!(!shown.contains("some-value"), "{shown}");
+        // A browser would look at these where nobody sees them, and say nothing.
+        let hidden = between(&shown, "<details open>", "</details>");
+        for looked_at in [" required", " min=", " max=", " pattern=", "\"number\""] {
+            assert!(!hidden.contains(looked_at), "{looked_at}: {hidden}");
+        }
+    }
+    let ticked = [("name", "a_b"), ("value", ""), ("empty", "yes")];
+    let shown = session.post("/secrets/new", &ticked).ended_with(422).text();
+    assert!(shown.contains("value=\"yes\" checked"), "{shown}");
 }
 
 #[test]

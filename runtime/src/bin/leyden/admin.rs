@@ -52,8 +52,9 @@ use server::Listeners;
 use session::Sessions;
 use watch::Changes;
 
-/// For reading a form, and answering.
+/// For reading a form, and answering; and where all of the store or of its log is read for that.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
+const LONG_TIME: Duration = Duration::from_secs(600);
 /// For other processes to let the store go, and for other requests to be done with it: both together
 /// are over long before a request's time is, so that nothing is written that was not answered.
 const STORE_TIME: Duration = Duration::from_secs(5);
@@ -69,6 +70,8 @@ pub(crate) struct Admin {
     turn: Arc<Semaphore>,
     /// The same for what takes long and is read beside that.
     long: Arc<Semaphore>,
+    /// The same for the newest records of the log, which wait for neither.
+    newest: Arc<Semaphore>,
     runs: Runs,
     changes: Changes,
     sessions: Mutex<Sessions>,
@@ -119,6 +122,15 @@ impl Admin {
         work: impl FnOnce(&SecretStore) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Problem> {
         self.by_turn(&self.long, |admin| Ok(work(&admin.store)?))
+            .await
+    }
+
+    /// Reads the newest records of the log.
+    async fn newest<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&SecretStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.by_turn(&self.newest, |admin| Ok(work(&admin.store)?))
             .await
     }
 
@@ -180,6 +192,7 @@ pub(crate) fn run(arguments: &cli::Admin, paths: Paths) -> anyhow::Result<u8> {
             store,
             turn: Arc::new(Semaphore::new(1)),
             long: Arc::new(Semaphore::new(MOST_LONG)),
+            newest: Arc::new(Semaphore::new(1)),
             runs,
             changes,
             sessions: Mutex::default(),
@@ -216,6 +229,8 @@ fn names() -> anyhow::Result<[String; 4]> {
 }
 
 fn pages(admin: Arc<Admin>) -> Router {
+    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME);
+    let long = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LONG_TIME);
     let inside = Router::new()
         .route("/", get(Redirect::to("/secrets")))
         .route("/secrets", get(secrets::list))
@@ -233,9 +248,10 @@ fn pages(admin: Arc<Admin>) -> Router {
         .route("/live", get(live::stream))
         .route("/logout", post(login::leave))
         .route(&format!("{}/{{name}}", guard::ANSWER), get(guard::answer))
+        .layer(timeout)
+        .merge(audit::long_routes().layer(long))
         .method_not_allowed_fallback(problem::not_so)
         .layer(from_fn_with_state(Arc::clone(&admin), guard::session));
-    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME);
     Router::new()
         .route("/login", get(login::enter))
         .route("/login/link", post(login::new_link))
@@ -246,10 +262,10 @@ fn pages(admin: Arc<Admin>) -> Router {
             &format!("{}/{{status}}", guard::REFUSED),
             get(guard::refused),
         )
+        .layer(timeout)
         .merge(inside)
         .fallback(problem::not_found)
         .layer(DefaultBodyLimit::max(form::MOST_BYTES))
-        .layer(timeout)
         .layer(from_fn_with_state(Arc::clone(&admin), guard::outer))
         .with_state(admin)
 }

@@ -67,8 +67,12 @@ const EVENTS: [AuditEvent; 30] = [
 ];
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
+    Router::new().route("/audit", get(show))
+}
+
+/// What reads all of the store, or of its log, before it answers.
+pub(super) fn long_routes() -> Router<Arc<Admin>> {
     Router::new()
-        .route("/audit", get(show))
         .route("/audit/verify", post(verify))
         .route("/audit/leyden-audit.jsonl", get(export))
 }
@@ -120,6 +124,21 @@ impl Asked {
         Ok(filter)
     }
 
+    /// Whether the newest records are asked for, whatever they are.
+    fn is_newest(&self) -> bool {
+        let Self {
+            secret,
+            app,
+            event,
+            outcome,
+            since,
+            until,
+            before,
+        } = self;
+        let words = [secret, app, event, outcome, since, until];
+        before.is_none() && words.iter().all(|word| word.trim().is_empty())
+    }
+
     fn address(&self, path: &str, before: Option<u64>) -> String {
         let before = before
             .map(|before| format!("&before={before}"))
@@ -156,7 +175,11 @@ async fn show(visit: Visit, InQuery(asked): InQuery<Asked>) -> Result<Response, 
         broken,
         older,
         ..
-    } = visit.admin.long(look).await?;
+    } = match asked.is_newest() {
+        true => visit.admin.newest(look).await?,
+        // It may be found far back.
+        false => visit.admin.long(look).await?,
+    };
     // One too many was asked for, to see whether there are more; or there may be, where nobody looked.
     let more = records.len() > ON_A_PAGE;
     if more {

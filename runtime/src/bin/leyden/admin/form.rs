@@ -15,8 +15,10 @@ use super::Admin;
 use super::problem::Problem;
 use super::session::Session;
 
+/// The most bytes that are typed for a value: each of its line feeds comes as two.
+const MOST_TYPED: usize = 2 * MAX_VALUE_BYTES;
 /// The most bytes of a form: a value, and room for the rest.
-pub(super) const MOST_BYTES: usize = MAX_VALUE_BYTES + (64 << 10);
+pub(super) const MOST_BYTES: usize = MOST_TYPED + (64 << 10);
 /// The most bytes of a field that is no value, and the most fields, with the token's.
 const MOST_TEXT: usize = 4096;
 const MOST_FIELDS: usize = 32;
@@ -101,7 +103,7 @@ impl FromRequest<Arc<Admin>> for Posted {
             }
             match name.as_str() {
                 TYPED => {
-                    let typed = bytes(field).await?;
+                    let typed = read(field, MOST_TYPED).await?;
                     posted.typed = !typed.is_empty();
                     // An empty field beside a file is no value.
                     if posted.value.is_none() {
@@ -112,7 +114,7 @@ impl FromRequest<Arc<Admin>> for Posted {
                 FILE if field.file_name().unwrap_or_default().is_empty() => {}
                 FILE => {
                     posted.chosen = true;
-                    posted.value = Some(value(&bytes(field).await?)?);
+                    posted.value = Some(value(&read(field, MAX_VALUE_BYTES).await?)?);
                 }
                 _ => {
                     posted.fields.insert(name, text(field).await?);
@@ -142,10 +144,6 @@ async fn text(field: Field<'_>) -> Result<String, Problem> {
     let bytes = read(field, MOST_TEXT).await?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Problem::BadForm(StatusCode::BAD_REQUEST));
     Ok(text?.to_owned())
-}
-
-async fn bytes(field: Field<'_>) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    read(field, MAX_VALUE_BYTES).await
 }
 
 /// Reads into one buffer, which is wiped: one that grows leaves copies behind.

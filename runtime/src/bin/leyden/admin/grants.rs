@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use leyden::app::{EnvName, SecretName};
@@ -44,7 +45,7 @@ pub(super) fn section(visit: &Visit, secret: &SecretInfo) -> Markup {
             }
             details {
                 summary { "Grant it to an app" }
-                (new_form(visit, &secret.name))
+                (new_form(visit, &secret.name, None))
             }
             (restriction(visit, secret))
         }
@@ -90,27 +91,35 @@ pub(super) fn sentence(secret: &str, grant: &Grant) -> Markup {
     }
 }
 
-fn new_form(visit: &Visit, name: &str) -> Markup {
+/// The form for a grant; again with what was `typed` into it.
+fn new_form(visit: &Visit, name: &str, typed: Option<&Posted>) -> Markup {
+    let text = |name| typed.map(|typed| typed.text(name));
     visit.form(
         &path(name, "grants"),
         html! {
+            @if let Some(typed) = typed {
+                @for field in ["app", "from", "path"] {
+                    input type="hidden" name=(field) value=(typed.text(field));
+                }
+            }
             div.field {
                 label for="to" { "To" }
-                input id="to" name="to" required maxlength="4000" autocomplete="off" spellcheck="false" aria-describedby="to-help";
+                input id="to" name="to" value=[text("to")] required maxlength="4000" autocomplete="off" spellcheck="false" aria-describedby="to-help";
                 p.help id="to-help" { "An app's digest, " code { "sha256:…" } ", as " code { "leyden inspect APP" }
                     " shows it: this version of it alone. Or " code { "folder:/absolute/path" } ": whatever app is there, while developing." }
             }
             div.field {
                 label for="env" { "As" }
-                input id="env" name="env" autocomplete="off" spellcheck="false" placeholder="any name" aria-describedby="env-help";
+                input id="env" name="env" value=[text("env")] autocomplete="off" spellcheck="false" placeholder="any name" aria-describedby="env-help";
                 p.help id="env-help" { "The environment name that the app may see it under." }
             }
             div.field {
                 label for="until" { "Until" }
-                input id="until" name="expires" autocomplete="off" placeholder="revoked" aria-describedby="until-help";
+                input id="until" name="expires" value=[text("expires")] autocomplete="off" placeholder="revoked" aria-describedby="until-help";
                 p.help id="until-help" { "From now, such as " code { "30d" } ", or a time." }
             }
             button type="submit" { "Grant" }
+            @if let Some(typed) = typed { a.button.quiet href=(back(typed, name)) { "Back" } }
         },
     )
 }
@@ -137,22 +146,22 @@ fn restriction(visit: &Visit, secret: &SecretInfo) -> Markup {
 }
 
 /// Whom somebody named.
-fn named_grantee(posted: &Posted) -> Result<Grantee, Problem> {
+fn named_grantee(posted: &Posted) -> Result<Grantee, String> {
     match posted.optional("to") {
         Ok(Some(to)) => Ok(to),
-        Ok(None) => Err(Problem::Usage("Who is meant?".to_owned())),
-        Err(wrong) => Err(Problem::Usage(format!("What was typed is {wrong}"))),
+        Ok(None) => Err("Who is meant?".to_owned()),
+        Err(wrong) => Err(format!("What was typed is {wrong}")),
     }
 }
 
 /// To whom something is to be granted.
-fn grantee_of(posted: &Posted) -> Result<Grantee, Problem> {
+fn grantee_of(posted: &Posted) -> Result<Grantee, String> {
     Ok(match named_grantee(posted)? {
         // As the command line does: without links.
         Grantee::Folder(folder) => Grantee::Folder(
             folder
                 .canonicalize()
-                .map_err(|error| Problem::Usage(format!("{}: {error}", folder.display())))?,
+                .map_err(|error| format!("{}: {error}", folder.display()))?,
         ),
         app => app,
     })
@@ -176,13 +185,34 @@ fn ask(visit: &Visit, name: &SecretName, posted: &Posted, warning: &str) -> Mark
     visit.page(Tab::Secrets, &format!("Grant {name}?"), Live::No, content)
 }
 
+/// The form again, with what is wrong in it.
+fn again(visit: &Visit, name: &SecretName, posted: &Posted, wrong: &str) -> Markup {
+    let content = html! {
+        p.crumb { a href="/secrets" { "Secrets" } " / " a href=(back(posted, name.as_str())) { (name) } }
+        h1 { "Grant " (name) " to an app" }
+        p.error role="alert" { (pieces::sentence(wrong)) " Nothing was granted." }
+        (new_form(visit, name.as_str(), Some(posted)))
+    };
+    visit.page(Tab::Secrets, &format!("Grant {name}"), Live::No, content)
+}
+
+fn granted(posted: &Posted) -> Result<NewGrant, String> {
+    Ok(NewGrant {
+        to: grantee_of(posted)?,
+        env: posted.optional::<EnvName>("env")?,
+        app: posted.optional("app")?,
+        expires: when(posted, future)?,
+    })
+}
+
 async fn add(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
-    let new = NewGrant {
-        to: grantee_of(&posted)?,
-        env: posted.optional::<EnvName>("env").map_err(Problem::Usage)?,
-        app: posted.optional("app").map_err(|_| Problem::Stale)?,
-        expires: when(&posted, future).map_err(Problem::Usage)?,
+    let new = match granted(&posted) {
+        Ok(new) => new,
+        Err(wrong) => {
+            let page = again(&visit, &name, &posted, &wrong);
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+        }
     };
     let warning = wide::warning(&new.to).filter(|_| !posted.ticked("sure"));
     if let Some(warning) = warning {
@@ -199,7 +229,7 @@ async fn add(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Respo
 async fn revoke(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     // A folder that is gone is taken back, too.
-    let to = named_grantee(&posted)?;
+    let to = named_grantee(&posted).map_err(Problem::Usage)?;
     let env: Option<EnvName> = posted.optional("env").map_err(Problem::Usage)?;
     let (wanted, from) = (name.clone(), to.clone());
     visit

@@ -170,6 +170,11 @@ pub(super) async fn refused(InPath(status): InPath) -> Problem {
             StatusCode::REQUEST_TIMEOUT,
             "This form took too long. Look at what it was to change before you send it again.",
         ),
+        "504" => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "The store and its log were read for ten minutes, and there was more to read. Nothing was \
+             changed. In a terminal, leyden audit verify takes the time that it needs.",
+        ),
         "404" | "405" => (
             StatusCode::NOT_FOUND,
             "What came was none of this page's forms. Nothing was done.",

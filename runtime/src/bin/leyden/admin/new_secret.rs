@@ -15,16 +15,16 @@ use super::problem::Problem;
 use crate::cli::future;
 
 pub(super) async fn show(visit: Visit) -> Markup {
-    form(&visit, "", None)
+    form(&visit, None)
 }
 
-fn form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
+/// The form; again with what was typed into it, and what is wrong.
+fn form(visit: &Visit, again: Option<(&Posted, &str)>) -> Markup {
+    let name = again.map_or("", |(posted, _)| posted.text("name"));
     let content = html! {
         h1 { "New secret" }
         (visit.form("/secrets/new", html! {
-            @if let Some(wrong) = wrong {
-                p.error role="alert" id="wrong" { (sentence(wrong)) " Nothing was stored; the value must be given again." }
-            }
+            (refusal(again))
             div.field {
                 label for="name" { "Name" }
                 input id="name" name="name" value=(name) required maxlength="253" autocomplete="off"
@@ -33,7 +33,7 @@ fn form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
                 p.help id="name-help" { "Letters, digits, dashes and periods; it starts with a letter." }
                 p.check id="name-check" role="status" {}
             }
-            (value_fields(true))
+            (value_fields(true, again.map(|(posted, _)| posted)))
             button type="submit" { "Create secret" }
             a.button.quiet href="/secrets" { "Cancel" }
         }))
@@ -41,9 +41,19 @@ fn form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
     visit.page(Tab::Secrets, "New secret", Live::No, content)
 }
 
-/// Where a value is typed or a file chosen. No browser, password manager or spelling service is to
-/// keep it.
-pub(super) fn value_fields(is_new: bool) -> Markup {
+/// Why a form with a value is shown again.
+pub(super) fn refusal(again: Option<(&Posted, &str)>) -> Markup {
+    html! {
+        @if let Some((_, wrong)) = again {
+            p.error role="alert" id="wrong" { (sentence(wrong)) " Nothing was stored; the value must be given again." }
+        }
+    }
+}
+
+/// Where a value is typed or a file chosen, and what stands beside it, as it was `typed` before. No
+/// browser, password manager or spelling service is to keep the value.
+pub(super) fn value_fields(is_new: bool, typed: Option<&Posted>) -> Markup {
+    let text = |name| typed.map(|typed| typed.text(name));
     html! {
         div.field {
             label for="value" { "Value" }
@@ -59,22 +69,24 @@ pub(super) fn value_fields(is_new: bool) -> Markup {
             label for="file" { "or a file, byte by byte" }
             input type="file" id="file" name="file";
         }
-        details {
+        // Where it is closed, a browser refuses a form for what is wrong in it, and cannot say so: the
+        // server does.
+        details open[typed.is_some()] {
             summary { "Expiry and more" }
             div.field {
                 label for="expires" { "Expires" }
-                input id="expires" name="expires" placeholder="never" autocomplete="off" aria-describedby="expires-help";
+                input id="expires" name="expires" value=[text("expires")] placeholder="never" autocomplete="off" aria-describedby="expires-help";
                 p.help id="expires-help" { "From now, such as " code { "90d" } ", or at a time, such as "
                     code { "2030-01-31T00:00:00Z" } ". Empty: never." }
             }
             div.field {
                 label for="keep" { "Keep the newest" }
-                input id="keep" name="keep" type="number" min="0" max="4096" placeholder="all" aria-describedby="keep-help";
+                input id="keep" name="keep" value=[text("keep")] inputmode="numeric" autocomplete="off" placeholder="all" aria-describedby="keep-help";
                 p.help id="keep-help" { "Older versions are destroyed for good, by this one and each after it. 0 keeps all; empty "
                     (if is_new { "does, too." } else { "leaves it as it is." }) }
             }
             div.tick {
-                input type="checkbox" id="empty" name="empty" value="yes";
+                input type="checkbox" id="empty" name="empty" value="yes" checked[typed.is_some_and(|typed| typed.ticked("empty"))];
                 label for="empty" { "The value is empty, and meant to be" }
             }
         }
@@ -114,38 +126,39 @@ pub(super) fn when<T>(
 }
 
 pub(super) async fn create(visit: Visit, mut posted: Posted) -> Result<Response, Problem> {
-    let typed = posted.text("name").to_owned();
-    let again = |wrong: String, status| {
-        let page = form(&visit, &typed, Some(&wrong));
+    let name = posted.text("name").parse::<SecretName>();
+    let given = name.map_err(|error| error.to_string()).and_then(|name| {
+        let options = options(&posted)?;
+        Ok((name, options, meant_value(&mut posted)?))
+    });
+    let again = |wrong: &str, status| {
+        let page = form(&visit, Some((&posted, wrong)));
         Ok((status, page).into_response())
     };
-    let bad = StatusCode::UNPROCESSABLE_ENTITY;
-    let name = match typed.parse::<SecretName>() {
-        Ok(name) => name,
-        Err(error) => return again(error.to_string(), bad),
-    };
-    let options = match options(&posted) {
-        Ok(options) => options,
-        Err(wrong) => return again(wrong, bad),
-    };
-    let value = match meant_value(&mut posted) {
-        Ok(value) => value,
-        Err(wrong) => return again(wrong, bad),
+    let (name, options, value) = match given {
+        Ok(given) => given,
+        Err(wrong) => return again(&wrong, StatusCode::UNPROCESSABLE_ENTITY),
     };
     let wanted = name.clone();
     let made = visit
         .blocking(move |admin| Ok(admin.store.create_secret_with(&wanted, value, &options)))
-        .await?;
-    match made {
-        Ok(version) => {
+        .await;
+    let problem = match made {
+        Ok(Ok(version)) => {
             let notice = format!("Created {name}, version {version}.");
-            Ok(visit.done(&format!("/secret/{name}"), notice))
+            return Ok(visit.done(&format!("/secret/{name}"), notice));
         }
-        Err(error @ (StoreError::Exists { .. } | StoreError::Deleted { .. })) => {
-            again(error.to_string(), StatusCode::CONFLICT)
+        Ok(Err(error @ (StoreError::Exists { .. } | StoreError::Deleted { .. }))) => {
+            return again(&error.to_string(), StatusCode::CONFLICT);
         }
-        Err(error) => Err(error.into()),
+        Ok(Err(error)) => error.into(),
+        Err(problem) => problem,
+    };
+    if problem.is_busy() {
+        let (status, _, text) = problem.told();
+        return again(&text, status);
     }
+    Err(problem)
 }
 
 #[derive(Deserialize)]
@@ -172,11 +185,14 @@ fn wrong(error: &NameError) -> String {
 }
 
 fn is_free(store: &SecretStore, name: &SecretName) -> Result<String, StoreError> {
-    Ok(match store.find(name)? {
-        None => String::new(),
-        Some(secret) => match secret.state {
+    Ok(match store.find(name) {
+        Ok(None) => String::new(),
+        Ok(Some(secret)) => match secret.state {
             SecretState::Active => format!("There is a secret {} already.", secret.name),
             _ => format!("There was a secret {}, which is deleted.", secret.name),
         },
+        // Nothing can be made there.
+        Err(error @ StoreError::Tampered { .. }) => sentence(&error.to_string()),
+        Err(error) => return Err(error),
     })
 }

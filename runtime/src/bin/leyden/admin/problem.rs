@@ -73,6 +73,14 @@ impl From<JournalError> for Problem {
 }
 
 impl Problem {
+    /// Whether others kept the store, so that nothing was done and the same may be asked again.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy | Self::Failed(StatusCode::SERVICE_UNAVAILABLE, _)
+        )
+    }
+
     /// The answer's status, its title, and what it says.
     pub(super) fn told(self) -> (StatusCode, &'static str, String) {
         match self {

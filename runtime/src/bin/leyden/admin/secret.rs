@@ -17,9 +17,9 @@ use maud::{Markup, html};
 
 use super::address::InPath;
 use super::form::Posted;
-use super::new_secret::{meant_value, options, value_fields, when};
+use super::new_secret::{meant_value, options, refusal, value_fields, when};
 use super::page::{Live, Tab, Visit};
-use super::pieces::{badge, cell, command, digest, encoded, sentence, time};
+use super::pieces::{badge, cell, command, digest, encoded, time};
 use super::problem::Problem;
 use super::secrets::state;
 use super::{Admin, audit, grants};
@@ -243,15 +243,15 @@ async fn add(visit: Visit, InPath(name): InPath) -> Result<Markup, Problem> {
     Ok(version_form(&visit, &secret.name, None))
 }
 
-fn version_form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
+fn version_form(visit: &Visit, name: &str, again: Option<(&Posted, &str)>) -> Markup {
     let content = html! {
         p.crumb { a href="/secrets" { "Secrets" } " / " a href=(format!("/secret/{name}")) { (name) } }
         h1 { "Add a version" }
         p { "Bindings without a version get it from now on; older versions can still be bound by their \
             number. Apps that run keep what they have." }
         (visit.form(&path(name, "versions"), html! {
-            @if let Some(wrong) = wrong { p.error role="alert" { (sentence(wrong)) " Nothing was stored." } }
-            (value_fields(false))
+            (refusal(again))
+            (value_fields(false, again.map(|(posted, _)| posted)))
             button type="submit" { "Add version" }
             a.button.quiet href=(format!("/secret/{name}")) { "Cancel" }
         }))
@@ -267,16 +267,23 @@ fn version_form(visit: &Visit, name: &str, wrong: Option<&str>) -> Markup {
 async fn set(visit: Visit, InPath(name): InPath, mut posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let given = options(&posted).and_then(|options| Ok((options, meant_value(&mut posted)?)));
+    let again = |wrong: &str, status| {
+        let page = version_form(&visit, name.as_str(), Some((&posted, wrong)));
+        Ok((status, page).into_response())
+    };
     let (options, value) = match given {
         Ok(given) => given,
-        Err(wrong) => {
-            let again = version_form(&visit, name.as_str(), Some(&wrong));
-            return Ok((StatusCode::UNPROCESSABLE_ENTITY, again).into_response());
-        }
+        Err(wrong) => return again(&wrong, StatusCode::UNPROCESSABLE_ENTITY),
     };
     let wanted = name.clone();
     let added = visit.store(move |store| add_version(store, &wanted, value, &options));
-    let (version, destroyed) = added.await?;
+    let (version, destroyed) = match added.await {
+        Err(problem) if problem.is_busy() => {
+            let (status, _, text) = problem.told();
+            return again(&text, status);
+        }
+        added => added?,
+    };
     let notice = match destroyed {
         0 => format!("Added version {version}."),
         _ => format!(

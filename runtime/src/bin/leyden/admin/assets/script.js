@@ -158,6 +158,8 @@ for (const input of document.querySelectorAll("input[data-check]")) {
   let waiting;
   input.addEventListener("input", () => {
     clearTimeout(waiting);
+    // What was wrong was wrong with another name: this one can be sent before it is checked.
+    input.setCustomValidity("");
     waiting = setTimeout(async () => {
       const typed = input.value;
       const show = (text, fine) => {
