@@ -38,9 +38,8 @@ fn a_journal_is_kept_behind_symbolic_links() {
     app.run(&home, &[], &script)
         .succeeded()
         .never_shows("cannot be written");
-    home.run(["runs", "show", "last"])
-        .succeeded()
-        .says(&["probe#1"]);
+    let shown = home.run(["runs", "show", "last"]).succeeded().stdout;
+    assert!(shown.contains("probe#1"), "{shown}");
 }
 
 #[test]
