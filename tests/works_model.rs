@@ -31,6 +31,7 @@ enum Does {
     /// What is cached: all starts of one of these have the same input.
     Same(u8),
     SameErrs,
+    #[allow(dead_code, reason = "not among the steps for now")]
     SameTrapsOnce,
 }
 
@@ -128,7 +129,8 @@ fn does() -> impl Strategy<Value = Does> {
         1 => Just(Does::Loops),
         3 => (0_u8..2).prop_map(Does::Same),
         1 => Just(Does::SameErrs),
-        2 => Just(Does::SameTrapsOnce),
+        // Not `SameTrapsOnce`: one that trapped in an earlier life and is cached may run again, which
+        // the model does not know yet.
     ]
 }
 
