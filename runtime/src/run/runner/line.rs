@@ -60,15 +60,8 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use super::super::queue::tests::job;
     use super::*;
-    use crate::run::event::WorkId;
-    use crate::sandbox::{Payload, Started};
-
-    fn job(number: u64) -> Job {
-        let work = "work".into();
-        let started = Started::new(Payload::default());
-        Job::new(WorkId { work, number }, started, None)
-    }
 
     #[test]
     fn starts_that_were_stopped_do_not_pile_up_and_the_others_keep_their_order() {

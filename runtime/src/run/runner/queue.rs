@@ -194,10 +194,11 @@ impl Waiting {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn job(number: u64) -> Job {
+    /// One that waits.
+    pub(in crate::run::runner) fn job(number: u64) -> Job {
         let work = "work".into();
         let started = Started::new(Payload::default());
         Job::new(WorkId { work, number }, started, None)
