@@ -110,3 +110,10 @@ fn versions(wasmtime: Option<&Wasmtime>) -> Result<Vec<String>> {
     versions.extend(wasmtime.map(|wasmtime| wasmtime.version.clone()));
     Ok(versions)
 }
+
+/// The program that measures in turn within one process; `what` of it.
+fn in_process(home: &Home, what: &str) -> Result<Command> {
+    let mut program = home.command(repository::built("release")?.join("in-process"));
+    program.arg(what);
+    Ok(program)
+}

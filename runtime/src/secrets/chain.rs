@@ -57,8 +57,12 @@ pub(super) fn append(
 ) -> Result<(Link, String), StoreError> {
     let sequence = last.sequence + 1;
     record.sequence = sequence;
-    let body = serde_json::to_string(&record)
-        .map_err(|_| broken(tables, sequence, "it cannot be written"))?;
+    // Room for most records at once.
+    let mut body = Vec::with_capacity(1024);
+    let body = serde_json::to_writer(&mut body, &record)
+        .ok()
+        .and_then(|()| String::from_utf8(body).ok())
+        .ok_or_else(|| broken(tables, sequence, "it cannot be written"))?;
     let mac = link_mac(key, &last.mac, sequence, &body);
     let row = AuditRow {
         sequence,

@@ -1,6 +1,7 @@
 //! Keys in memory, what is derived from the root key, and the keyed and unkeyed hashes.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -35,15 +36,21 @@ enum Place {
 
 /// A page of x86-64 and most others; where pages are larger, locking is of a larger neighbourhood.
 #[repr(align(4096))]
-struct Page([u8; 32]);
+#[derive(Default)]
+struct Page {
+    bytes: [u8; 32],
+    /// What is computed of the key alone, when it is first used: keys that stay are used often.
+    mac: OnceLock<Hmac<Sha256>>,
+    expand: OnceLock<Hkdf<Sha256>>,
+}
 
 impl KeyBytes {
     /// All zeros, to be filled in place.
     pub(super) fn zeroed() -> Self {
-        let page = Box::new(Page([0; 32]));
+        let page = Box::<Page>::default();
         Self(Place::Locked {
             // Best effort: the limit may be low.
-            _locked: region::lock(page.0.as_ptr(), page.0.len()).ok(),
+            _locked: region::lock(&raw const *page, size_of::<Page>()).ok(),
             page,
         })
     }
@@ -62,14 +69,18 @@ impl KeyBytes {
 
     pub(super) fn expose(&self) -> &[u8; 32] {
         match &self.0 {
-            Place::Locked { page, .. } => &page.0,
+            Place::Locked { page, .. } => &page.bytes,
             Place::Brief(bytes) => bytes,
         }
     }
 
     pub(super) fn expose_mut(&mut self) -> &mut [u8; 32] {
         match &mut self.0 {
-            Place::Locked { page, .. } => &mut page.0,
+            Place::Locked { page, .. } => {
+                // Not taken, which would leave a copy: dropped, and so wiped, in place.
+                (page.mac, page.expand) = (OnceLock::new(), OnceLock::new());
+                &mut page.bytes
+            }
             Place::Brief(bytes) => bytes,
         }
     }
@@ -77,9 +88,11 @@ impl KeyBytes {
     /// HKDF-SHA-256 (RFC 5869) without salt; `info` is the parts, one after the other. Returns
     /// whether it could: `out` must not be longer than 255 hashes.
     pub(super) fn expand(&self, info: &[&[u8]], out: &mut [u8]) -> bool {
-        let (mut pseudo_random_key, hkdf) = Hkdf::<Sha256>::extract(None, self.expose());
-        pseudo_random_key.as_mut_slice().zeroize();
-        hkdf.expand_multi_info(info, out).is_ok()
+        let extracted = match &self.0 {
+            Place::Locked { page, .. } => page.expand.get_or_init(|| extract(&page.bytes)),
+            Place::Brief(bytes) => &extract(bytes),
+        };
+        extracted.expand_multi_info(info, out).is_ok()
     }
 
     /// The key of one purpose in one store.
@@ -95,16 +108,30 @@ impl KeyBytes {
 
     /// HMAC-SHA-256 (RFC 2104) over the fields, framed.
     pub(super) fn mac(&self, fields: &[&[u8]]) -> Hash {
-        // Not `new_from_slice`, which is fallible: a key of exactly one hash always fits.
-        let mut padded = hmac::digest::array::Array::default();
-        if let Some(start) = padded.get_mut(..32) {
-            start.copy_from_slice(self.expose());
-        }
-        let mut mac = Hmac::<Sha256>::new(&padded);
-        padded.as_mut_slice().zeroize();
+        let mut mac = match &self.0 {
+            Place::Locked { page, .. } => page.mac.get_or_init(|| keyed(&page.bytes)).clone(),
+            Place::Brief(bytes) => keyed(bytes),
+        };
         frame(fields, |bytes| mac.update(bytes));
         mac.finalize().into_bytes().into()
     }
+}
+
+fn extract(key: &[u8; 32]) -> Hkdf<Sha256> {
+    let (mut pseudo_random_key, hkdf) = Hkdf::<Sha256>::extract(None, key);
+    pseudo_random_key.as_mut_slice().zeroize();
+    hkdf
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    // Not `new_from_slice`, which is fallible: a key of exactly one hash always fits.
+    let mut padded = hmac::digest::array::Array::default();
+    if let Some(start) = padded.get_mut(..32) {
+        start.copy_from_slice(key);
+    }
+    let mac = Hmac::<Sha256>::new(&padded);
+    padded.as_mut_slice().zeroize();
+    mac
 }
 
 impl Drop for KeyBytes {

@@ -72,6 +72,7 @@ impl SecretStore {
         }
         let mut refusals = Vec::new();
         let written = self.write(|snapshot| {
+            let of_app = request.record(snapshot);
             let mut released = Vec::with_capacity(request.wanted.len());
             for wanted in request.wanted {
                 match request.resolve(snapshot, wanted) {
@@ -85,13 +86,13 @@ impl SecretStore {
                 }
             }
             for (wanted, reason) in &refusals {
-                request.record_denied(snapshot, wanted, reason)?;
+                snapshot.record(denied(&of_app, wanted, reason))?;
             }
             if !refusals.is_empty() {
                 return Ok(Vec::new());
             }
             for (wanted, one, by) in &released {
-                let mut record = request.record(snapshot, wanted);
+                let mut record = of(&of_app, wanted);
                 record.version = Some(one.version.get());
                 record.grantee.clone_from(by);
                 snapshot.record(record)?;
@@ -118,45 +119,26 @@ impl SecretStore {
     pub(crate) fn record_refusal(
         &self,
         request: &ReleaseRequest<'_>,
-        denied: &[(Wanted, RefusalReason)],
+        refused: &[(Wanted, RefusalReason)],
     ) -> Result<(), StoreError> {
-        if denied.is_empty() {
+        if refused.is_empty() {
             return Ok(());
         }
         self.write(|snapshot| {
-            denied
+            let of_app = request.record(snapshot);
+            refused
                 .iter()
-                .try_for_each(|(wanted, reason)| request.record_denied(snapshot, wanted, reason))
+                .try_for_each(|(wanted, reason)| snapshot.record(denied(&of_app, wanted, reason)))
         })
     }
 }
 
 impl ReleaseRequest<'_> {
-    fn record_denied(
-        &self,
-        snapshot: &mut Snapshot<'_>,
-        wanted: &Wanted,
-        reason: &RefusalReason,
-    ) -> Result<(), StoreError> {
-        let mut record = self.record(snapshot, wanted);
-        record.outcome = AuditOutcome::Denied;
-        record.version = wanted.secret.version.map(NonZeroU32::get);
-        record.reason = Some(reason.code().to_owned());
-        if matches!(reason, RefusalReason::NotFound { .. }) {
-            // It may be a value, typed in the place of a name.
-            record.secret = None;
-        }
-        snapshot.record(record)
-    }
-
-    fn record(&self, snapshot: &Snapshot<'_>, wanted: &Wanted) -> AuditRecord {
+    /// What its records have in common.
+    fn record(&self, snapshot: &Snapshot<'_>) -> AuditRecord {
         let mut record = snapshot.actor.record(AuditEvent::Release);
         record.app = Some(clip(self.app_name));
         record.app_digest = Some(self.app_digest.to_string());
-        record.component = Some(clip(&wanted.component));
-        record.component_digest = Some(wanted.component_digest.to_string());
-        record.env = Some(clip(wanted.env.as_str()));
-        record.secret = Some(wanted.secret.name.canonical().to_owned());
         record
     }
 
@@ -217,6 +199,29 @@ impl ReleaseRequest<'_> {
             Err(NoGrant::None) => Err(RefusalReason::NotGranted),
         }
     }
+}
+
+/// The record of one binding.
+fn of(of_app: &AuditRecord, wanted: &Wanted) -> AuditRecord {
+    let mut record = of_app.clone();
+    record.component = Some(clip(&wanted.component));
+    record.component_digest = Some(wanted.component_digest.to_string());
+    record.env = Some(clip(wanted.env.as_str()));
+    record.secret = Some(wanted.secret.name.canonical().to_owned());
+    record
+}
+
+/// The record of one that was refused.
+fn denied(of_app: &AuditRecord, wanted: &Wanted, reason: &RefusalReason) -> AuditRecord {
+    let mut record = of(of_app, wanted);
+    record.outcome = AuditOutcome::Denied;
+    record.version = wanted.secret.version.map(NonZeroU32::get);
+    record.reason = Some(reason.code().to_owned());
+    if matches!(reason, RefusalReason::NotFound { .. }) {
+        // It may be a value, typed in the place of a name.
+        record.secret = None;
+    }
+    record
 }
 
 /// Opens a version's value; `None` if what is stored is not what was written.

@@ -114,7 +114,8 @@ impl<'a> Subject<'a> {
     }
 
     fn aad(&self) -> Vec<u8> {
-        let mut aad = Vec::new();
+        // Room for most names at once.
+        let mut aad = Vec::with_capacity(256);
         let fields: [&[u8]; 8] = [
             b"leyden",
             &FORMAT.to_be_bytes(),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::row::{Bound, Goal, Row};
 use super::samples::Samples;
 use crate::home::Home;
-use crate::{repository, step};
+use crate::step;
 
 /// Samples of Leyden and of the bare crate, for a guest and so many tasks at once.
 type Rates = BTreeMap<(String, usize), (Samples, Samples)>;
@@ -17,7 +17,7 @@ type Rates = BTreeMap<(String, usize), (Samples, Samples)>;
 pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
     let (slices, milliseconds) = if quick { ("6", "100") } else { ("20", "300") };
     let data = home.path();
-    let mut program = home.command(repository::built("release")?.join("instances"));
+    let mut program = super::in_process(home, "instances")?;
     program
         .arg("hello.wasm")
         .arg(data.join(".local/share/leyden/store.db"))

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::row::{Bound, Goal, Row};
 use super::samples::{self, Samples};
 use crate::home::Home;
-use crate::{repository, step};
+use crate::step;
 
 const FEW: usize = 100;
 const BARE: &str = "a point read and AES-256-GCM";
@@ -31,7 +31,7 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
     } else {
         ("50", 100_000)
     };
-    let mut program = home.command(repository::built("release")?.join("store"));
+    let mut program = super::in_process(home, "store")?;
     program.arg(home.path().join("stores")).arg(rounds);
     program.args([FEW, many].map(|size| size.to_string()));
     let mut measured = samples::parse(&step::output(&mut program)?)?;

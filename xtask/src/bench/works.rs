@@ -45,7 +45,7 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
     let guests = repository::root()?.join("target/guests");
     let folder = home.path().join("works");
     std::fs::create_dir_all(&folder)?;
-    let mut program = home.command(repository::built("release")?.join("works"));
+    let mut program = super::in_process(home, "works")?;
     program.arg(guests).arg(folder).arg(rounds);
     program.args(counts.iter().map(usize::to_string));
     let mut measured = samples::parse(&step::output(&mut program)?)?;

@@ -313,6 +313,7 @@ mod tests {
                 invocation: None,
             })
             .unwrap();
+            sql::make_works(&connection).unwrap();
             let (records, mut from) = (records(), 0);
             for to in 1..=records.len() {
                 if to == records.len() || cuts & (1 << (to - 1)) != 0 {

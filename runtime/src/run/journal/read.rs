@@ -292,6 +292,7 @@ mod tests {
             invocation: Some(vec![8; 100]),
         })
         .unwrap();
+        sql::make_works(&connection).unwrap();
         connection
             .execute_batch(
                 r#"INSERT INTO work VALUES (1, 'train', zeroblob(32), 0, 2, x'00', 1,

@@ -13,17 +13,20 @@ const APPLICATION: i32 = 0x4c45_594a;
 /// The version of the tables.
 const FORMAT: i32 = 1;
 
-const TABLES: &str = "
+const RUN: &str = "
 CREATE TABLE run (
     id INTEGER PRIMARY KEY CHECK (id = 1), app TEXT NOT NULL, digest TEXT NOT NULL,
     user TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, life INTEGER NOT NULL,
     started INTEGER NOT NULL, ended INTEGER, ending TEXT, status INTEGER, reason TEXT,
-    key BLOB, invocation BLOB) STRICT;
-CREATE TABLE work (
+    key BLOB, invocation BLOB) STRICT;";
+
+/// Made with the first Work: most commands run none, and making tables takes a while.
+const WORKS: &str = "
+CREATE TABLE IF NOT EXISTS work (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, place BLOB, occurrence INTEGER NOT NULL,
     queued INTEGER NOT NULL, input BLOB, input_size INTEGER NOT NULL,
     ended INTEGER, answer TEXT, failure TEXT, output BLOB, output_size INTEGER) STRICT;
-CREATE TABLE attempt (
+CREATE TABLE IF NOT EXISTS attempt (
     number INTEGER NOT NULL, life INTEGER NOT NULL, attempt INTEGER NOT NULL,
     started INTEGER NOT NULL, ended INTEGER, failure TEXT,
     PRIMARY KEY (number, life, attempt)) STRICT, WITHOUT ROWID;";
@@ -51,7 +54,7 @@ pub(super) struct RunEnd {
 pub(super) fn create(begin: &Begin) -> rusqlite::Result<Connection> {
     let connection = prepared(Connection::open_in_memory()?)?;
     connection.execute_batch(&format!(
-        "PRAGMA application_id={APPLICATION}; PRAGMA user_version={FORMAT}; BEGIN; {TABLES}"
+        "PRAGMA application_id={APPLICATION}; PRAGMA user_version={FORMAT}; BEGIN; {RUN}"
     ))?;
     connection.execute(
         "INSERT INTO run (id, app, digest, user, host, pid, life, started, key, invocation)
@@ -80,7 +83,13 @@ pub(super) fn open_logged(path: &Path) -> rusqlite::Result<Connection> {
         "PRAGMA synchronous=OFF; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
          PRAGMA wal_autocheckpoint=4000",
     )?;
+    make_works(&connection)?;
     Ok(connection)
+}
+
+/// Makes the tables of Works, if there are none.
+pub(super) fn make_works(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {WORKS} COMMIT"))
 }
 
 /// Opens the database of a run to go on with it: a life more.
@@ -111,8 +120,17 @@ pub(super) fn look(path: &Path) -> rusqlite::Result<Option<Connection>> {
     }
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-    let is_ours = number("application_id")? == APPLICATION && number("user_version")? == FORMAT;
-    Ok(is_ours.then_some(connection))
+    if number("application_id")? != APPLICATION || number("user_version")? != FORMAT {
+        return Ok(None);
+    }
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    if tables == 1 {
+        // There was no Work: empty tables stand in for theirs, on this connection.
+        let here = WORKS.replace("CREATE TABLE", "CREATE TEMP TABLE");
+        connection.execute_batch(&format!("PRAGMA temp_store=MEMORY; {here}"))?;
+    }
+    Ok(Some(connection))
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {

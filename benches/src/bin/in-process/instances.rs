@@ -1,9 +1,8 @@
-//! `instances GUEST STORE KEY SLICES MILLISECONDS`: how long an instance lives that does next to
-//! nothing, and how many of them run a second, from one bound app and from the bare wasmtime crate,
-//! in turn in this process. Two of the ten entries in their environment are secrets.
+//! `in-process instances GUEST STORE KEY SLICES MILLISECONDS`: how long an instance lives that does
+//! next to nothing, and how many of them run a second, from one bound app and from the bare wasmtime
+//! crate. Two of the ten entries in their environment are secrets.
 //!
 //! Prints a line for each slice of time: what, concurrent tasks, who, instances a second; by tabs.
-#![allow(clippy::print_stdout, reason = "its result is what it prints")]
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -23,9 +22,8 @@ const PLAIN: usize = 8;
 /// How many tasks run instances at once.
 const TASKS: [usize; 5] = [1, 2, 4, 16, 64];
 
-fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [guest, store, key, slices, length] = arguments.as_slice() else {
+pub(crate) fn measure(arguments: &[String]) -> Result<()> {
+    let [guest, store, key, slices, length] = arguments else {
         wasmtime::bail!("GUEST STORE KEY SLICES MILLISECONDS are expected");
     };
     let slices: usize = slices.parse()?;

@@ -1,9 +1,8 @@
-//! `store FOLDER ROUNDS SECRETS...`: stores of so many secrets, in turn in this process, each beside
-//! what nobody can do without: a point read of its own SQLite file, and one opening with
-//! AES-256-GCM. `FOLDER` is for this to write in.
+//! `in-process store FOLDER ROUNDS SECRETS...`: stores of so many secrets, each beside what nobody can
+//! do without: a point read of its own SQLite file, and one opening with AES-256-GCM. `FOLDER` is for
+//! this to write in.
 //!
 //! Prints a line for each measurement: what, who, microseconds; by tabs.
-#![allow(clippy::print_stdout, reason = "its result is what it prints")]
 
 use std::fs;
 use std::path::Path;
@@ -27,9 +26,8 @@ const VALUE: &[u8] = b"a value as long as many tokens are: 64 bytes, more or les
 /// On one page of a list.
 const PAGE: usize = 50;
 
-fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, rounds, sizes @ ..] = arguments.as_slice() else {
+pub(crate) fn measure(arguments: &[String]) -> Result<()> {
+    let [folder, rounds, sizes @ ..] = arguments else {
         wasmtime::bail!("FOLDER ROUNDS SECRETS... are expected");
     };
     let rounds: usize = rounds.parse()?;

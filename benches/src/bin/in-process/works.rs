@@ -1,9 +1,7 @@
-//! `works GUESTS FOLDER ROUNDS COUNT...`: Works started by a Flow, and the same instances with the bare
-//! wasmtime crate, in turn in this process. `GUESTS` is where the guests are, `FOLDER` for this to
-//! write in.
+//! `in-process works GUESTS FOLDER ROUNDS COUNT...`: Works started by a Flow, and the same instances
+//! with the bare wasmtime crate. `GUESTS` is where the guests are, `FOLDER` for this to write in.
 //!
 //! Prints a line for each measurement: what, who, a number; by tabs.
-#![allow(clippy::print_stdout, reason = "its result is what it prints")]
 
 use std::fs;
 use std::future::Future;
@@ -25,9 +23,8 @@ const POOL: u32 = 1024;
 /// Works that sleep at once, for memory and idle time.
 const SLEEPERS: usize = 1000;
 
-fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [guests, folder, rounds, counts @ ..] = arguments.as_slice() else {
+pub(crate) fn measure(arguments: &[String]) -> Result<()> {
+    let [guests, folder, rounds, counts @ ..] = arguments else {
         wasmtime::bail!("GUESTS FOLDER ROUNDS COUNT... are expected");
     };
     let (guests, folder) = (Path::new(guests), Path::new(folder));
