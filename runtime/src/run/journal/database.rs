@@ -192,44 +192,45 @@ fn save(connection: &mut Connection, file: &Path) -> rusqlite::Result<()> {
 }
 
 /// Writes rows in one transaction. What begins and ends within it is written once, and not twice.
-fn write_rows(connection: &mut Connection, records: &[What], life: u32) -> rusqlite::Result<()> {
+fn write_rows(connection: &Connection, records: &[What], life: u32) -> rusqlite::Result<()> {
     let ended = records.iter().filter_map(|record| match record {
         What::Ended(row, ..) => Some((row.number, row)),
         _ => None,
     });
     let ended: HashMap<u64, &EndedRow> = ended.collect();
     let (mut whole_works, mut whole_attempts) = (HashSet::new(), HashSet::new());
-    let transaction = connection.transaction()?;
-    for record in records {
-        match record {
-            What::Queued(row) => {
-                let end = ended.get(&row.number).copied();
-                sql::queued(&transaction, row, end)?;
-                whole_works.extend(end.map(|end| end.number));
-            }
-            What::Attempt(number, attempt, at) => {
-                let end = ended.get(number).copied();
-                let end = end.filter(|end| end.attempt == *attempt);
-                sql::attempt(&transaction, (*number, life, *attempt), *at, end)?;
-                whole_attempts.extend(end.map(|end| end.number));
-            }
-            What::Failed(number, attempt, at, failure) => {
-                let place = (*number, life, *attempt);
-                sql::attempt_ended(&transaction, place, *at, Some(failure))?;
-            }
-            What::Ended(row, ..) => {
-                if row.attempt > 0 && !whole_attempts.contains(&row.number) {
-                    let place = (row.number, life, row.attempt);
-                    sql::attempt_ended(&transaction, place, row.at, row.failure.as_ref())?;
+    sql::in_transaction(connection, || {
+        for record in records {
+            match record {
+                What::Queued(row) => {
+                    let end = ended.get(&row.number).copied();
+                    sql::queued(connection, row, end)?;
+                    whole_works.extend(end.map(|end| end.number));
                 }
-                if !whole_works.contains(&row.number) {
-                    sql::ended(&transaction, row)?;
+                What::Attempt(number, attempt, at) => {
+                    let end = ended.get(number).copied();
+                    let end = end.filter(|end| end.attempt == *attempt);
+                    sql::attempt(connection, (*number, life, *attempt), *at, end)?;
+                    whole_attempts.extend(end.map(|end| end.number));
                 }
+                What::Failed(number, attempt, at, failure) => {
+                    let place = (*number, life, *attempt);
+                    sql::attempt_ended(connection, place, *at, Some(failure))?;
+                }
+                What::Ended(row, ..) => {
+                    if row.attempt > 0 && !whole_attempts.contains(&row.number) {
+                        let place = (row.number, life, row.attempt);
+                        sql::attempt_ended(connection, place, row.at, row.failure.as_ref())?;
+                    }
+                    if !whole_works.contains(&row.number) {
+                        sql::ended(connection, row)?;
+                    }
+                }
+                What::RunEnded { end, .. } => sql::run_ended(connection, end)?,
             }
-            What::RunEnded { end, .. } => sql::run_ended(&transaction, end)?,
         }
-    }
-    transaction.commit()
+        Ok(())
+    })
 }
 
 #[cfg(test)]
@@ -303,7 +304,7 @@ mod tests {
     #[test]
     fn the_rows_are_the_same_wherever_a_commit_falls() {
         let written = |cuts: u32| {
-            let mut connection = sql::create(&Begin {
+            let connection = sql::create(&Begin {
                 app: "app".into(),
                 digest: String::new(),
                 user: String::new(),
@@ -317,7 +318,7 @@ mod tests {
             let (records, mut from) = (records(), 0);
             for to in 1..=records.len() {
                 if to == records.len() || cuts & (1 << (to - 1)) != 0 {
-                    write_rows(&mut connection, &records[from..to], 1).unwrap();
+                    write_rows(&connection, &records[from..to], 1).unwrap();
                     from = to;
                 }
             }

@@ -92,6 +92,22 @@ pub(super) fn make_works(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {WORKS} COMMIT"))
 }
 
+/// Writes all of it or nothing. By statements that are kept, which rusqlite's transactions are not:
+/// they would be made anew for each commit.
+pub(super) fn in_transaction(
+    connection: &Connection,
+    write: impl FnOnce() -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let run = |sql| connection.prepare_cached(sql)?.execute(());
+    run("BEGIN")?;
+    let written = write().and_then(|()| run("COMMIT"));
+    if written.is_err() {
+        // In vain where SQLite has done so already.
+        let _ = run("ROLLBACK");
+    }
+    written.map(|_| ())
+}
+
 /// Opens the database of a run to go on with it: a life more.
 pub(super) fn resume(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open_logged(path)?;
