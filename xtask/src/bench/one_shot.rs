@@ -132,7 +132,7 @@ fn rust(
         subjects.push(Subject::new("leyden without a disk, two secrets", command));
     }
     if let Some(wasmtime) = wasmtime {
-        let command = wasmtime_run(home, wasmtime, "hello.wasm");
+        let command = wasmtime_run(home, wasmtime, &[], "hello.wasm");
         subjects.push(Subject::new(&wasmtime.version, command));
     }
     compare(&mut subjects, rounds)?;
@@ -148,6 +148,7 @@ fn rust(
             vec![
                 goal("leyden, no secret", "wasmtime", 0.8),
                 goal("leyden, two secrets", "wasmtime", 1.0),
+                goal("leyden without a disk", "wasmtime", 1.0),
             ],
             subjects,
         ),
@@ -170,10 +171,15 @@ fn first(home: &Home, leyden: &Path, wasmtime: &Wasmtime, rounds: usize) -> Resu
         run_app(home, leyden, "hello.wasm", &plain()),
     );
     own.forget = Some(home.path().join(".cache/leyden"));
-    let command = wasmtime_run(home, wasmtime, "hello.wasm");
+    let command = wasmtime_run(home, wasmtime, &[], "hello.wasm");
     let mut other = Subject::new(&wasmtime.version, command);
     other.forget = Some(home.path().join(".cache/wasmtime"));
-    let mut subjects = vec![own, other];
+    // Leyden can stop every guest, for which checks are compiled into its code. With a limit of
+    // time, wasmtime compiles the same.
+    let command = wasmtime_run(home, wasmtime, &["-W", "timeout=100s"], "hello.wasm");
+    let mut limited = Subject::new(&format!("interruptible {}", wasmtime.version), command);
+    limited.forget.clone_from(&other.forget);
+    let mut subjects = vec![own, other, limited];
     compare(&mut subjects, rounds)?;
     Ok(times(
         "first run",
@@ -196,7 +202,7 @@ fn python(home: &Home, leyden: &Path, wasmtime: &Wasmtime, rounds: usize) -> Res
         ),
         Subject::new(
             &wasmtime.version,
-            wasmtime_run(home, wasmtime, "seed-python.wasm"),
+            wasmtime_run(home, wasmtime, &[], "seed-python.wasm"),
         ),
     ];
     compare(&mut subjects, rounds)?;
@@ -254,10 +260,11 @@ fn run_app(home: &Home, leyden: &Path, guest: &str, arguments: &[&str]) -> Comma
     command
 }
 
-fn wasmtime_run(home: &Home, wasmtime: &Wasmtime, guest: &str) -> Command {
+fn wasmtime_run(home: &Home, wasmtime: &Wasmtime, options: &[&str], guest: &str) -> Command {
     let mut command = home.command(&wasmtime.path);
     command
         .args(["run", "-C", "cache=y"])
+        .args(options)
         .args(plain())
         .arg(guest);
     command
