@@ -46,9 +46,20 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
     let folder = home.path().join("works");
     std::fs::create_dir_all(&folder)?;
     let mut program = super::in_process(home, "works")?;
-    program.arg(guests).arg(folder).arg(rounds);
+    program.arg(&guests).arg(folder).arg(rounds);
     program.args(counts.iter().map(usize::to_string));
     let mut measured = samples::parse(&step::output(&mut program)?)?;
+    for who in ["leyden", "bare"] {
+        let mut program = super::in_process(home, "sleepers")?;
+        program.args([
+            who.as_ref(),
+            guests.as_path(),
+            &home.path().join("sleepers"),
+        ]);
+        for (what, by_whom) in samples::parse(&step::output(&mut program)?)? {
+            measured.entry(what).or_default().extend(by_whom);
+        }
+    }
 
     let mut compared = vec![
         (

@@ -19,9 +19,9 @@ use wasmtime::error::Context;
 use wasmtime::{Result, ensure};
 
 /// Instances that either side keeps memory ready for.
-const POOL: u32 = 1024;
-/// Works that sleep at once, for memory and idle time.
-const SLEEPERS: usize = 1000;
+pub(crate) const POOL: u32 = 1024;
+/// How many of the Work that sleeps may run at once.
+pub(crate) const SLEEPERS: usize = 1000;
 
 pub(crate) fn measure(arguments: &[String]) -> Result<()> {
     let [guests, folder, rounds, counts @ ..] = arguments else {
@@ -82,28 +82,6 @@ pub(crate) fn measure(arguments: &[String]) -> Result<()> {
             each(taken, in_turn),
         );
     }
-    side.sleepers()?;
-    bare_sleepers(&runtime, guests)
-}
-
-/// What as many take of memory with the bare crate.
-fn bare_sleepers(runtime: &Runtime, guests: &Path) -> Result<()> {
-    let sleeper = guests.join("work-probe.wasm");
-    let work = Work::new(&Component::from_file(&engine(Some(POOL))?, sleeper)?)?;
-    let before = resident()?;
-    let sleeping: Vec<_> = (0..SLEEPERS)
-        .map(|_| {
-            let work = work.clone();
-            runtime.spawn(async move { work.run(br#"{"sleep":4000}"#).await })
-        })
-        .collect();
-    std::thread::sleep(Duration::from_secs(2));
-    let each = (resident()? - before) / SLEEPERS as f64;
-    println!("memory\tbare wasmtime crate\t{each}");
-    for one in sleeping {
-        let slept = runtime.block_on(one).context("a task failed")??;
-        ensure!(slept.is_ok(), "{slept:?}");
-    }
     Ok(())
 }
 
@@ -137,15 +115,15 @@ fn timed<R: Future<Output = Result<()>>>(
 }
 
 /// Leyden's side: an app of a Flow that runs scripts, and Works.
-struct Side<'a> {
+pub(crate) struct Side<'a> {
     runtime: &'a Runtime,
     host: Host,
-    bound: Bound,
+    pub(crate) bound: Bound,
     runs: Runs,
 }
 
 impl<'a> Side<'a> {
-    fn new(runtime: &'a Runtime, guests: &Path, folder: &Path) -> Result<Self> {
+    pub(crate) fn new(runtime: &'a Runtime, guests: &Path, folder: &Path) -> Result<Self> {
         let app = folder.join("app");
         fs::create_dir_all(&app)?;
         for name in ["flow-probe", "work-echo", "work-probe"] {
@@ -179,7 +157,7 @@ impl<'a> Side<'a> {
         })
     }
 
-    fn input(script: &str) -> Input {
+    pub(crate) fn input(script: &str) -> Input {
         Input {
             arguments: vec![script.to_owned()],
             stderr: Output::stderr(),
@@ -201,42 +179,4 @@ impl<'a> Side<'a> {
         ensure!(ending == Ending::Exited(0), "{ending:?}");
         Ok(start.elapsed())
     }
-
-    /// What many Works that sleep take of memory and of the processor.
-    fn sleepers(&self) -> Result<()> {
-        let script = json!([
-            { "start": { "work": "sleeper", "input": { "sleep": 10000 }, "times": SLEEPERS } },
-            "count",
-        ]);
-        let before = resident()?;
-        let _guard = self.runtime.enter();
-        let running = self.bound.start(Self::input(&script.to_string()), None);
-        std::thread::sleep(Duration::from_secs(3));
-        let each = (resident()? - before) / SLEEPERS as f64;
-        println!("memory\tleyden\t{each}");
-        let (start, used) = (Instant::now(), processor()?);
-        std::thread::sleep(Duration::from_secs(5));
-        let share = (processor()? - used) / start.elapsed().as_secs_f64() * 100.0;
-        println!("idle\tleyden\t{share}");
-        self.runtime.block_on(running.outcome())?;
-        Ok(())
-    }
-}
-
-/// This process's resident memory, in KiB (Linux, proc_pid_status(5)).
-fn resident() -> Result<f64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
-    Ok(kib.context("no VmRSS")?.trim().parse()?)
-}
-
-/// The processor time that this process has used, in seconds, to a hundredth (proc_pid_stat(5)).
-fn processor() -> Result<f64> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    // Behind the name, which may hold anything: from the third field on.
-    let (_, fields) = stat.rsplit_once(')').context("no name")?;
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    let ticks: Vec<f64> = ticks.map(str::parse).collect::<Result<_, _>>()?;
-    Ok(ticks.iter().sum::<f64>() / 100.0)
 }
