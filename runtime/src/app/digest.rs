@@ -46,7 +46,7 @@ impl FromStr for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", HEXLOWER.encode(&self.0))
+        write!(f, "sha256:{}", HEXLOWER.encode_display(&self.0))
     }
 }
 

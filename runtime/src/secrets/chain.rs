@@ -53,13 +53,13 @@ pub(super) fn append(
     tables: &Tables<'_>,
     key: &KeyBytes,
     last: Link,
-    mut record: AuditRecord,
+    record: &mut AuditRecord,
 ) -> Result<(Link, String), StoreError> {
     let sequence = last.sequence + 1;
     record.sequence = sequence;
     // Room for most records at once.
     let mut body = Vec::with_capacity(1024);
-    let body = serde_json::to_writer(&mut body, &record)
+    let body = serde_json::to_writer(&mut body, record)
         .ok()
         .and_then(|()| String::from_utf8(body).ok())
         .ok_or_else(|| broken(tables, sequence, "it cannot be written"))?;

@@ -72,7 +72,7 @@ impl SecretStore {
         }
         let mut refusals = Vec::new();
         let written = self.write(|snapshot| {
-            let of_app = request.record(snapshot);
+            let mut record = request.record(snapshot);
             let mut released = Vec::with_capacity(request.wanted.len());
             for wanted in request.wanted {
                 match request.resolve(snapshot, wanted) {
@@ -86,16 +86,17 @@ impl SecretStore {
                 }
             }
             for (wanted, reason) in &refusals {
-                snapshot.record(denied(&of_app, wanted, reason))?;
+                fill_denied(&mut record, wanted, reason);
+                snapshot.record_one_of(&mut record)?;
             }
             if !refusals.is_empty() {
                 return Ok(Vec::new());
             }
             for (wanted, one, by) in &released {
-                let mut record = of(&of_app, wanted);
+                fill(&mut record, wanted);
                 record.version = Some(one.version.get());
                 record.grantee.clone_from(by);
-                snapshot.record(record)?;
+                snapshot.record_one_of(&mut record)?;
             }
             Ok(released.into_iter().map(|(_, one, _)| one).collect())
         });
@@ -125,10 +126,11 @@ impl SecretStore {
             return Ok(());
         }
         self.write(|snapshot| {
-            let of_app = request.record(snapshot);
-            refused
-                .iter()
-                .try_for_each(|(wanted, reason)| snapshot.record(denied(&of_app, wanted, reason)))
+            let mut record = request.record(snapshot);
+            refused.iter().try_for_each(|(wanted, reason)| {
+                fill_denied(&mut record, wanted, reason);
+                snapshot.record_one_of(&mut record)
+            })
         })
     }
 }
@@ -201,19 +203,17 @@ impl ReleaseRequest<'_> {
     }
 }
 
-/// The record of one binding.
-fn of(of_app: &AuditRecord, wanted: &Wanted) -> AuditRecord {
-    let mut record = of_app.clone();
+/// Makes the record one of this binding.
+fn fill(record: &mut AuditRecord, wanted: &Wanted) {
     record.component = Some(clip(&wanted.component));
     record.component_digest = Some(wanted.component_digest.to_string());
     record.env = Some(clip(wanted.env.as_str()));
     record.secret = Some(wanted.secret.name.canonical().to_owned());
-    record
 }
 
-/// The record of one that was refused.
-fn denied(of_app: &AuditRecord, wanted: &Wanted, reason: &RefusalReason) -> AuditRecord {
-    let mut record = of(of_app, wanted);
+/// Makes the record one of this binding, which was refused.
+fn fill_denied(record: &mut AuditRecord, wanted: &Wanted, reason: &RefusalReason) {
+    fill(record, wanted);
     record.outcome = AuditOutcome::Denied;
     record.version = wanted.secret.version.map(NonZeroU32::get);
     record.reason = Some(reason.code().to_owned());
@@ -221,7 +221,6 @@ fn denied(of_app: &AuditRecord, wanted: &Wanted, reason: &RefusalReason) -> Audi
         // It may be a value, typed in the place of a name.
         record.secret = None;
     }
-    record
 }
 
 /// Opens a version's value; `None` if what is stored is not what was written.

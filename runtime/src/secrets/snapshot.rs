@@ -360,7 +360,12 @@ impl<'t> Snapshot<'t> {
     }
 
     /// Adds an audit record; [`seal`](Self::seal) covers it.
-    pub(super) fn record(&mut self, record: AuditRecord) -> Result<(), StoreError> {
+    pub(super) fn record(&mut self, mut record: AuditRecord) -> Result<(), StoreError> {
+        self.record_one_of(&mut record)
+    }
+
+    /// The same of one of many that are much alike, each made of the one before.
+    pub(super) fn record_one_of(&mut self, record: &mut AuditRecord) -> Result<(), StoreError> {
         let (link, body) = chain::append(&self.tables, &self.keys.audit, self.last_link(), record)?;
         self.continue_audit(link);
         self.recorded.push(body);

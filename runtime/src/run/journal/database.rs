@@ -132,7 +132,12 @@ impl Database {
             Kept::Nowhere => Ok(()),
             Kept::Logged(connection) => write_rows(connection, records, self.life),
             Kept::Whole(connection) => {
-                write_rows(connection, records, self.life)?;
+                // There were no Works: this is the run's end.
+                for record in records {
+                    if let What::RunEnded { end, .. } = record {
+                        sql::run_ended_alone(connection, end, &end.reason)?;
+                    }
+                }
                 save(connection, &self.file)
             }
         }

@@ -284,7 +284,7 @@ pub(super) fn run_ended(connection: &Connection, end: &RunEnd) -> rusqlite::Resu
     run_ended_alone(connection, end, &end.reason)
 }
 
-/// The same, where it is not known what became of the Works.
+/// The same, where there were no Works, or it is not known what became of them.
 pub(super) fn run_ended_alone(
     connection: &Connection,
     end: &RunEnd,
