@@ -307,6 +307,47 @@ fn an_app_is_inspected_without_store_key_or_running_it() {
 }
 
 #[test]
+fn an_app_that_asks_for_nothing_is_inspected_without_a_key_and_told_its_change_with_one() {
+    let home = Home::with_my_secret();
+    let asks_nothing = "name = \"report\"\n[flow]\ncomponent = \"flow.wasm\"\n";
+    let report = app(&home, "report", asks_nothing);
+    let seen = |words: &str| leyden(&home, words, &report).succeeded().stdout;
+    let nothing = "granted     nothing in this folder so far";
+    assert!(seen("inspect APP").contains(nothing));
+    app(&home, "report", MANIFEST);
+    assert!(seen("inspect APP").contains(nothing));
+    leyden(&home, "trust APP --yes", &report).succeeded();
+    let told = seen("inspect APP");
+    assert!(
+        !told.contains(nothing) && !told.contains("changed"),
+        "{told}"
+    );
+    app(&home, "report", asks_nothing);
+    let changed = "changed     it no longer asks for";
+    let told = seen("inspect APP");
+    assert_eq!(told.matches(changed).count(), 2, "{told}");
+
+    let key = home.path().join("away.key");
+    std::fs::rename(home.key_file(), &key).unwrap();
+    let told = seen("inspect APP");
+    assert!(
+        told.contains("asks for    nothing") && told.contains("not looked for, which takes a key"),
+        "{told}"
+    );
+    assert!(!told.contains(nothing) && !told.contains(changed), "{told}");
+    let told: serde_json::Value = serde_json::from_str(&seen("inspect APP --output json")).unwrap();
+    assert_eq!(told["looked_for_last_granted"], false);
+    assert_eq!(told["last_granted"], serde_json::Value::Null);
+    let told = seen(&format!("inspect APP --key-file {}", key.display()));
+    assert_eq!(told.matches(changed).count(), 2, "{told}");
+    // Whoever names a key means it.
+    leyden(&home, "inspect APP --key-file /not/there", &report).ended_with(77);
+    // In a component's folder there may be anything: nothing of that is told.
+    let told = leyden(&home, "inspect APP", &guest("env-p1")).succeeded();
+    assert!(!told.stdout.contains("granted"), "{told:?}");
+}
+
+#[test]
 fn versions_expire_are_kept_deleted_restored_and_destroyed() {
     let home = Home::with_my_secret();
     let set = |words: &[&str], value: &str| {
