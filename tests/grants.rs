@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Home, Ran, guest, run};
+use crate::support::{Admin, Home, Ran, guest, run};
 
 const MANIFEST: &str = "name = \"report\"\n[flow]\ncomponent = \"flow.wasm\"\n\
     hosts = [\"api.example.com\"]\n[secrets]\nA = \"my-secret\"\n";
@@ -198,6 +198,39 @@ fn what_changed_is_told_since_anything_was_granted_in_a_folder() {
         leyden(&home, grant, &report).succeeded();
         assert!(changed().is_empty(), "{grant}");
     }
+}
+
+#[test]
+fn a_grant_on_the_admin_page_is_one_since_which_changes_are_told() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    for (place, to_folder) in [("one", false), ("two", true)] {
+        let report = app(&home, place, MANIFEST);
+        let path = report.canonicalize().unwrap().display().to_string();
+        let seen = leyden(&home, "inspect APP --output json", &report).succeeded();
+        let seen: serde_json::Value = serde_json::from_str(&seen.stdout).unwrap();
+        let folder = format!("folder:{path}");
+        let digest = seen["digest"].as_str().unwrap();
+        let fields = match to_folder {
+            false => [("to", digest), ("path", &path), ("from", digest)],
+            true => [("to", &*folder), ("path", ""), ("from", "")],
+        };
+        let granted = session.post("/secret/my-secret/grants", &fields);
+        session.follow(&granted).ended_with(200);
+        std::fs::copy(guest("probe-p2"), report.join("flow.wasm")).unwrap();
+        let told = leyden(&home, "inspect APP", &report).succeeded().stdout;
+        assert!(told.contains("the bytes of flow, since"), "{place}: {told}");
+    }
+    // A path that leads to another app says nothing of that one.
+    let other = app(&home, "three", &MANIFEST.replace("report", "other"));
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let path = other.display().to_string();
+    let fields = [("to", &*digest), ("path", &path), ("from", &digest)];
+    let granted = session.post("/secret/my-secret/grants", &fields);
+    session.follow(&granted).ended_with(200);
+    let told = leyden(&home, "inspect APP", &other).succeeded().stdout;
+    assert!(told.contains("nothing in this folder so far"), "{told}");
 }
 
 #[test]
