@@ -288,11 +288,28 @@ fn a_grant_to_a_folder_that_is_no_apps_own_is_asked_about() {
         .succeeded()
         .says(&["your home folder"]);
     runs(&home, &report);
+    // What is no folder is no folder without an app in it.
+    let flow = report.join("flow.wasm");
+    for words in [
+        "secret grant my-secret --folder APP",
+        "secret grant my-secret --folder APP --yes",
+    ] {
+        let granted = leyden(&home, words, &flow).ended_with(2);
+        assert!(!granted.stderr.contains("warning"), "{granted:?}");
+        granted.says(&["flow.wasm is no folder", "--app"]);
+    }
     // An app's own folder is nothing to ask about.
     let own = app(&home, "own", MANIFEST);
     let words = "secret grant my-secret --folder APP";
     let granted = leyden(&home, words, &own).succeeded();
     assert!(!granted.stderr.contains("warning"), "{granted:?}");
+    // It is taken back when it is gone, too.
+    std::fs::remove_dir_all(&own).unwrap();
+    let words = "secret revoke my-secret --folder APP";
+    leyden(&home, words, &own).succeeded();
+    leyden(&home, words, &own)
+        .ended_with(2)
+        .says(&["is not granted"]);
 }
 
 #[test]
