@@ -195,53 +195,92 @@ fn a_hangup_stops_the_guest_unless_it_was_ignored_from_the_start() {
     assert_eq!(wait(&mut child), 143);
 }
 
+/// Waits, in a shell's script, until what is typed on its terminal is not shown.
+const UNTIL_HIDDEN: &str = "until stty -a < /dev/tty | grep -q -e '-echo '; do sleep 0.05; done";
+
 #[test]
 fn a_signal_at_a_hidden_prompt_leaves_the_terminal_as_it_was() {
     let home = Home::with_my_secret();
-    // script(1) makes a terminal and runs this on it.
-    let prompting = r#"
-        "$LEYDEN" key add spare --passphrase & pid=$!
-        until stty -a < /dev/tty | grep -q -e '-echo '; do
-            kill -0 "$pid" || exit
-            sleep 0.05
-        done
-        kill -s "$SIGNAL" "$pid"
-        wait "$pid"
+    let prompting = format!(
+        r#"
+        {{ {UNTIL_HIDDEN}; kill -s "$SIGNAL" "$(cat pid)"; }} &
+        sh -c 'echo $$ > pid; exec "$LEYDEN" key add spare --passphrase'
         echo "status $?"
         stty -a < /dev/tty
-    "#;
-    for (signal, status) in [("TERM", 143), ("HUP", 129)] {
-        let leyden = home.leyden();
-        let mut script = Command::new("script");
-        script
-            .args(["-q", "-e", "-c", prompting, "/dev/null"])
-            .envs(
-                leyden
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
-            .env("SHELL", "/bin/sh")
-            .env("LEYDEN", leyden.get_program())
-            .env("SIGNAL", signal);
-        // Its standard input stays open: at its end, script(1) types Ctrl-D.
-        let mut child = script
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+    "#
+    );
+    for (signal, status) in [
+        ("TERM", 143),
+        ("HUP", 129),
+        ("QUIT", 131),
+        ("ABRT", 134),
+        ("USR1", 138),
+        ("USR2", 140),
+        ("ALRM", 142),
+        ("XCPU", 152),
+        ("VTALRM", 154),
+        ("PROF", 155),
+    ] {
+        let mut terminal = home.on_terminal(&prompting);
+        let mut child = terminal.env("SIGNAL", signal).spawn().unwrap();
         let mut printed = String::new();
         let mut stdout = child.stdout.take().unwrap();
         stdout.read_to_string(&mut printed).unwrap();
         assert_eq!(wait(&mut child), 0, "{printed}");
         assert!(printed.contains(&format!("status {status}")), "{printed}");
-        assert!(!printed.contains("-echo "), "{printed}");
+        assert!(!printed.contains("-echo "), "{signal}: {printed}");
         assert!(printed.contains(" icanon"), "{printed}");
     }
 }
 
 #[test]
+fn a_hidden_prompt_that_is_stopped_leaves_the_terminal_to_the_shell_until_it_goes_on() {
+    let home = Home::with_my_secret();
+    let stopping = format!(
+        r#"
+        set -m
+        {{ {UNTIL_HIDDEN}; kill -s TSTP "$(cat pid)"; }} &
+        sh -c 'echo $$ > pid; exec "$LEYDEN" key add spare --passphrase'
+        echo stopped; stty -a < /dev/tty
+        {{ {UNTIL_HIDDEN}; echo "hidden again"; kill -s TERM "$(cat pid)"; }} &
+        fg
+        echo "status $?"; stty -a < /dev/tty
+    "#
+    );
+    let mut child = home.on_terminal(&stopping).spawn().unwrap();
+    let mut printed = String::new();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_to_string(&mut printed).unwrap();
+    assert_eq!(wait(&mut child), 0, "{printed}");
+    let (_, printed) = printed.split_once("stopped\r\n").unwrap();
+    for words in ["hidden again", "status 143"] {
+        assert!(printed.contains(words), "{printed}");
+    }
+    assert!(!printed.contains("-echo "), "{printed}");
+    assert_eq!(printed.matches(" icanon").count(), 2, "{printed}");
+}
+
+/// What is printed on a terminal, where each of these is typed once it is asked for: `Value of
+/// NAME: ` or `…, again: `. And how often it was asked for, and the exit status.
+fn typed(mut terminal: Command, answers: &[&[u8]]) -> (String, usize, i32) {
+    let mut child = terminal.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let (mut printed, mut asked) = (Vec::new(), 0);
+    for byte in BufReader::new(child.stdout.take().unwrap()).bytes() {
+        printed.push(byte.unwrap());
+        // Nothing is shown any more once it asks.
+        if printed.ends_with(b"typed: ") || printed.ends_with(b"again: ") {
+            stdin.write_all(answers[asked]).unwrap();
+            asked += 1;
+        }
+    }
+    let printed = String::from_utf8(printed).unwrap();
+    (printed, asked, wait(&mut child))
+}
+
+#[test]
 fn what_is_typed_at_a_hidden_prompt_is_stored_exactly_or_refused() {
-    for (typed, stored) in [
+    for (answer, stored) in [
         (
             &b"some-value na\xc3\xafve\twith\\n $\n"[..],
             Some("some-value naïve\twith\\n $"),
@@ -249,47 +288,47 @@ fn what_is_typed_at_a_hidden_prompt_is_stored_exactly_or_refused() {
         (b"caf\xe9\n", None),
     ] {
         let home = Home::new();
-        let leyden = home.leyden();
-        let variables = leyden.get_envs();
-        let create = "\"$LEYDEN\" secret create typed";
-        let mut child = Command::new("script")
-            .args(["-q", "-e", "-c", create, "/dev/null"])
-            .envs(variables.filter_map(|(name, value)| Some((name, value?))))
-            .env("SHELL", "/bin/sh")
-            .env("LEYDEN", leyden.get_program())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let (mut printed, mut answered) = (Vec::new(), 0);
-        for byte in BufReader::new(child.stdout.take().unwrap()).bytes() {
-            printed.push(byte.unwrap());
-            // Nothing is shown any more once it asks.
-            if printed.ends_with(b"typed: ") || printed.ends_with(b"again: ") {
-                stdin.write_all(typed).unwrap();
-                answered += 1;
-            }
-        }
-        let printed = String::from_utf8(printed).unwrap();
+        let create = home.on_terminal("\"$LEYDEN\" secret create typed");
+        let (printed, asked, status) = typed(create, &[answer, answer]);
         assert!(
             !printed.contains("some-value") && !printed.contains("caf"),
             "{printed}"
         );
-        let status = wait(&mut child);
         match stored {
             Some(value) => {
-                assert_eq!((status, answered), (0, 2), "{printed}");
+                assert_eq!((status, asked), (0, 2), "{printed}");
                 let shown = home.run(["secret", "reveal", "typed", "--yes"]);
                 assert_eq!(shown.succeeded().stdout, value);
             }
             None => {
-                assert_eq!((status, answered), (2, 1), "{printed}");
+                assert_eq!((status, asked), (2, 1), "{printed}");
                 assert!(printed.contains("is not UTF-8"), "{printed}");
                 assert!(!home.store().exists());
             }
         }
     }
+}
+
+#[test]
+fn what_is_pasted_behind_a_hidden_answer_reaches_neither_the_next_question_nor_the_shell() {
+    let home = Home::new();
+    let create = home.on_terminal(
+        r#"
+        "$LEYDEN" secret create typed
+        stty -icanon min 0 time 0 < /dev/tty
+        echo "left: [$(cat < /dev/tty)]"
+    "#,
+    );
+    let answers: [&[u8]; 2] = [
+        b"some-value one\nsome-value two\n",
+        b"some-value one\nsome-value three\n",
+    ];
+    let (printed, asked, status) = typed(create, &answers);
+    assert_eq!((status, asked), (0, 2), "{printed}");
+    assert!(!printed.contains("some-value"), "{printed}");
+    assert!(printed.contains("left: []"), "{printed}");
+    let shown = home.run(["secret", "reveal", "typed", "--yes"]);
+    assert_eq!(shown.succeeded().stdout, "some-value one");
 }
 
 #[test]

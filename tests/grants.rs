@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Home, Ran, guest, run};
+use crate::support::{Admin, Home, Ran, guest, run};
 
 const MANIFEST: &str = "name = \"report\"\n[flow]\ncomponent = \"flow.wasm\"\n\
     hosts = [\"api.example.com\"]\n[secrets]\nA = \"my-secret\"\n";
@@ -201,6 +201,39 @@ fn what_changed_is_told_since_anything_was_granted_in_a_folder() {
 }
 
 #[test]
+fn a_grant_on_the_admin_page_is_one_since_which_changes_are_told() {
+    let home = Home::with_my_secret();
+    let admin = Admin::start(&home);
+    let session = admin.log_in(1);
+    for (place, to_folder) in [("one", false), ("two", true)] {
+        let report = app(&home, place, MANIFEST);
+        let path = report.canonicalize().unwrap().display().to_string();
+        let seen = leyden(&home, "inspect APP --output json", &report).succeeded();
+        let seen: serde_json::Value = serde_json::from_str(&seen.stdout).unwrap();
+        let folder = format!("folder:{path}");
+        let digest = seen["digest"].as_str().unwrap();
+        let fields = match to_folder {
+            false => [("to", digest), ("path", &path), ("from", digest)],
+            true => [("to", &*folder), ("path", ""), ("from", "")],
+        };
+        let granted = session.post("/secret/my-secret/grants", &fields);
+        session.follow(&granted).ended_with(200);
+        std::fs::copy(guest("probe-p2"), report.join("flow.wasm")).unwrap();
+        let told = leyden(&home, "inspect APP", &report).succeeded().stdout;
+        assert!(told.contains("the bytes of flow, since"), "{place}: {told}");
+    }
+    // A path that leads to another app says nothing of that one.
+    let other = app(&home, "three", &MANIFEST.replace("report", "other"));
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let path = other.display().to_string();
+    let fields = [("to", &*digest), ("path", &path), ("from", &digest)];
+    let granted = session.post("/secret/my-secret/grants", &fields);
+    session.follow(&granted).ended_with(200);
+    let told = leyden(&home, "inspect APP", &other).succeeded().stdout;
+    assert!(told.contains("nothing in this folder so far"), "{told}");
+}
+
+#[test]
 fn a_folders_name_forges_no_line_and_no_command() {
     let home = Home::with_my_secret();
     let report = app(&home, "evil\nasks for    nothing; $(id)", MANIFEST);
@@ -255,11 +288,28 @@ fn a_grant_to_a_folder_that_is_no_apps_own_is_asked_about() {
         .succeeded()
         .says(&["your home folder"]);
     runs(&home, &report);
+    // What is no folder is no folder without an app in it.
+    let flow = report.join("flow.wasm");
+    for words in [
+        "secret grant my-secret --folder APP",
+        "secret grant my-secret --folder APP --yes",
+    ] {
+        let granted = leyden(&home, words, &flow).ended_with(2);
+        assert!(!granted.stderr.contains("warning"), "{granted:?}");
+        granted.says(&["flow.wasm is no folder", "--app"]);
+    }
     // An app's own folder is nothing to ask about.
     let own = app(&home, "own", MANIFEST);
     let words = "secret grant my-secret --folder APP";
     let granted = leyden(&home, words, &own).succeeded();
     assert!(!granted.stderr.contains("warning"), "{granted:?}");
+    // It is taken back when it is gone, too.
+    std::fs::remove_dir_all(&own).unwrap();
+    let words = "secret revoke my-secret --folder APP";
+    leyden(&home, words, &own).succeeded();
+    leyden(&home, words, &own)
+        .ended_with(2)
+        .says(&["is not granted"]);
 }
 
 #[test]
@@ -304,6 +354,47 @@ fn an_app_is_inspected_without_store_key_or_running_it() {
         serde_json::json!(["wasi_snapshot_preview1"])
     );
     assert_eq!(seen["granted"], true);
+}
+
+#[test]
+fn an_app_that_asks_for_nothing_is_inspected_without_a_key_and_told_its_change_with_one() {
+    let home = Home::with_my_secret();
+    let asks_nothing = "name = \"report\"\n[flow]\ncomponent = \"flow.wasm\"\n";
+    let report = app(&home, "report", asks_nothing);
+    let seen = |words: &str| leyden(&home, words, &report).succeeded().stdout;
+    let nothing = "granted     nothing in this folder so far";
+    assert!(seen("inspect APP").contains(nothing));
+    app(&home, "report", MANIFEST);
+    assert!(seen("inspect APP").contains(nothing));
+    leyden(&home, "trust APP --yes", &report).succeeded();
+    let told = seen("inspect APP");
+    assert!(
+        !told.contains(nothing) && !told.contains("changed"),
+        "{told}"
+    );
+    app(&home, "report", asks_nothing);
+    let changed = "changed     it no longer asks for";
+    let told = seen("inspect APP");
+    assert_eq!(told.matches(changed).count(), 2, "{told}");
+
+    let key = home.path().join("away.key");
+    std::fs::rename(home.key_file(), &key).unwrap();
+    let told = seen("inspect APP");
+    assert!(
+        told.contains("asks for    nothing") && told.contains("not looked for, which takes a key"),
+        "{told}"
+    );
+    assert!(!told.contains(nothing) && !told.contains(changed), "{told}");
+    let told: serde_json::Value = serde_json::from_str(&seen("inspect APP --output json")).unwrap();
+    assert_eq!(told["looked_for_last_granted"], false);
+    assert_eq!(told["last_granted"], serde_json::Value::Null);
+    let told = seen(&format!("inspect APP --key-file {}", key.display()));
+    assert_eq!(told.matches(changed).count(), 2, "{told}");
+    // Whoever names a key means it.
+    leyden(&home, "inspect APP --key-file /not/there", &report).ended_with(77);
+    // In a component's folder there may be anything: nothing of that is told.
+    let told = leyden(&home, "inspect APP", &guest("env-p1")).succeeded();
+    assert!(!told.stdout.contains("granted"), "{told:?}");
 }
 
 #[test]

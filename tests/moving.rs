@@ -1,5 +1,7 @@
 //! Secrets on the move: imported from other tools, backed up, restored.
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use crate::support::{Home, guest, run};
 
 fn file(home: &Home, name: &str, text: &str) -> String {
@@ -101,6 +103,11 @@ fn an_imported_folder_follows_links_and_tells_what_it_skips() {
     }
     std::fs::remove_file(folder.join("TOKEN")).unwrap();
     import(&[]).ended_with(2).says(&["..1, ..data"]);
+    let not_text = std::ffi::OsStr::from_bytes(b"caf\xe9\n");
+    std::fs::write(folder.join(not_text), "x").unwrap();
+    import(&[])
+        .ended_with(2)
+        .says(&["/caf\\xE9\\n\" has a name that is not UTF-8"]);
 }
 
 #[test]
@@ -123,6 +130,11 @@ fn a_lossy_import_imports_nothing_and_shows_no_value() {
             .never_shows("hunter2");
         home.run(["secret", "show", "good"]).ended_with(77);
     }
+    // A line's place is told once.
+    let from = file(&home, "d.env", "GOOD=x\nhunter2\n");
+    let told = home.run(["secret", "import", &from]).ended_with(2);
+    assert!(told.stderr.contains("d.env:2: there is no"), "{told:?}");
+    assert_eq!(told.stderr.matches("d.env").count(), 1, "{told:?}");
 }
 
 #[test]

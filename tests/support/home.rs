@@ -1,7 +1,7 @@
 //! A home folder of its own, so that no test sees another's store, cache or environment.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -70,6 +70,23 @@ impl Home {
             .env_clear()
             .envs(variables.filter_map(|(name, value)| Some((name, value?))));
         shell
+    }
+
+    /// A shell's script on a terminal of its own, which script(1) makes; the command is `$LEYDEN`
+    /// there. What is written to its standard input is typed, which is Ctrl-D once that is closed.
+    pub fn on_terminal(&self, script: &str) -> Command {
+        let leyden = self.leyden();
+        let variables = leyden.get_envs();
+        let mut terminal = Command::new("script");
+        terminal
+            .args(["-q", "-e", "-c", script, "/dev/null"])
+            .current_dir(self.path())
+            .envs(variables.filter_map(|(name, value)| Some((name, value?))))
+            .env("SHELL", "/bin/sh")
+            .env("LEYDEN", leyden.get_program())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        terminal
     }
 
     /// Runs the command with these arguments and nothing on its standard input.

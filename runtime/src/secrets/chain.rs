@@ -10,6 +10,8 @@
 //! `{"checkpoint": …, "mac": …}`, the latter being HMAC-SHA-256 in hex over
 //! `frame("leyden/1/checkpoint", number, MAC of that record, checkpoint in JSON)`.
 
+use std::cmp::Ordering;
+
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,7 @@ use super::{AuditEvent, AuditFilter, AuditFound, AuditRecord, StoreError};
 const PAGE: usize = 1000;
 
 const NEWER: &str = "a newer Leyden wrote it";
+const STANDS_AGAIN: &str = "it was pruned, and stands there again";
 
 /// A place in the chain: so far, and what the MAC is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,16 +181,37 @@ pub(super) fn verify_whole(
     key: &KeyBytes,
     end: Link,
 ) -> Result<Link, StoreError> {
-    let (start, mut pruned) = (start(tables, key)?, 0);
-    walk(tables, key, start, end, |row| {
-        pruned = pruned.max(pruned_to(row));
-    })?;
-    match pruned <= start.sequence {
-        true => Ok(start),
-        false => {
-            let what = "it was pruned, and stands there again";
-            Err(broken(tables, start.sequence + 1, what))
+    let verified = start(tables, key).and_then(|start| {
+        let mut pruned = 0;
+        walk(tables, key, start, end, |row| {
+            pruned = pruned.max(pruned_to(row));
+        })?;
+        match pruned <= start.sequence {
+            true => Ok(start),
+            false => Err(broken(tables, start.sequence + 1, STANDS_AGAIN)),
         }
+    });
+    verified.map_err(|error| wrong_start(tables, key, end).unwrap_or(error))
+}
+
+/// What is wrong with where a log begins that is broken: it was pruned up to a record that those at
+/// its end tell, and nothing but a checkpoint stands so early.
+fn wrong_start(tables: &Tables<'_>, key: &KeyBytes, end: Link) -> Option<StoreError> {
+    let newest = AuditFilter::default().event(AuditEvent::AuditPruned);
+    let told = look(tables, key, end, &newest.limit(1)).ok()?;
+    let pruned = told.records.first()?.up_to?;
+    let mut first = None;
+    let read = tables.audit_after(0, |row| {
+        first = Some(row);
+        Ok(false)
+    });
+    read.ok()?;
+    let first = first?;
+    match first.sequence.cmp(&pruned) {
+        Ordering::Less => Some(broken(tables, first.sequence, STANDS_AGAIN)),
+        Ordering::Equal if is_checkpoint(&first) => None,
+        Ordering::Equal => Some(broken(tables, pruned, STANDS_AGAIN)),
+        Ordering::Greater => Some(broken(tables, pruned, "its checkpoint is missing")),
     }
 }
 

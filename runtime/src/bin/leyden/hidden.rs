@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 
 use leyden::secrets::MAX_VALUE_BYTES;
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
-use rustix::termios::{tcgetattr, tcsetattr};
+use rustix::process::getpgrp;
+use rustix::termios::{LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios};
+use rustix::termios::{tcflush, tcgetattr, tcgetpgrp, tcsetattr};
 use zeroize::Zeroizing;
 
 const CTRL_C: u8 = 0x03;
@@ -15,33 +16,35 @@ const CTRL_U: u8 = 0x15;
 const CTRL_W: u8 = 0x17;
 const DELETE: u8 = 0x7f;
 
-/// Asks on the controlling terminal, whatever the standard streams are.
+/// Asks on this terminal, whatever the standard streams are.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Interrupted`] after Ctrl-C, [`ErrorKind::UnexpectedEof`] after Ctrl-D,
-/// [`ErrorKind::InvalidData`], saying why, where it is no text; any other where there is no
-/// terminal.
-pub(crate) fn read(question: &str) -> io::Result<Zeroizing<String>> {
-    let mut terminal = Hidden::new()?;
-    terminal.file.write_all(question.as_bytes())?;
+/// [`ErrorKind::InvalidData`], saying why, where it is no text; any other of the terminal's.
+pub(crate) fn read(mut terminal: &File, question: &str) -> io::Result<Zeroizing<String>> {
+    terminal.write_all(question.as_bytes())?;
     #[expect(
         clippy::unbuffered_bytes,
         reason = "what comes after the line is the next question's"
     )]
-    let typed = line((&terminal.file).bytes());
-    terminal.file.write_all(b"\n")?;
+    let typed = line(terminal.bytes());
+    terminal.write_all(b"\n")?;
     typed
 }
 
-/// The terminal, which shows nothing of what is typed until this is dropped.
-struct Hidden {
+/// The controlling terminal, which shows nothing of what is typed until this is dropped.
+pub(crate) struct Hidden {
     file: File,
     before: Termios,
+    hidden: Termios,
 }
 
 impl Hidden {
-    fn new() -> io::Result<Self> {
+    /// # Errors
+    ///
+    /// The operating system's, where there is no terminal.
+    pub(crate) fn new() -> io::Result<Self> {
         let file = File::options().read(true).write(true).open("/dev/tty")?;
         let before = tcgetattr(&file)?;
         let mut hidden = before.clone();
@@ -51,15 +54,55 @@ impl Hidden {
         hidden.special_codes[SpecialCodeIndex::VMIN] = 1;
         hidden.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(&file, OptionalActions::Now, &hidden)?;
-        Ok(Self { file, before })
+        Ok(Self {
+            file,
+            before,
+            hidden,
+        })
+    }
+
+    /// The terminal, to ask on.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn terminal(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Hides again what is typed.
+    pub(crate) fn hide(&self) {
+        if self.is_ours() {
+            let _ = tcsetattr(&self.file, OptionalActions::Now, &self.hidden);
+        }
+    }
+
+    /// Puts the terminal back. It may be gone: nothing is left to do then.
+    pub(crate) fn put_back(&self) {
+        if self.is_ours() {
+            let _ = tcsetattr(&self.file, OptionalActions::Now, &self.before);
+            // What else was pasted is of the value, too: no shell is to read it.
+            let _ = tcflush(&self.file, QueueSelector::IFlush);
+        }
+    }
+
+    /// Puts the terminal back, and leaves the question's line.
+    pub(crate) fn leave(self) {
+        self.put_back();
+        if self.is_ours() {
+            let _ = (&self.file).write_all(b"\n");
+        }
+    }
+
+    /// Whether no other program of the shell has the terminal: who sets it nevertheless is stopped.
+    fn is_ours(&self) -> bool {
+        tcgetpgrp(&self.file).is_ok_and(|group| group == getpgrp())
     }
 }
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        // What else was pasted is of the value, too: no shell is to read it. The terminal may be gone:
-        // nothing is left to do then.
-        let _ = tcsetattr(&self.file, OptionalActions::Flush, &self.before);
+        self.put_back();
     }
 }
 

@@ -16,12 +16,15 @@ use crate::unlock;
 
 pub(crate) fn run(arguments: &Inspect, paths: &Paths) -> anyhow::Result<()> {
     let app = App::from_path(&arguments.app).map_err(leyden::Error::from)?;
-    // An app that asks for nothing needs no store, and so no key.
     let asks = !app.manifest().requests().is_empty();
-    let store = (asks && unlock::is_there(&paths.store))
+    // What an app asks for that asks for nothing is seen without a key, too.
+    let looks = asks || (app.folder().is_some() && unlock::has_key(paths));
+    let is_there = unlock::is_there(&paths.store);
+    let store = (is_there && looks)
         .then(|| unlock::look(paths))
         .transpose()?;
-    let seen = Seen::of(&app, store.as_ref())?;
+    let mut seen = Seen::of(&app, store.as_ref())?;
+    seen.looked_for_last = looks || !is_there;
     match arguments.report.output {
         Format::Json => report::json(&seen.json()),
         Format::Text => report::print(report::printable(&seen.text())),
@@ -38,6 +41,8 @@ pub(crate) struct Seen {
     /// What it asks for, and whether that is granted; nothing is without a store.
     requests: Vec<(Request, Option<Coverage>)>,
     last: Option<Trusted>,
+    /// Whether that one was looked for, where there may be one.
+    looked_for_last: bool,
     /// Whether its manifest differs from that one's.
     manifest_changed: bool,
     too_much_memory: Vec<String>,
@@ -84,6 +89,7 @@ impl Seen {
             components,
             requests,
             last,
+            looked_for_last: true,
             manifest_changed,
             too_much_memory: too_much_memory(app),
         })
@@ -129,6 +135,16 @@ impl Seen {
         for (request, found) in &self.requests {
             let ask = report::in_line(request);
             line("asks for", &format!("{ask}: {}", told_of(found.as_ref())));
+        }
+        if self.folder.is_some() {
+            match self.last {
+                Some(_) => {}
+                None if self.looked_for_last => line("granted", "nothing in this folder so far"),
+                None => line(
+                    "granted",
+                    "in this folder: not looked for, which takes a key (--ask-key, --key-file FILE)",
+                ),
+            }
         }
         for change in self.changes() {
             line("changed", &change);
@@ -207,6 +223,7 @@ impl Seen {
             "requests": requests,
             "granted": self.is_granted(),
             "last_granted": self.last,
+            "looked_for_last_granted": self.looked_for_last,
             "changes": self.changes(),
         })
     }

@@ -1,51 +1,43 @@
 //! SIGINT, SIGTERM and SIGHUP: a thread of its own, so that they work whatever the others wait for.
 //!
-//! A prompt has switched the terminal's echo off, which is put back; a guest must be stopped.
-//! Anything else just ends. A second signal ends the process at once.
+//! A prompt has switched the terminal's echo off, which is put back, whatever ends or stops the
+//! process; a guest must be stopped. Anything else just ends. A second signal ends the process at once.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rustix::process::Signal;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::exit::{HUNG_UP, INTERRUPTED, TERMINATED};
+use crate::hidden::Hidden;
 use crate::outlet;
 
 /// Who is told of the next signal.
 enum Listener {
     Nobody,
-    /// With the terminal, where there is one.
-    Prompt(Option<Terminal>),
+    Prompt(Hidden),
     Run(oneshot::Sender<u8>),
 }
 
 static LISTENER: Mutex<Listener> = Mutex::new(Listener::Nobody);
 
-/// The controlling terminal, as it was.
-struct Terminal {
-    file: File,
-    settings: Termios,
-}
-
-impl Terminal {
-    fn now() -> io::Result<Self> {
-        let file = File::options().read(true).write(true).open("/dev/tty")?;
-        let settings = tcgetattr(&file)?;
-        Ok(Self { file, settings })
-    }
-
-    /// Puts it back, and leaves the question's line. It may be gone: nothing is left to do then.
-    fn put_back(mut self) {
-        let _ = tcsetattr(&self.file, OptionalActions::Now, &self.settings);
-        let _ = self.file.write_all(b"\n");
-    }
-}
+/// What else ends a process that does not handle it (POSIX, `signal.h`), but for its own failures.
+const DEADLY: [Signal; 8] = [
+    Signal::ABORT,
+    Signal::ALARM,
+    Signal::PROF,
+    Signal::QUIT,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::VTALARM,
+    Signal::XCPU,
+];
 
 /// How long whoever is told has to end the process.
 const GRACE: Duration = Duration::from_millis(500);
@@ -92,19 +84,83 @@ pub(crate) fn first() -> io::Result<oneshot::Receiver<u8>> {
 }
 
 /// Calls what reads a passphrase or a value from the terminal.
-pub(crate) fn during_prompt<T>(ask: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    watch()?;
-    replace(Listener::Prompt(Terminal::now().ok()));
-    let answer = ask();
-    replace(Listener::Nobody);
+///
+/// # Errors
+///
+/// Those of `ask`, and the operating system's, where there is no terminal, thread or handler.
+pub(crate) fn during_prompt<T>(ask: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+    guard_terminal(watch()?)?;
+    let terminal = {
+        let mut listener = listener();
+        let hidden = Hidden::new()?;
+        let terminal = hidden.terminal()?;
+        *listener = Listener::Prompt(hidden);
+        terminal
+    };
+    let answer = ask(&terminal);
+    // It is put back before a signal is answered that comes now.
+    *listener() = Listener::Nobody;
     answer
 }
 
-fn replace(listener: Listener) -> Listener {
-    std::mem::replace(
-        &mut LISTENER.lock().unwrap_or_else(PoisonError::into_inner),
-        listener,
-    )
+fn listener() -> MutexGuard<'static, Listener> {
+    LISTENER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn replace(with: Listener) -> Listener {
+    std::mem::replace(&mut listener(), with)
+}
+
+/// From now on no signal that can be handled leaves the terminal hidden that a prompt has.
+fn guard_terminal(watch: &Handle) -> io::Result<()> {
+    static GUARDED: OnceLock<()> = OnceLock::new();
+    if GUARDED.get().is_some() {
+        return Ok(());
+    }
+    let _inside = watch.enter();
+    let ignored = ignored();
+    for deadly in DEADLY.map(Signal::as_raw) {
+        if !is_ignored(ignored, deadly) {
+            let mut ends = signal(SignalKind::from_raw(deadly))?;
+            watch.spawn(async move {
+                ends.recv().await;
+                if let Listener::Prompt(hidden) = replace(Listener::Nobody) {
+                    hidden.leave();
+                }
+                // As a shell shows it.
+                std::process::exit(128 + deadly);
+            });
+        }
+    }
+    let stop = Signal::TSTP.as_raw();
+    if !is_ignored(ignored, stop) {
+        let mut stops = signal(SignalKind::from_raw(stop))?;
+        watch.spawn(async move {
+            while stops.recv().await.is_some() {
+                // Its own stop is not to be had any more. Without a prompt the next best, which does
+                // nothing either where no shell could go on with it; with one, what surely stops,
+                // because what is typed is shown meanwhile.
+                let stop = match &*listener() {
+                    Listener::Prompt(hidden) => {
+                        hidden.put_back();
+                        Signal::STOP
+                    }
+                    _ => Signal::TTIN,
+                };
+                let _ = kill_process(getpid(), stop);
+            }
+        });
+    }
+    let mut goes_on = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
+    watch.spawn(async move {
+        while goes_on.recv().await.is_some() {
+            if let Listener::Prompt(hidden) = &*listener() {
+                hidden.hide();
+            }
+        }
+    });
+    let _ = GUARDED.set(());
+    Ok(())
 }
 
 /// From now on a signal ends the process, with the status of that signal. Starts the thread, once;
@@ -113,10 +169,10 @@ fn replace(listener: Listener) -> Listener {
 /// # Errors
 ///
 /// The operating system's, where no thread or handler can be had.
-pub(crate) fn watch() -> io::Result<()> {
-    static STARTED: OnceLock<()> = OnceLock::new();
-    if STARTED.get().is_some() {
-        return Ok(());
+pub(crate) fn watch() -> io::Result<&'static Handle> {
+    static STARTED: OnceLock<Handle> = OnceLock::new();
+    if let Some(started) = STARTED.get() {
+        return Ok(started);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -124,7 +180,9 @@ pub(crate) fn watch() -> io::Result<()> {
     let (mut interrupt, mut terminate, mut hangup) = {
         let _inside = runtime.enter();
         handle_file_limits()?;
-        let hangup = (!hangup_is_ignored()).then(|| signal(SignalKind::hangup()));
+        // Where this process was started so that it outlives its terminal, as by nohup(1), it does.
+        let outlives = is_ignored(ignored(), Signal::HUP.as_raw());
+        let hangup = (!outlives).then(|| signal(SignalKind::hangup()));
         (
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
@@ -151,10 +209,8 @@ pub(crate) fn watch() -> io::Result<()> {
                 outlet::hurry();
                 sender.send(status).is_ok()
             }
-            Listener::Prompt(terminal) => {
-                if let Some(terminal) = terminal {
-                    terminal.put_back();
-                }
+            Listener::Prompt(hidden) => {
+                hidden.leave();
                 false
             }
             Listener::Nobody => false,
@@ -169,27 +225,31 @@ pub(crate) fn watch() -> io::Result<()> {
         }
         std::process::exit(status.into());
     };
+    let handle = runtime.handle().clone();
     std::thread::Builder::new()
         .name("leyden-signals".into())
         .spawn(move || runtime.block_on(wait))?;
-    let _ = STARTED.set(());
-    Ok(())
+    Ok(STARTED.get_or_init(|| handle))
 }
 
-/// Whether this process was started so that it outlives its terminal, as by nohup(1).
-fn hangup_is_ignored() -> bool {
+/// The signals that this process was started to ignore, or has a reason of its own to: a bit for each.
+fn ignored() -> u64 {
     // Linux, proc_pid_status(5). Elsewhere a hang-up ends the command, as it does without a handler.
     let mut status = [0; 4096];
     let read = File::open("/proc/self/status").and_then(|mut file| file.read(&mut status));
     let status = status.get(..read.unwrap_or_default()).unwrap_or_default();
-    ignores_hangup(&String::from_utf8_lossy(status))
+    ignored_in(&String::from_utf8_lossy(status))
 }
 
-fn ignores_hangup(status: &str) -> bool {
-    // SIGHUP is signal 1: the lowest bit of the mask.
+fn ignored_in(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask & 1 == 1)
+        .unwrap_or_default()
+}
+
+/// The lowest bit of the mask is signal 1.
+fn is_ignored(mask: u64, signal: i32) -> bool {
+    mask >> (signal - 1) & 1 == 1
 }
 
 #[cfg(test)]
@@ -198,11 +258,15 @@ mod tests {
 
     #[test]
     fn what_is_ignored_is_read_from_the_mask_of_ignored_signals() {
-        let status = |ignored: &str| {
-            format!("Name:\tleyden\nSigBlk:\t0000000000000001\nSigIgn:\t{ignored}\nSigCgt:\t1\n")
+        let ignores = |ignored: &str, signal: Signal| {
+            let status = format!(
+                "Name:\tleyden\nSigBlk:\t0000000000000001\nSigIgn:\t{ignored}\nSigCgt:\t1\n"
+            );
+            is_ignored(ignored_in(&status), signal.as_raw())
         };
-        assert!(ignores_hangup(&status("0000000000001001")));
-        assert!(!ignores_hangup(&status("0000000000001000")));
-        assert!(!ignores_hangup(""));
+        assert!(ignores("0000000000001001", Signal::HUP));
+        assert!(!ignores("0000000000001000", Signal::HUP));
+        assert!(ignores("0000000000001000", Signal::PIPE));
+        assert!(!is_ignored(ignored_in(""), Signal::HUP.as_raw()));
     }
 }

@@ -148,6 +148,12 @@ fn make_with(key: &Key, opener: &str, paths: &Paths) -> anyhow::Result<SecretSto
     }
 }
 
+/// Whether somebody named what opens the store, or its key file is there. Nobody is asked then who did
+/// not say so.
+pub(crate) fn has_key(paths: &Paths) -> bool {
+    paths.key_from != KeyFrom::Default || is_there(&paths.key_file)
+}
+
 /// Whether there is something at this path, a broken link too: what it is, the store says.
 pub(crate) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
@@ -188,7 +194,7 @@ fn choose(paths: &Paths) -> anyhow::Result<Chosen> {
             });
         }
         KeyFrom::Ask => {}
-        KeyFrom::Default if !is_there(&paths.key_file) => {}
+        _ if !has_key(paths) => {}
         _ => {
             return Ok(Chosen {
                 key: Key::from_file(&paths.key_file)?,

@@ -113,6 +113,84 @@ fn g6_a_checkpoint_that_nobody_wrote_is_noticed() {
     }
 }
 
+#[test]
+fn g6_the_first_record_that_is_told_of_a_pruned_log_is_the_one_that_should_not_be_there_or_is_gone()
+{
+    let again = "was pruned, and stands there again";
+    for (sql, sequence, told) in [
+        (
+            "INSERT INTO audit SELECT * FROM kept WHERE sequence < 5",
+            1,
+            again,
+        ),
+        (
+            "INSERT INTO audit SELECT * FROM kept WHERE sequence = 3",
+            3,
+            again,
+        ),
+        (
+            "INSERT OR REPLACE INTO audit SELECT * FROM kept WHERE sequence <= 5",
+            1,
+            again,
+        ),
+        (
+            "INSERT OR REPLACE INTO audit SELECT * FROM kept WHERE sequence IN (4, 5)",
+            4,
+            again,
+        ),
+        (
+            "INSERT OR REPLACE INTO audit SELECT * FROM kept WHERE sequence = 5",
+            5,
+            again,
+        ),
+        (
+            "DELETE FROM audit WHERE sequence = 5",
+            5,
+            "its checkpoint is missing",
+        ),
+        (
+            "UPDATE audit SET mac = zeroblob(32) WHERE sequence = 5",
+            5,
+            "its checkpoint is not",
+        ),
+        // What else is broken is told as ever.
+        ("DELETE FROM audit WHERE sequence = 7", 7, "it is missing"),
+    ] {
+        let (bed, store, then) = bed();
+        let attacker = bed.attacker();
+        let keep = "CREATE TEMP TABLE kept AS SELECT * FROM audit";
+        attacker.execute_batch(keep).unwrap();
+        store.audit_prune(then).unwrap();
+        attacker.execute_batch(sql).unwrap();
+        let first = store.audit_verify().unwrap_err();
+        let StoreError::AuditBroken {
+            sequence: is, what, ..
+        } = first
+        else {
+            panic!("{sql}: {first}");
+        };
+        assert_eq!(is, sequence, "{sql}: {what}");
+        assert!(what.contains(told), "{sql}: {what}");
+    }
+}
+
+#[test]
+fn g6_an_older_checkpoint_that_is_put_back_is_the_first_broken_record() {
+    let (bed, store, then) = bed();
+    store.audit_prune(then).unwrap();
+    let attacker = bed.attacker();
+    let keep = "CREATE TEMP TABLE kept AS SELECT * FROM audit";
+    attacker.execute_batch(keep).unwrap();
+    assert_eq!(store.audit_prune(Timestamp::MAX).unwrap(), 4);
+    let put_back = "INSERT INTO audit SELECT * FROM kept WHERE sequence < 9";
+    attacker.execute_batch(put_back).unwrap();
+    let first = store.audit_verify().unwrap_err();
+    assert!(
+        matches!(first, StoreError::AuditBroken { sequence: 5, what, .. } if what.contains("again")),
+        "{first}"
+    );
+}
+
 fn with_sink(bed: &Bed, path: &std::path::Path, required: bool) -> SecretStore {
     let sink = AuditSink::new(AuditTarget::File(path.to_owned()), required);
     let options = bed.options().audit_sink(sink);

@@ -1,11 +1,13 @@
 //! A secret's standing grants: given, taken back, and told in a sentence.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use leyden::App;
 use leyden::app::{EnvName, SecretName};
 use leyden::secrets::{Grant, Grantee, NewGrant, SecretInfo};
 use maud::{Markup, html};
@@ -205,6 +207,21 @@ fn granted(posted: &Posted) -> Result<NewGrant, String> {
     })
 }
 
+/// The app that is granted to, where it can be looked at: in its folder, or at the path where the
+/// form has it.
+fn app(to: &Grantee, path: &str) -> Option<App> {
+    let path = match to {
+        Grantee::Folder(folder) => folder,
+        Grantee::App(_) => Path::new(path),
+    };
+    let app = App::from_path(path).ok()?;
+    let digest = app.digest().ok()?;
+    match to {
+        Grantee::App(of) if *of != digest => None,
+        _ => Some(app),
+    }
+}
+
 async fn add(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Response, Problem> {
     let name = named(&name)?;
     let new = match granted(&posted) {
@@ -219,7 +236,16 @@ async fn add(visit: Visit, InPath(name): InPath, posted: Posted) -> Result<Respo
         return Ok(ask(&visit, &name, &posted, &warning).into_response());
     }
     let (wanted, to) = (name.clone(), new.to.clone());
-    visit.store(move |store| store.grant(&wanted, &new)).await?;
+    let path = posted.text("path").to_owned();
+    visit
+        .blocking(move |admin| {
+            match app(&new.to, &path) {
+                Some(app) => app.grant(&admin.store, &wanted, &new)?,
+                None => admin.store.grant(&wanted, &new)?,
+            }
+            Ok(())
+        })
+        .await?;
     Ok(visit.done(
         &back(&posted, name.as_str()),
         format!("Granted {name} to {to}."),

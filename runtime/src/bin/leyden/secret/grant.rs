@@ -1,5 +1,7 @@
 //! `leyden secret grant`, `revoke` and `restrict`.
 
+use std::path;
+
 use anyhow::Context as _;
 use leyden::App;
 use leyden::app::{EnvName, NameError, SecretName};
@@ -17,6 +19,14 @@ use crate::{prompt, unlock, wide};
 pub(super) fn run(arguments: &Grant, paths: &Paths) -> anyhow::Result<()> {
     let name = read_name(&arguments.name)?;
     let (to, app) = grantee(&arguments.to)?;
+    if let Grantee::Folder(path) = &to
+        && !path.is_dir()
+    {
+        return Err(usage(format!(
+            "{} is no folder; name the app's own, or a component with --app",
+            path.display()
+        )));
+    }
     let is_named = matches!(to, Grantee::App(_));
     let label = app.as_ref().filter(|_| is_named).map(App::display_name);
     let new = NewGrant {
@@ -65,7 +75,8 @@ pub(super) fn restrict(
 /// Who is meant, and the app, where it can be looked at: in a folder there may be none yet.
 fn grantee(to: &To) -> anyhow::Result<(Grantee, Option<App>)> {
     if let Some(folder) = &to.folder {
-        let found = folder.canonicalize();
+        // One that is gone can still be taken back.
+        let found = folder.canonicalize().or_else(|_| path::absolute(folder));
         let found = found.map_err(|error| usage(format!("{}: {error}", folder.display())))?;
         let app = App::from_path(&found).ok();
         return Ok((

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use leyden::secrets::{
-    ImportFormat, Imported, MAX_VALUE_BYTES, SecretState, SecretStore, StoreError, named,
+    ImportError, ImportFormat, Imported, MAX_VALUE_BYTES, SecretState, SecretStore, StoreError,
+    named,
 };
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -137,7 +138,11 @@ fn read(arguments: &Import) -> anyhow::Result<Found> {
     }
     let secrets = format
         .read(from, &text, prefix)
-        .map_err(|error| usage(format!("{}: {error}", from.display())))?;
+        .map_err(|error| match error {
+            // It names the file, with the line.
+            ImportError::Env(error) => usage(error.to_string()),
+            error => usage(format!("{}: {error}", from.display())),
+        })?;
     Ok(Found {
         secrets,
         skipped: Vec::new(),
@@ -175,12 +180,15 @@ fn read_folder(folder: &Path, prefix: &str) -> anyhow::Result<Found> {
         let path = entry
             .with_context(|| format!("cannot read {shown}"))?
             .path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.with_context(|| format!("a file's name in {shown} is not UTF-8"))?;
-        if name.starts_with('.') {
-            skipped.push(name.to_owned());
+        let name = path.file_name().unwrap_or_default();
+        if name.as_encoded_bytes().starts_with(b".") {
+            skipped.push(name.to_string_lossy().into_owned());
             continue;
         }
+        let name = name.to_str().ok_or_else(|| {
+            let problem = "has a name that is not UTF-8, so nothing was imported; rename it";
+            usage(format!("{path:?} {problem}"))
+        })?;
         // Of where a link leads.
         let is_file = path.metadata().map(|metadata| metadata.is_file());
         let problem = match (is_file, path.is_symlink()) {
