@@ -282,7 +282,8 @@ impl Ends {
 }
 
 fn bar(work: &str) -> ProgressBar {
-    let bar = ProgressBar::no_length().with_prefix(work.to_owned());
+    // A Flow may start what the app does not have, under any name.
+    let bar = ProgressBar::no_length().with_prefix(printable(work));
     match ProgressStyle::with_template("{prefix:12.bold}  {msg}  {elapsed}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
@@ -399,6 +400,11 @@ mod tests {
             summary.ends_with("slowest: train#3 3 ms, train#2 2 ms"),
             "{summary}"
         );
+    }
+
+    #[test]
+    fn a_name_drives_no_terminal_in_its_live_line_either() {
+        assert_eq!(bar("a\u{202e}b").prefix(), "a\\u{202e}b");
     }
 
     #[test]
