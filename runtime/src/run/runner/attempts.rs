@@ -127,11 +127,8 @@ impl Runner {
             None => Default::default(),
         };
         let bytes = result.as_ref().ok().cloned().unwrap_or_default();
-        self.finish(
-            job,
-            Answer::Ran,
-            result.and_then(|bytes| self.output(bytes)),
-        );
+        let result = self.held(&job.started, result);
+        self.finish(job, Answer::Ran, result);
         for job in waited {
             self.answer(job, bytes.clone());
         }
