@@ -206,6 +206,48 @@ async fn an_observer_that_panics_takes_no_run_with_it() {
     assert_eq!(running.outcome().await.unwrap().ending, Ending::Exited(0));
 }
 
+#[test]
+fn a_panic_of_the_host_fails_the_work_and_others_have_its_place() {
+    // Without a clock: whatever waits for a time panics.
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::builder().instances(1).works(1).build().unwrap();
+    let bound = runtime.block_on(host.bind(&probe_app(folder.path(), "parallel = 1\n")));
+    let bound = bound.unwrap();
+    let runs = Runs::new(folder.path().join("runs"));
+    let journal = host.begin(&runs, &bound, b"").unwrap();
+    let id = journal.id().clone();
+    let (told, heard) = std::sync::mpsc::channel();
+    let (stdout, printed) = Output::capture(1 << 10);
+    let input = Input {
+        stdout,
+        observer: Some(Observer::new(move |event| {
+            if let Event::Ended { result, .. } = event {
+                told.send(result.clone()).unwrap();
+            }
+        })),
+        ..script(
+            r#"[{"start":{"work":"probe","input":{"sleep":1}}},{"wait":"all"},
+                {"start":{"work":"probe","input":{"return":1}}},{"wait":"all"}]"#,
+        )
+    };
+    let _inside = runtime.enter();
+    let running = bound.start(input, Some(journal));
+    // Far above what it takes: where the worker is gone, nothing is ever told.
+    let next = || heard.recv_timeout(Duration::from_secs(90)).unwrap();
+    let failed = next().unwrap_err();
+    assert!(failed.to_string().contains("the host failed"), "{failed}");
+    next().unwrap();
+    // Nor does the end of the Flow, which gives its Works a time, go well here.
+    runtime.block_on(running.outcome()).unwrap_err();
+    let printed = String::from_utf8(printed.take()).unwrap();
+    assert!(printed.contains(r#""failure":"refused""#), "{printed}");
+    assert!(printed.contains(r#""output":1"#), "{printed}");
+    let works = runs.works(&id).unwrap();
+    assert_eq!(works[0].failure, Some(failed));
+    assert_eq!(works[1].failure, None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_started_app_can_be_stopped_and_its_journal_says_so() {
     let folder = tempfile::tempdir().unwrap();

@@ -107,6 +107,36 @@ fn runs_are_listed_shown_and_removed() {
 }
 
 #[test]
+fn what_is_no_run_is_told_and_left_alone() {
+    let home = Home::new();
+    home.run_app(&crate::support::guest("env-p2"), &[])
+        .succeeded();
+    let runs = home.path().join("state/leyden/runs");
+    let (file, link) = ("20200101-000000-000aaaa", "20200101-000000-000bbbb");
+    std::fs::write(runs.join(file), "").unwrap();
+    std::os::unix::fs::symlink("nowhere", runs.join(link)).unwrap();
+    std::fs::create_dir(runs.join("20200101-000000-000cccc")).unwrap();
+    std::fs::create_dir(runs.join("my\nfolder")).unwrap();
+    for format in ["text", "json"] {
+        let listed = home.run(["runs", "list", "--output", format]).succeeded();
+        let told = format!("{file}, {link}, 20200101-000000-000cccc, my\\nfolder\n");
+        assert!(listed.stderr.ends_with(&told), "{listed:?}");
+        assert_eq!(listed.stderr.lines().count(), 1, "{listed:?}");
+        assert!(listed.stdout.contains("env-p2"), "{listed:?}");
+        assert!(!listed.stdout.contains("2020"), "{listed:?}");
+    }
+    // Of a run there may be an empty folder, where its process died at once.
+    let pruned = home.run(["runs", "prune", "--older-than", "0s"]);
+    assert_eq!(pruned.succeeded().stdout, "removed 1 run\n");
+    assert!(runs.join(file).exists() && runs.join(link).is_symlink());
+    for number in 0..9 {
+        std::fs::write(runs.join(format!("file-{number}")), "").unwrap();
+    }
+    let listed = home.run(["runs", "list"]).succeeded();
+    listed.says(&["file-2, and 7 more"]);
+}
+
+#[test]
 fn one_run_is_removed_by_name_and_none_that_is_under_way() {
     let (home, app, _) = counting_app();
     let run = || {

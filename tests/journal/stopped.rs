@@ -1,5 +1,6 @@
 //! Runs that are stopped by signals, by name, or by nobody reading: their ends are written.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{App, Home, last_run, wait};
 
-use super::{counting_app, signal, until};
+use super::{counting_app, journal_of_last_run, signal, until};
 
 #[test]
 fn two_signals_at_once_end_a_run_that_can_be_gone_on_with() {
@@ -150,6 +151,35 @@ fn a_run_whose_output_nobody_reads_is_stopped_and_its_end_written() {
         assert_eq!(run["ending"], ending, "{run}");
         assert_eq!(run["works"][0]["failure"]["kind"], "stopped");
     }
+}
+
+#[test]
+fn a_second_signal_cuts_the_wait_for_what_does_not_end() {
+    let home = Home::new();
+    let app = App::scripted(&home, "");
+    let script = json!([
+        { "start": { "work": "probe", "input": { "sleep": 600_000 } } },
+        { "wait": "all" },
+    ]);
+    let mut child = app.begin(&home, &["--output", "json"], &script);
+    let mut events = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = |event: &str| {
+        let is_it = |line: &String| line.contains(event);
+        events.by_ref().map(Result::unwrap).find(is_it).unwrap()
+    };
+    next("work-started");
+    until(|| started(&home, 1));
+    // Whoever holds the journal holds the run's end, for longer than the command waits for it.
+    let journal = journal_of_last_run(&home);
+    journal.busy_timeout(Duration::from_secs(60)).unwrap();
+    journal.execute_batch("BEGIN IMMEDIATE").unwrap();
+    signal(&child, "INT");
+    assert!(next("work-ended").contains("stopped"));
+    // Were it not heard, the first one's status would be the command's.
+    signal(&child, "TERM");
+    assert_eq!(wait(&mut child), 143);
+    drop(journal);
+    assert_eq!(last_run(&home)["state"], "interrupted");
 }
 
 /// Whether so many Works of the newest run have begun.

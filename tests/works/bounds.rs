@@ -47,6 +47,27 @@ fn a_flow_that_lets_outputs_go_has_room_for_more_also_where_they_are_cached() {
 }
 
 #[test]
+fn errors_that_a_flow_holds_take_room_as_outputs_do() {
+    let home = Home::new();
+    let app = App::scripted(&home, "cache = true\nparallel = 1\n");
+    let error = json!({ "start": { "work": "probe", "input": { "error": "x".repeat(64 << 10) } } });
+    let errors = json!({ "repeat": { "times": 80, "steps": [error] } });
+    let script = json!([
+        // 60 MiB each with its quotes, and one and the same: all but 4 MiB of the room.
+        { "start": { "work": "probe", "input": { "return-bytes": (60 << 20) - 2 }, "times": 17 } },
+        errors,
+        { "wait": [96] },
+        { "drop": (0..17).collect::<Vec<_>>() },
+        "count",
+    ]);
+    let told = lines(&app.run(&home, &[], &script).succeeded());
+    assert_eq!(told[0]["failure"], "refused");
+    let why = "its error of 65536 bytes finds no room";
+    assert!(told[0]["detail"].as_str().unwrap().starts_with(why));
+    assert_eq!(told[1]["count"], json!({ "error": 64, "refused": 15 }));
+}
+
+#[test]
 fn a_flow_that_holds_too_many_handles_is_told_so() {
     let home = Home::new();
     let app = App::scripted(&home, "");

@@ -64,6 +64,40 @@ fn a_reader_of_events_that_goes_away_ends_a_flow_that_writes_nothing() {
     }
 }
 
+#[test]
+fn a_long_error_is_cut_for_people_and_whole_for_programs() {
+    let home = Home::new();
+    let app = App::scripted(&home, "retries = 1\nretry = \"error\"\n");
+    let long = "x\n".repeat(30_000);
+    let script = json!([
+        { "start": { "work": "probe", "input": { "error": long } } },
+        { "wait": "all" },
+    ]);
+    let ran = app.run(&home, &[], &script).succeeded();
+    assert_eq!(lines(&ran)[0]["detail"], long);
+    let shown = home.run(["runs", "show", "last"]).succeeded().stdout;
+    for (text, failed) in [
+        (&ran.stderr, "attempt 1 failed: it returned"),
+        (&ran.stderr, ": failed: it returned"),
+        (&ran.stderr, "  failed: probe#1 (attempt 2)"),
+        (&shown, "failed: it returned"),
+    ] {
+        let line = text.lines().find(|line| line.contains(failed)).unwrap();
+        assert!(
+            line.contains("x … (all 60022 bytes: leyden runs show RUN --output json)"),
+            "{line}"
+        );
+    }
+    assert!(ran.stderr.len() + shown.len() < 6000, "{ran:?}{shown}");
+    assert_eq!(last_run(&home)["works"][0]["failure"]["detail"], long);
+    let ran = app.run(&home, &["--output", "json"], &script).succeeded();
+    let told = lines(&ran);
+    let of = |event: &str| told.iter().find(|line| line["event"] == event).unwrap();
+    for event in ["work-retrying", "work-ended"] {
+        assert_eq!(of(event)["failure"]["detail"], long);
+    }
+}
+
 /// A terminal of its own, by script(1).
 #[test]
 fn a_terminal_shows_each_kind_live_and_the_summary_at_the_end() {

@@ -26,8 +26,8 @@ use super::journal::{Earlier, End, Journal};
 use queue::{Job, Queue};
 
 /// What one run may hold of inputs of Works that have not ended, of inputs that wait for that room,
-/// of outputs that its Flow has not dropped, and of answers that are kept for the same input again:
-/// KiB each.
+/// of outputs and errors that its Flow has not dropped, and of answers that are kept for the same
+/// input again: KiB each.
 const INPUT_ROOM: usize = 256 << 10;
 const WAITING_ROOM: usize = 256 << 10;
 const OUTPUT_ROOM: usize = 1 << 20;
@@ -226,7 +226,8 @@ impl Runner {
     /// A Work that ended in an earlier life of this run, and as it ended then.
     fn answered(&self, id: WorkId, result: Result<Bytes, Failure>) -> Started {
         self.tell(&Event::Queued(id.clone()));
-        let result = result.and_then(|bytes| self.output(bytes));
+        let started = Started::new(Payload::default());
+        let result = self.held(&started, result);
         self.tell(&Event::Ended {
             id,
             attempts: 0,
@@ -234,7 +235,8 @@ impl Runner {
             answer: Answer::Journal,
             result: self.told(&result),
         });
-        Started::ended(result)
+        started.end(result);
+        started
     }
 
     /// What others than the Flow are told of a Work's end.
@@ -245,19 +247,36 @@ impl Runner {
         }
     }
 
+    /// What a Work answered, with the room that it takes: an output has it with it, and for an error
+    /// the handle has.
+    fn held(&self, started: &Started, result: Result<Bytes, Failure>) -> Result<Payload, Failure> {
+        match result {
+            Ok(bytes) => self.output(bytes),
+            Err(Failure::Error(text)) => {
+                started.takes(self.room_for("error", text.len())?);
+                Err(Failure::Error(text))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// An output with the room that it takes, or the failure of having none.
     fn output(&self, bytes: Bytes) -> Result<Payload, Failure> {
-        match Arc::clone(&self.outputs).try_acquire_many_owned(kib(bytes.len())) {
-            Ok(room) => Ok(Payload {
-                bytes,
-                room: Some(room),
-            }),
-            Err(_) => Err(Failure::Refused(format!(
-                "its output of {} bytes finds no room: the Flow holds up to 1 GiB of outputs, and \
-                 must drop some of those that it has read",
-                bytes.len()
-            ))),
-        }
+        let room = self.room_for("output", bytes.len())?;
+        Ok(Payload {
+            bytes,
+            room: Some(room),
+        })
+    }
+
+    fn room_for(&self, what: &str, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
+        let room = Arc::clone(&self.outputs).try_acquire_many_owned(kib(bytes));
+        room.map_err(|_| {
+            Failure::Refused(format!(
+                "its {what} of {bytes} bytes finds no room: the Flow holds up to 1 GiB of outputs \
+                 and errors, and must drop some of those that it has read"
+            ))
+        })
     }
 
     /// Tells, once, if the journal has failed.

@@ -24,7 +24,8 @@ pub enum Failure {
     OutOfMemory(u64),
     /// It was stopped before its end.
     Stopped,
-    /// It was never run, or its output could not be taken; why, and what to do.
+    /// It was never run, its output could not be taken, or the host itself failed; why, and what to
+    /// do.
     Refused(String),
 }
 

@@ -1,6 +1,6 @@
 //! A Work that was started: where it is on its way, and what became of it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
@@ -41,6 +41,8 @@ pub struct Started(Arc<Shared>);
 struct Shared {
     progress: Mutex<Progress>,
     changed: Notify,
+    /// What its error takes of the room that its run may hold.
+    room: OnceLock<OwnedSemaphorePermit>,
 }
 
 enum Progress {
@@ -78,6 +80,7 @@ impl Started {
         Self(Arc::new(Shared {
             progress: Mutex::new(progress),
             changed: Notify::new(),
+            room: OnceLock::new(),
         }))
     }
 
@@ -132,6 +135,12 @@ impl Started {
             drop(progress);
             self.0.changed.notify_waiters();
         }
+    }
+
+    /// Its error takes this room, until the last who holds this lets it go.
+    pub fn takes(&self, room: OwnedSemaphorePermit) {
+        // It has one error.
+        let _ = self.0.room.set(room);
     }
 
     /// Asks for its end; at once where it waits for its turn.

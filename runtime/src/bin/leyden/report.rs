@@ -1,14 +1,15 @@
 //! What is printed for people and for programs: tables, JSON, and text made safe for a terminal.
 
-use leyden::secrets::Verified;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use jiff::Timestamp;
+use leyden::sandbox::Failure;
+use leyden::secrets::Verified;
 use serde::Serialize;
 
-use crate::exit::Failure;
+use crate::exit;
 
 /// How a command reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -21,14 +22,14 @@ pub(crate) enum Format {
 }
 
 /// Writes to standard output, all of it or an error. A reader that went away is
-/// [`Failure::OutputClosed`].
+/// [`exit::Failure::OutputClosed`].
 pub(crate) fn print(bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = stdout
         .write_all(bytes.as_ref())
         .and_then(|()| stdout.flush());
     written.map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::OutputClosed.into(),
+        io::ErrorKind::BrokenPipe => exit::Failure::OutputClosed.into(),
         _ => anyhow::Error::new(error).context("cannot write to standard output"),
     })
 }
@@ -85,6 +86,24 @@ pub(crate) fn in_line(text: impl ToString) -> String {
     printable(&text.to_string()).replace('\n', "\\n")
 }
 
+/// The most that a line for people has of how a Work failed, in bytes. Its own error may be long.
+const MAX_FAILURE: usize = 500;
+
+/// How a Work failed, for a line: where it is cut, with where all of it can be read.
+pub(crate) fn failure(failure: &Failure) -> String {
+    let mut text = failure.to_string();
+    let all = text.len();
+    if all > MAX_FAILURE {
+        text.truncate(text.floor_char_boundary(MAX_FAILURE));
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "… (all {all} bytes: leyden runs show RUN --output json)"
+        );
+    }
+    printable(&text.replace('\n', " "))
+}
+
 /// A moment as tables show it: UTC, to the second.
 pub(crate) fn time(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
@@ -139,6 +158,19 @@ mod tests {
     fn control_characters_are_escaped() {
         assert_eq!(printable("a\u{1b}[2J\tb\nc"), "a\\u{1b}[2J\\u{9}b\nc");
         assert_eq!(printable("\u{9b}\u{202e}é"), "\\u{9b}\\u{202e}é");
+    }
+
+    #[test]
+    fn a_long_failure_is_cut_to_a_line_that_says_where_the_rest_is() {
+        let of = |error: &str| failure(&Failure::Error(error.into()));
+        assert_eq!(of("one\ntwo\u{1b}"), "it returned an error: one two\\u{1b}");
+        let cut = of(&"ä\n".repeat(30_000));
+        assert!(cut.len() < MAX_FAILURE + 100, "{cut}");
+        assert!(!cut.contains('\n'));
+        assert!(
+            cut.ends_with("ä … (all 90022 bytes: leyden runs show RUN --output json)"),
+            "{cut}"
+        );
     }
 
     proptest! {

@@ -20,11 +20,17 @@ use crate::report::{self, Format, cell, print, printable, time};
 use crate::run::Again;
 use crate::{cli, run, timeline, unlock};
 
+/// How many things are named that are no runs.
+const STRAYS: usize = 5;
+
 pub(crate) fn run(command: RunsCommand, store: &StoreOptions) -> anyhow::Result<u8> {
     let paths = Paths::find(store)?;
     let runs = paths.runs();
     match command {
-        RunsCommand::List { limit, report } => list(&runs.list(limit.get())?, &report)?,
+        RunsCommand::List { limit, report } => {
+            list(&runs.list(limit.get())?, &report)?;
+            tell_of_strays(&runs)?;
+        }
         RunsCommand::Show { run, all, report } => show(&runs, &find(&runs, &run)?, all, &report)?,
         RunsCommand::Logs { run, work } => logs(&runs, &find(&runs, &run)?, work.as_deref())?,
         RunsCommand::Stop { run } => stop(&runs.show(&find(&runs, &run)?)?)?,
@@ -106,6 +112,25 @@ fn list(runs: &[Listed], report: &Report) -> anyhow::Result<()> {
     for damaged in runs.iter().filter_map(|run| run.as_ref().err()) {
         exit::say(&damaged.to_string());
     }
+    Ok(())
+}
+
+/// One line of what is no run: nothing here shows it, or removes it.
+fn tell_of_strays(runs: &Runs) -> anyhow::Result<()> {
+    let strays = runs.strays()?;
+    if strays.is_empty() {
+        return Ok(());
+    }
+    let named = strays.iter().take(STRAYS);
+    let mut names: Vec<_> = named.map(|name| report::in_line(name.display())).collect();
+    if strays.len() > STRAYS {
+        names.push(format!("and {} more", strays.len() - STRAYS));
+    }
+    exit::say(&format!(
+        "warning: in {} lies what is no run: {}",
+        runs.folder().display(),
+        names.join(", ")
+    ));
     Ok(())
 }
 

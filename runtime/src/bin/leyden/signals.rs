@@ -1,7 +1,8 @@
 //! SIGINT, SIGTERM and SIGHUP: a thread of its own, so that they work whatever the others wait for.
 //!
 //! A prompt has switched the terminal's echo off, which is put back, whatever ends or stops the
-//! process; a guest must be stopped. Anything else just ends. A second signal ends the process at once.
+//! process; a guest must be stopped. Anything else just ends. A second signal ends the process at once,
+//! with its own status.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -203,7 +204,7 @@ pub(crate) fn watch() -> io::Result<&'static Handle> {
                 _ = hung_up => HUNG_UP,
             }
         };
-        let status = next().await;
+        let mut status = next().await;
         let answered = match replace(Listener::Nobody) {
             Listener::Run(sender) => {
                 outlet::hurry();
@@ -221,7 +222,7 @@ pub(crate) fn watch() -> io::Result<&'static Handle> {
                 true => GRACE_FOR_WORKS,
                 false => GRACE,
             };
-            let _ = tokio::time::timeout(grace, next()).await;
+            status = tokio::time::timeout(grace, next()).await.unwrap_or(status);
         }
         std::process::exit(status.into());
     };

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use leyden::run::journal::{RunInfo, RunState, WorkInfo};
 use leyden::sandbox::Failure;
 
-use crate::report::{counted, printable, time};
+use crate::report::{self, counted, printable, time};
 use crate::runs::state;
 
 /// Columns of the picture.
@@ -193,7 +193,7 @@ pub(crate) fn outcome(run: &RunInfo, work: &WorkInfo) -> String {
     let mut text = match (&work.failure, work.ended) {
         (Some(Failure::Stopped), _) if work.attempts.is_empty() => "stopped, never ran".to_owned(),
         (Some(Failure::Stopped), _) => "stopped".to_owned(),
-        (Some(failure), _) => failed(failure),
+        (Some(failure), _) => format!("failed: {}", report::failure(failure)),
         (None, Some(_)) => duration(took(work)),
         (None, None) if run.state != RunState::Running => "did not end".to_owned(),
         (None, None) if work.attempts.is_empty() => "waits".to_owned(),
@@ -211,10 +211,6 @@ pub(crate) fn outcome(run: &RunInfo, work: &WorkInfo) -> String {
 /// What somebody stopped has not failed.
 pub(crate) fn has_failed(failure: Option<&Failure>) -> bool {
     failure.is_some_and(|failure| *failure != Failure::Stopped)
-}
-
-fn failed(failure: &Failure) -> String {
-    format!("failed: {failure}")
 }
 
 pub(crate) fn micros(from: Timestamp, to: Timestamp) -> i64 {

@@ -11,7 +11,7 @@ use leyden::run::{Answer, Event, Observer, WorkId};
 use leyden::sandbox::Failure;
 
 use crate::outlet::{Outlet, Stream};
-use crate::report::{counted, printable};
+use crate::report::{self, counted, printable};
 
 /// How often live lines are drawn anew, at most, in a second.
 const REDRAWS: u8 = 10;
@@ -113,7 +113,8 @@ impl Watch {
                 });
                 let wait = humantime::format_duration(*wait);
                 self.say(&format!(
-                    "{id}: attempt {attempt} failed: {failure}; again in {wait}"
+                    "{id}: attempt {attempt} failed: {}; again in {wait}",
+                    report::failure(failure)
                 ));
             }
             Event::AnswerDamaged(id) => self.say(&format!(
@@ -143,7 +144,7 @@ impl Watch {
                 if let Err(failure) = result
                     && *failure != Failure::Stopped
                 {
-                    self.say(&format!("{id}: failed: {failure}"));
+                    self.say(&format!("{id}: failed: {}", report::failure(failure)));
                 }
                 self.ends().add(id, *attempts, *took, result.as_ref().err());
             }
@@ -238,7 +239,7 @@ impl Watch {
                 many => format!(" (attempt {many})"),
             };
             // A Work's own words make no line of ours.
-            let failure = printable_line(&failure.to_string());
+            let failure = report::failure(failure);
             let _ = write!(text, "\n  failed: {id}{attempts}: {failure}");
         }
         if ends.failed_too > 0 {
@@ -281,7 +282,8 @@ impl Ends {
 }
 
 fn bar(work: &str) -> ProgressBar {
-    let bar = ProgressBar::no_length().with_prefix(work.to_owned());
+    // A Flow may start what the app does not have, under any name.
+    let bar = ProgressBar::no_length().with_prefix(printable(work));
     match ProgressStyle::with_template("{prefix:12.bold}  {msg}  {elapsed}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
@@ -398,6 +400,11 @@ mod tests {
             summary.ends_with("slowest: train#3 3 ms, train#2 2 ms"),
             "{summary}"
         );
+    }
+
+    #[test]
+    fn a_name_drives_no_terminal_in_its_live_line_either() {
+        assert_eq!(bar("a\u{202e}b").prefix(), "a\\u{202e}b");
     }
 
     #[test]

@@ -41,7 +41,10 @@ pub(super) struct Places(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    seen: HashMap<[u8; 32], u32>,
+    /// How often each came so far. A Flow may have millions of inputs, so that only the beginnings of
+    /// their hashes are kept: where two are alike, which the key keeps a guest from bringing about, no
+    /// more happens than that their Works run again when the run is resumed in another order.
+    seen: HashMap<[u8; 8], u32>,
     earlier: HashMap<([u8; 32], u32), Row>,
     /// For each input one start that had an output, until it is asked for.
     outputs: HashMap<[u8; 32], u64>,
@@ -99,8 +102,9 @@ impl Places {
     /// The place of the next start with this Work and input.
     pub(super) fn next(&self, key: &RunKey, work: &str, component: Digest, input: &[u8]) -> Place {
         let hash = key.mac(&format!("place {work} {component}"), input);
+        let [a, b, c, d, e, f, g, h, ..] = hash;
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = inner.seen.entry(hash).or_insert(0);
+        let seen = inner.seen.entry([a, b, c, d, e, f, g, h]).or_insert(0);
         let occurrence = *seen;
         *seen += 1;
         let row = inner.earlier.get(&(hash, occurrence)).copied();

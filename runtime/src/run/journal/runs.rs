@@ -5,6 +5,7 @@ mod prune;
 pub use prune::Keep;
 pub(super) use prune::weigh;
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
@@ -315,20 +316,39 @@ impl Runs {
 
     /// All folders of runs, oldest first; a process that died at once may have left one empty.
     fn folders(&self) -> Result<Vec<RunId>, JournalError> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => {
-                return Err(JournalError::Io {
-                    path: self.folder.clone(),
-                    source,
-                });
-            }
-        };
-        let id = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
-        let mut ids: Vec<RunId> = entries.flatten().filter_map(id).collect();
+        let mut ids: Vec<RunId> = self.entries()?.iter().filter_map(id_of).collect();
         ids.sort_unstable();
         Ok(ids)
+    }
+
+    /// What lies among the runs and is none, by name: of no run are files, links that lead nowhere,
+    /// and folders without a journal. Names that begin with a dot are not told.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] where the folder cannot be read.
+    pub fn strays(&self) -> Result<Vec<OsString>, JournalError> {
+        let is_run = |name: &OsString| {
+            // One that begins has its lock before its journal.
+            let is_one =
+                |id: RunId| self.existing(&id).is_ok() || read::is_locked(&self.folder_of(&id));
+            id_of(name).is_some_and(is_one)
+        };
+        let is_hidden = |name: &OsString| name.as_encoded_bytes().starts_with(b".");
+        let mut names = self.entries()?;
+        names.retain(|name| !is_hidden(name) && !is_run(name));
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn entries(&self) -> Result<Vec<OsString>, JournalError> {
+        match fs::read_dir(&self.folder) {
+            Ok(entries) => Ok(entries.flatten().map(|entry| entry.file_name()).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(JournalError::Io {
+                path: self.folder.clone(),
+                source,
+            }),
+        }
     }
 
     fn damaged(&self, id: &RunId) -> impl Fn(rusqlite::Error) -> JournalError {
@@ -355,6 +375,10 @@ impl Runs {
             Err(_) => Err(JournalError::NotFound(id.clone())),
         }
     }
+}
+
+fn id_of(name: &OsString) -> Option<RunId> {
+    name.to_str()?.parse().ok()
 }
 
 /// Takes a run's lock, or says who has it.

@@ -1,6 +1,9 @@
 //! Turns, places and attempts: runs what waits, and what failed once more.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -49,7 +52,8 @@ impl Runner {
             let Some(job) = queue.pop() else {
                 return;
             };
-            self.do_job(queue, job).await;
+            // Where it panics nonetheless, its place is given back and others go on.
+            let _ = caught(self.do_job(queue, job)).await;
             drop(place);
             // Whoever waits for it has a turn. Each yield may wake another thread, which costs as
             // much as a short Work: several of these share one.
@@ -72,7 +76,8 @@ impl Runner {
         job.attempts += 1;
         job.is_under_way = true;
         job.since.get_or_insert_with(Instant::now);
-        let result = self.attempt(&queue.work, &job, &input.bytes).await;
+        let result = caught(self.attempt(&queue.work, &job, &input.bytes)).await;
+        let result = result.unwrap_or_else(|| Err(host_failed()));
         match &result {
             Err(failure) if tries_again(&queue.work, failure, job.attempts) => {
                 self.again(queue, job, input, failure);
@@ -122,11 +127,8 @@ impl Runner {
             None => Default::default(),
         };
         let bytes = result.as_ref().ok().cloned().unwrap_or_default();
-        self.finish(
-            job,
-            Answer::Ran,
-            result.and_then(|bytes| self.output(bytes)),
-        );
+        let result = self.held(&job.started, result);
+        self.finish(job, Answer::Ran, result);
         for job in waited {
             self.answer(job, bytes.clone());
         }
@@ -166,15 +168,37 @@ impl Runner {
     }
 }
 
-/// Ends a Work as stopped if the task that runs it is dropped.
+/// Ends a Work as stopped if the task that runs it is dropped, and as failed if it panics.
 struct Unended(Option<Started>);
 
 impl Drop for Unended {
     fn drop(&mut self) {
         if let Some(started) = &self.0 {
-            started.end(Err(Failure::Stopped));
+            started.end(Err(match std::thread::panicking() {
+                true => host_failed(),
+                false => Failure::Stopped,
+            }));
         }
     }
+}
+
+/// What a future comes to; none where it panics, of which the process's panic hook has told.
+async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    // What it leaves behind is dropped with it; our locks hold their data whole.
+    std::future::poll_fn(|context| {
+        let poll = AssertUnwindSafe(|| future.as_mut().poll(context));
+        catch_unwind(poll).map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
+}
+
+fn host_failed() -> Failure {
+    Failure::Refused(
+        "the host failed: a panic in the program that runs the app, which its standard error \
+         tells of; start the Work again"
+            .into(),
+    )
 }
 
 fn tries_again(work: &BoundWork, failure: &Failure, attempts: u32) -> bool {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use leyden::run::journal::{RunInfo, RunState, WorkInfo};
 use maud::{Markup, html};
 
-use crate::report::counted;
+use crate::report::{self, counted};
 use crate::timeline::{choose, duration, end, has_failed, micros, outcome};
 
 /// The picture's measures, in its own units.
@@ -123,7 +123,7 @@ fn bars(place: i64, run: &RunInfo, work: &WorkInfo, scale: &Scale, end: Timestam
         @for attempt in &work.attempts {
             @let to = attempt.ended.unwrap_or(match run.state { RunState::Running => end, _ => last });
             @let told = match &attempt.failure {
-                Some(failure) => format!("attempt {}: {failure}", attempt.attempt),
+                Some(failure) => format!("attempt {}: {}", attempt.attempt, report::failure(failure)),
                 None => format!("attempt {}", attempt.attempt),
             };
             @let class = if has_failed(attempt.failure.as_ref()) { "failed" } else { "ran" };

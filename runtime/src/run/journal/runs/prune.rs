@@ -45,7 +45,10 @@ impl Runs {
             let (size, changed) = weigh(&self.folder.join(id.as_str()));
             (id, size, changed)
         };
-        let mut runs: Vec<_> = self.folders()?.into_iter().map(weighed).collect();
+        // What only has the name of a run is not ours.
+        let mut ids = self.folders()?;
+        ids.retain(|id| self.folder.join(id.as_str()).is_dir());
+        let mut runs: Vec<_> = ids.into_iter().map(weighed).collect();
         let mut total: u64 = runs.iter().map(|(_, size, _)| size).sum();
         // The newest stays in any case.
         runs.pop();
