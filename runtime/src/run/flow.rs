@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::SetOnce;
 use tokio::task::JoinSet;
 
 use crate::sandbox::{self, Ending, Output, SandboxError, Works};
@@ -38,14 +38,8 @@ pub struct Outcome {
 }
 
 /// Stops a run from elsewhere. Clones stop the same one.
-#[derive(Debug, Clone)]
-pub struct Stopper(watch::Sender<Option<Ending>>);
-
-impl Default for Stopper {
-    fn default() -> Self {
-        Self(watch::Sender::new(None))
-    }
-}
+#[derive(Debug, Clone, Default)]
+pub struct Stopper(Arc<SetOnce<Ending>>);
 
 impl Stopper {
     /// Asks the run to end: its Flow and its Works are stopped, wherever they are.
@@ -60,21 +54,7 @@ impl Stopper {
 
     /// Whoever asks first says how it ends.
     fn end(&self, ending: Ending) {
-        self.0.send_if_modified(|asked| {
-            let is_first = asked.is_none();
-            asked.get_or_insert(ending);
-            is_first
-        });
-    }
-
-    async fn asked(&self) -> Ending {
-        let mut asked = self.0.subscribe();
-        // An error would be a sender that is gone, and it is ours.
-        let asked = asked.wait_for(Option::is_some).await;
-        asked
-            .ok()
-            .and_then(|asked| asked.clone())
-            .unwrap_or(Ending::Stopped)
+        let _ = self.0.set(ending);
     }
 }
 
@@ -142,7 +122,7 @@ async fn run_here(app: &Arc<BoundApp>, start: Start) -> Result<Outcome, SandboxE
     let ending = tokio::select! {
         biased;
         ending = app.flow.program.run(setup) => ending,
-        asked = stopper.asked() => Ok(asked),
+        asked = stopper.0.wait() => Ok(asked.clone()),
     };
     // Nobody starts a Work any more, and the log's last line is out: what the Flow was given is gone
     // with it.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SetOnce};
 use tokio::task::JoinSet;
 
 use crate::app::Digest;
@@ -46,7 +46,8 @@ pub(super) struct Runner {
     tasks: Mutex<JoinSet<()>>,
     runtime: Handle,
     next: AtomicU64,
-    closing: watch::Sender<bool>,
+    /// Set when nothing is to be started any more.
+    closing: SetOnce<()>,
     observer: Option<Observer>,
     journal: Option<Arc<Journal>>,
 }
@@ -73,7 +74,7 @@ impl Runner {
             tasks: Mutex::default(),
             runtime: Handle::current(),
             next: AtomicU64::new(first),
-            closing: watch::Sender::new(false),
+            closing: SetOnce::new(),
             observer,
             journal,
         })
@@ -81,7 +82,7 @@ impl Runner {
 
     /// Stops all Works and waits for them, for a while. Nothing can be started from then on.
     pub(super) async fn close(&self) {
-        self.closing.send_replace(true);
+        let _ = self.closing.set(());
         self.stop_waiting();
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         let all = async { while tasks.join_next().await.is_some() {} };
@@ -109,7 +110,7 @@ impl Runner {
 
     /// Stops all Works without waiting: the run itself is dropped.
     pub(super) fn abort(&self) {
-        self.closing.send_replace(true);
+        let _ = self.closing.set(());
         lock(&self.tasks).abort_all();
         for queue in self.queues.values() {
             for job in queue.drain() {
@@ -119,8 +120,7 @@ impl Runner {
     }
 
     async fn closed(&self) {
-        // An error would be a sender that is gone, and it is ours.
-        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+        self.closing.wait().await;
     }
 
     fn tell(&self, event: &Event) {
@@ -133,7 +133,7 @@ impl Runner {
         let mut tasks = lock(&self.tasks);
         // Those that have ended give up their entries.
         while tasks.try_join_next().is_some() {}
-        if !*self.closing.borrow() {
+        if !self.closing.initialized() {
             tasks.spawn_on(task, &self.runtime);
         }
     }
@@ -143,7 +143,7 @@ impl Runner {
             return self.refused_unknown(name, input.len());
         };
         let refused = |why| self.refused(Arc::clone(&queue.name), input.len(), why);
-        if *self.closing.borrow() {
+        if self.closing.initialized() {
             return refused("the run is being stopped".into());
         }
         if input.len() > MAX_PAYLOAD {

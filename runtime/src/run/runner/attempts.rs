@@ -67,7 +67,7 @@ impl Runner {
     /// One attempt, and what follows from how it ended.
     async fn do_job(self: &Arc<Self>, queue: &Arc<Queue>, mut job: Job) {
         // Where all is stopped, nothing begins any more.
-        let input = job.started.take().filter(|_| !*self.closing.borrow());
+        let input = job.started.take().filter(|_| !self.closing.initialized());
         let Some(input) = input else {
             return self.ended(queue, job, Err(Failure::Stopped));
         };
@@ -99,7 +99,7 @@ impl Runner {
             journal.failed(&job.id, attempt, &failure);
         }
         self.tell(&Event::Retrying(job.id.clone(), attempt, failure, wait));
-        if !job.started.put_back(input) || *self.closing.borrow() {
+        if !job.started.put_back(input) || self.closing.initialized() {
             return self.ended(queue, job, Err(Failure::Stopped));
         }
         let (runner, queue) = (Arc::clone(self), Arc::clone(queue));
