@@ -115,20 +115,37 @@ fn what_is_no_run_is_told_and_left_alone() {
     let (file, link) = ("20200101-000000-000aaaa", "20200101-000000-000bbbb");
     std::fs::write(runs.join(file), "").unwrap();
     std::os::unix::fs::symlink("nowhere", runs.join(link)).unwrap();
-    std::fs::create_dir(runs.join("20200101-000000-000cccc")).unwrap();
     std::fs::create_dir(runs.join("my\nfolder")).unwrap();
+    let notes = ["2020-notes", "20200101-000000-000dddd", "3000-notes"];
+    for notes in notes {
+        std::fs::create_dir(runs.join(notes)).unwrap();
+        std::fs::write(runs.join(notes).join("notes"), "precious").unwrap();
+    }
+    // What a process leaves that dies as its run begins, which is nobody's.
+    let left = runs.join("20200101-000000-000cccc");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("lock"), "1").unwrap();
     for format in ["text", "json"] {
         let listed = home.run(["runs", "list", "--output", format]).succeeded();
-        let told = format!("{file}, {link}, 20200101-000000-000cccc, my\\nfolder\n");
+        let told = format!(
+            "2020-notes, {file}, {link}, 20200101-000000-000dddd, 3000-notes, my\\nfolder\n"
+        );
         assert!(listed.stderr.ends_with(&told), "{listed:?}");
         assert_eq!(listed.stderr.lines().count(), 1, "{listed:?}");
         assert!(listed.stdout.contains("env-p2"), "{listed:?}");
         assert!(!listed.stdout.contains("2020"), "{listed:?}");
     }
-    // Of a run there may be an empty folder, where its process died at once.
     let pruned = home.run(["runs", "prune", "--older-than", "0s"]);
     assert_eq!(pruned.succeeded().stdout, "removed 1 run\n");
+    assert!(!left.exists());
     assert!(runs.join(file).exists() && runs.join(link).is_symlink());
+    assert!(
+        notes
+            .iter()
+            .all(|name| runs.join(name).join("notes").exists())
+    );
+    // The newest run stays, whatever is called as if it were newer.
+    home.run(["runs", "show", "last"]).succeeded();
     for number in 0..9 {
         std::fs::write(runs.join(format!("file-{number}")), "").unwrap();
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::lock;
 use super::pending::What;
 use super::sql::{self, Begin, EndedRow};
 
@@ -73,9 +74,12 @@ impl Database {
             failed,
             lock: Some(lock),
         };
+        // Its log begins anew.
+        database.note_log(false);
         let opened = sql::resume(&database.file);
         if let Some(connection) = database.noted(opened) {
             database.kept = Kept::Logged(connection);
+            database.note_log(true);
         }
         database
     }
@@ -123,7 +127,15 @@ impl Database {
             let opened = sql::open_logged(&self.file);
             if let Some(connection) = self.noted(opened) {
                 self.kept = Kept::Logged(connection);
+                self.note_log(true);
             }
+        }
+    }
+
+    /// Notes for readers whether there is a log: from the first commit in it until it is begun anew.
+    fn note_log(&self, has_log: bool) {
+        if let Some(Err(error)) = self.lock.as_ref().map(|lock| lock::note(lock, has_log)) {
+            let _ = self.failed.set(error.to_string());
         }
     }
 
@@ -173,7 +185,7 @@ impl Drop for Database {
         if let Kept::Logged(connection) = &self.kept {
             // Whoever reads keeps the log. Nobody is to wait for that.
             let _ = connection.busy_timeout(Duration::ZERO);
-            let _ = connection.query_row("PRAGMA journal_mode=DELETE", (), |_| Ok(()));
+            let _ = connection.query_row("PRAGMA journal_mode=MEMORY", (), |_| Ok(()));
         }
     }
 }

@@ -27,6 +27,12 @@ impl RunId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it has the form of a run's whole name, which few other folders have.
+    pub(super) fn is_whole(&self) -> bool {
+        let parts: Vec<usize> = self.0.split('-').map(str::len).collect();
+        parts == [8, 6, 7]
+    }
 }
 
 /// Something that is not the name of a run.

@@ -7,7 +7,8 @@
 //!   journal.db     SQLite: the run, its Works, their attempts; payloads sealed
 //!   log, log.1     what the Flow wrote to standard error, and the Works to either output
 //!   lock           held (flock) by the process that runs it, whose number is in it: free, the run
-//!                  has ended, or its process has died
+//!                  has ended, or its process has died; `log` behind the number: journal.db has a
+//!                  log (journal.db-wal) until it is closed
 //! ```
 //!
 //! Inputs, outputs and the exact texts of errors are sealed under a random key for each run, which
@@ -21,6 +22,7 @@
 mod database;
 mod error;
 mod id;
+mod lock;
 mod log;
 mod pending;
 mod places;

@@ -1,20 +1,16 @@
 //! Reading journals, for people: what ran, what was under way, how it ended.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::Path;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row};
-use rustix::fs::FlockOperation;
 use serde::Serialize;
 
 use crate::sandbox::Failure;
-use crate::secrets::open_regular;
 
 use super::id::RunId;
 use super::runs::weigh;
-use super::{sql, wal};
+use super::{lock, sql, wal};
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -119,29 +115,10 @@ pub(super) struct Again {
     pub(super) life: u32,
 }
 
-/// Whether some process holds a run's lock.
-pub(super) fn is_locked(folder: &Path) -> bool {
-    let Ok(file) = open_lock(folder) else {
-        return false;
-    };
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err()
-}
-
-/// The process that holds a run's lock, as it has noted there.
-pub(super) fn holder(folder: &Path) -> Option<u32> {
-    // No number is longer.
-    let noted = io::read_to_string(open_lock(folder).ok()?.take(20)).ok()?;
-    noted.trim().parse().ok()
-}
-
-fn open_lock(folder: &Path) -> io::Result<File> {
-    open_regular(File::options().read(true), &folder.join("lock"))
-}
-
 /// A run; `None` where its journal is none that this version reads.
 pub(super) fn run(folder: &Path, id: &RunId) -> rusqlite::Result<Option<RunInfo>> {
     // Before the row: a run that ends in between is not taken for one that was interrupted.
-    let locked = is_locked(folder);
+    let locked = lock::is_held(folder);
     let file = folder.join("journal.db");
     let Some(journal) = sql::look(&file)? else {
         return Ok(None);
@@ -172,7 +149,7 @@ pub(super) fn run(folder: &Path, id: &RunId) -> rusqlite::Result<Option<RunInfo>
                     digest: row.get(1)?,
                     user: row.get(2)?,
                     host: row.get(3)?,
-                    pid: match locked.then(|| holder(folder)).flatten() {
+                    pid: match locked.then(|| lock::holder(folder)).flatten() {
                         Some(holder) => holder,
                         None => row.get(4)?,
                     },
@@ -186,7 +163,10 @@ pub(super) fn run(folder: &Path, id: &RunId) -> rusqlite::Result<Option<RunInfo>
                     works: count(works),
                     failed: count(failed),
                     size: weigh(folder).0,
-                    damage: is_cut.then(|| wal::damage(&journal, &file)).flatten(),
+                    damage: match is_cut && lock::has_log(folder) {
+                        true => wal::damage(&journal, &file),
+                        false => None,
+                    },
                 })
             },
         )

@@ -8,19 +8,19 @@ pub(super) use prune::weigh;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustix::fs::FlockOperation;
 
 use crate::app::Digest;
-use crate::secrets::{Actor, SecretStore, open_regular};
+use crate::secrets::{Actor, SecretStore};
 
 use super::database::Database;
 use super::error::JournalError;
 use super::id::RunId;
+use super::lock;
 use super::log;
 use super::places::Places;
 use super::read::{self, RunInfo, WorkInfo};
@@ -28,6 +28,8 @@ use super::sql::Begin;
 use super::writer::{Journal, Parts};
 
 const JOURNAL: &str = "journal.db";
+/// Its name until it is there whole.
+const NEW_JOURNAL: &str = "journal.new";
 /// What the sealed description of a run is sealed as.
 const INVOCATION: &str = "invocation";
 
@@ -126,7 +128,7 @@ impl Runs {
         id: RunId,
         beginning: &Beginning<'_>,
     ) -> Result<Journal, JournalError> {
-        let lock = lock(folder, &id)?;
+        let lock = lock::take(folder, &id)?;
         let keys = beginning.store.map(|store| store.new_run_key(id.as_str()));
         let (key, sealed) = keys.transpose()?.unzip();
         let invocation = key
@@ -165,7 +167,7 @@ impl Runs {
     /// [`JournalError::NotFound`], [`JournalError::UnderWay`].
     pub fn claim(&self, id: &RunId) -> Result<Claim, JournalError> {
         let folder = self.existing(id)?;
-        let lock = lock(&folder, id)?;
+        let lock = lock::take(&folder, id)?;
         Ok(Claim {
             id: id.clone(),
             lock,
@@ -329,8 +331,7 @@ impl Runs {
     pub fn strays(&self) -> Result<Vec<OsString>, JournalError> {
         let is_run = |name: &OsString| {
             // One that begins has its lock before its journal.
-            let is_one =
-                |id: RunId| self.existing(&id).is_ok() || read::is_locked(&self.folder_of(&id));
+            let is_one = |id: RunId| self.is_ours(&id) || lock::is_held(&self.folder_of(&id));
             id_of(name).is_some_and(is_one)
         };
         let is_hidden = |name: &OsString| name.as_encoded_bytes().starts_with(b".");
@@ -367,6 +368,20 @@ impl Runs {
         }
     }
 
+    /// Whether it is a run, or what is left of one whose process died as it began: nothing else that
+    /// lies here is removed.
+    fn is_ours(&self, id: &RunId) -> bool {
+        let is_left = |entry: io::Result<fs::DirEntry>| {
+            entry.is_ok_and(|entry| {
+                let name = entry.file_name();
+                name == lock::LOCK || name == NEW_JOURNAL
+            })
+        };
+        let is_left_over =
+            || fs::read_dir(self.folder_of(id)).is_ok_and(|mut entries| entries.all(is_left));
+        self.existing(id).is_ok() || (id.is_whole() && is_left_over())
+    }
+
     fn existing(&self, id: &RunId) -> Result<PathBuf, JournalError> {
         let folder = self.folder_of(id);
         // Whatever it is: what is no journal is told to be none, and not hidden.
@@ -379,33 +394,6 @@ impl Runs {
 
 fn id_of(name: &OsString) -> Option<RunId> {
     name.to_str()?.parse().ok()
-}
-
-/// Takes a run's lock, or says who has it.
-fn lock(folder: &Path, id: &RunId) -> Result<File, JournalError> {
-    let path = folder.join("lock");
-    let mut options = File::options();
-    options.write(true).create(true).truncate(false);
-    let file = match open_regular(options.mode(0o600), &path) {
-        Ok(file) => file,
-        Err(source) => return Err(JournalError::Io { path, source }),
-    };
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {
-            let pid = std::process::id().to_string();
-            let noted = file
-                .set_len(0)
-                .and_then(|()| file.write_all_at(pid.as_bytes(), 0));
-            match noted {
-                Ok(()) => Ok(file),
-                Err(source) => Err(JournalError::Io { path, source }),
-            }
-        }
-        Err(_) => Err(JournalError::UnderWay {
-            id: id.clone(),
-            pid: read::holder(folder),
-        }),
-    }
 }
 
 #[cfg(test)]
@@ -524,5 +512,28 @@ mod tests {
         let left = [under_way.id().clone(), newest.id().clone()];
         // Whether or not their journals have come to be.
         assert_eq!(runs.folders().unwrap(), left);
+    }
+
+    /// A process may die when its journal says that there is a log, and the log is not there yet.
+    #[tokio::test]
+    async fn a_log_that_is_missing_is_damage_only_where_one_was_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = Runs::new(folder.path());
+        let journal = begin(&runs);
+        let id = journal.id().clone();
+        let run = folder.path().join(id.as_str());
+        drop(journal);
+        let copy = |from: &str, to: &str| fs::copy(run.join(from), run.join(to)).unwrap();
+        // As a killed process leaves it.
+        let log = super::super::sql::open_logged(&run.join(JOURNAL)).unwrap();
+        copy(JOURNAL, "kept");
+        drop(log);
+        for (noted, is_damaged) in [("1", false), ("1 log", true)] {
+            copy("kept", JOURNAL);
+            fs::write(run.join(lock::LOCK), noted).unwrap();
+            let shown = runs.show(&id).unwrap();
+            assert_eq!(shown.state, RunState::Interrupted);
+            assert_eq!(shown.damage.is_some(), is_damaged, "{shown:?}");
+        }
     }
 }

@@ -45,15 +45,17 @@ impl Runs {
             let (size, changed) = weigh(&self.folder.join(id.as_str()));
             (id, size, changed)
         };
-        // What only has the name of a run is not ours.
         let mut ids = self.folders()?;
-        ids.retain(|id| self.folder.join(id.as_str()).is_dir());
-        let mut runs: Vec<_> = ids.into_iter().map(weighed).collect();
+        ids.retain(|id| self.is_ours(id));
+        let newest = ids.iter().rfind(|id| self.existing(id).is_ok()).cloned();
+        let runs: Vec<_> = ids.into_iter().map(weighed).collect();
         let mut total: u64 = runs.iter().map(|(_, size, _)| size).sum();
-        // The newest stays in any case.
-        runs.pop();
         let mut removed = 0;
         for (id, size, changed) in runs {
+            // It stays in any case.
+            if newest.as_ref() == Some(&id) {
+                continue;
+            }
             let is_old = changed.elapsed().is_ok_and(|age| age > self.keep.age);
             if !is_old && total <= self.keep.size {
                 continue;
@@ -75,14 +77,16 @@ impl Runs {
     /// # Errors
     /// [`JournalError::NotFound`], [`JournalError::UnderWay`], [`JournalError::Io`].
     pub fn remove(&self, id: &RunId) -> Result<(), JournalError> {
-        self.existing(id)?;
-        self.remove_folder(id)
+        match self.is_ours(id) {
+            true => self.remove_folder(id),
+            false => Err(JournalError::NotFound(id.clone())),
+        }
     }
 
     fn remove_folder(&self, id: &RunId) -> Result<(), JournalError> {
         let path = self.folder.join(id.as_str());
         // Held until it is gone: nobody goes on with it meanwhile.
-        let _lock = match lock(&path, id) {
+        let _lock = match lock::take(&path, id) {
             Err(under_way @ JournalError::UnderWay { .. }) => return Err(under_way),
             // What is no lock is held by nobody.
             lock => lock.ok(),
