@@ -78,14 +78,16 @@ pub(super) fn create(begin: &Begin) -> rusqlite::Result<Connection> {
 /// killed when, all that was committed is there.
 pub(super) fn open_logged(path: &Path) -> rusqlite::Result<Connection> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // That there is a log stands in the first page, which is written at once: with a journal of that
-    // write on disk, a process killed in its middle would leave what nobody who only reads can open.
+    connection.execute_batch("PRAGMA synchronous=OFF")?;
+    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    if mode != "wal" {
+        // That there is a log stands in the first page, which is written at once: with a journal of
+        // that write on disk, a process killed in its middle would leave what nobody who only reads
+        // can open.
+        connection.execute_batch("PRAGMA journal_mode=MEMORY; PRAGMA journal_mode=WAL")?;
+    }
     // The log is copied into the database, for which the disk is waited for, each 16 MiB.
-    connection.execute_batch(
-        "PRAGMA synchronous=OFF; PRAGMA journal_mode=MEMORY; PRAGMA journal_mode=WAL;
-         PRAGMA synchronous=NORMAL;
-         PRAGMA wal_autocheckpoint=4000",
-    )?;
+    connection.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000")?;
     make_works(&connection)?;
     Ok(connection)
 }
