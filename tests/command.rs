@@ -429,3 +429,50 @@ fn a_key_from_a_pipe_opens_the_store_but_cannot_be_exported() {
         .ended_with(77)
         .says(&["not exported", "pipe"]);
 }
+
+#[test]
+fn a_question_is_not_answered_by_what_was_typed_before_it() {
+    let home = Home::with_my_secret();
+    let mut terminal = home.on_terminal(
+        r#"
+        echo ready; until [ -e go ]; do sleep 0.02; done
+        "$LEYDEN" secret delete my-secret; echo "status $?"
+    "#,
+    );
+    let mut child = terminal.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut printed = Vec::new();
+    for byte in BufReader::new(child.stdout.take().unwrap()).bytes() {
+        printed.push(byte.unwrap());
+        if printed.ends_with(b"ready\r\n") {
+            stdin.write_all(b"y\n").unwrap();
+        }
+        // The terminal shows it once it has it.
+        if printed.ends_with(b"ready\r\ny\r\n") {
+            std::fs::write(home.path().join("go"), "").unwrap();
+        }
+        if printed.ends_with(b"[y/N] ") {
+            stdin.write_all(b"n\n").unwrap();
+        }
+    }
+    let printed = String::from_utf8(printed).unwrap();
+    wait(&mut child);
+    assert!(printed.contains("nothing was deleted"), "{printed}");
+    assert!(printed.contains("status 1"), "{printed}");
+    home.run(["secret", "reveal", "my-secret", "--yes"])
+        .succeeded();
+}
+
+#[test]
+fn a_value_is_shown_on_a_terminal_where_somebody_can_answer_or_said_yes() {
+    let home = Home::new();
+    home.create_secret("shown", "of-no-worth");
+    for (reveal, shows, status) in [
+        ("echo y | \"$LEYDEN\" secret reveal shown", false, 2),
+        ("\"$LEYDEN\" secret reveal shown --yes < /dev/null", true, 0),
+    ] {
+        let told = run(&mut home.on_terminal(reveal), b"").ended_with(status);
+        assert_eq!(told.stdout.contains("of-no-worth"), shows, "{told:?}");
+        assert_eq!(told.stdout.contains("say --yes"), status == 2, "{told:?}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Standing grants end to end: what an app asks for, is trusted with, and must not get.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::support::{Admin, Home, Ran, guest, run};
@@ -144,6 +145,12 @@ fn a_secret_is_granted_by_name_for_a_time_and_taken_back() {
     refused(&home, &report);
     let seen = leyden(&home, "inspect APP", &report).succeeded();
     assert!(seen.stdout.contains("its grant expired at"), "{seen:#?}");
+    // What is restricted is not to be had by `--secret`, which is not what is told then.
+    home.run(["secret", "restrict", "my-secret"]).succeeded();
+    let told = refused(&home, &report).says(&["its grant expired at", "leyden secret grant my-se"]);
+    assert!(!told.stderr.contains("--secret A="), "{told:?}");
+    home.run(["secret", "restrict", "my-secret", "--lift"])
+        .succeeded();
     leyden(
         &home,
         "secret grant my-secret --app APP --env A --expires 30d",
@@ -554,7 +561,7 @@ fn a_refused_request_is_in_the_audit_log_and_says_what_would_help() {
     leyden(&home, "trust APP --yes", &report).succeeded();
     home.run(["secret", "delete", "my-secret", "--yes"])
         .succeeded();
-    refused(&home, &report).says(&["it was deleted", "leyden secret restore my-secret"]);
+    refused(&home, &report).says(&["the secret was deleted", "leyden secret restore my-secret"]);
     home.run(["secret", "restore", "my-secret"]).succeeded();
     runs(&home, &report);
 
@@ -564,7 +571,7 @@ fn a_refused_request_is_in_the_audit_log_and_says_what_would_help() {
         "leyden secret grant my-secret --app {} --env A",
         report.canonicalize().unwrap().display()
     );
-    refused(&home, &report).says(&["it is restricted", &by_digest]);
+    refused(&home, &report).says(&["is restricted", &by_digest]);
     // What could never work is not granted.
     let folder = format!("secret grant my-secret --folder {}", report.display());
     for (words, says) in [
@@ -583,10 +590,99 @@ fn a_refused_request_is_in_the_audit_log_and_says_what_would_help() {
     let missing = MANIFEST.replace("my-secret", "my-secrets");
     let report = app(&home, "missing", &missing);
     refused(&home, &report).says(&[
-        "there is no such secret; there is `my-secret`",
+        "there is no such secret (did you mean `my-secret`?)",
         "leyden secret create my-secrets",
     ]);
     let log = home.run(list).succeeded();
     assert!(log.stdout.contains("\"reason\":\"not-found\""), "{log:#?}");
     assert!(!log.stdout.contains("my-secrets"), "{log:#?}");
+}
+
+#[test]
+fn what_a_run_refuses_is_not_shown_as_granted() {
+    let home = Home::with_my_secret();
+    let refused_for = |app: &Path, why: &str, help: &str| {
+        let seen = leyden(&home, "inspect APP", app).succeeded().stdout;
+        assert!(seen.contains(&format!(": not granted: {why}")), "{seen}");
+        let seen = leyden(&home, "inspect APP --output json", app).succeeded();
+        let seen: serde_json::Value = serde_json::from_str(&seen.stdout).unwrap();
+        assert_eq!(seen["granted"], false);
+        refused(&home, app).says(&[why, help]);
+    };
+    let report = app(&home, "report", MANIFEST);
+    leyden(&home, "trust APP --yes", &report).succeeded();
+    home.run(["secret", "expire", "my-secret", "--expires", "now"])
+        .succeeded();
+    refused_for(
+        &report,
+        "version 1 expired at",
+        "leyden secret set my-secret",
+    );
+    let mut set = home.leyden();
+    run(set.args(["secret", "set", "my-secret"]), b"some-value 2").succeeded();
+    runs(&home, &report);
+    for (version, why, help) in [
+        (
+            "@1",
+            "version 1 expired at",
+            "leyden secret expire my-secret@1 --never",
+        ),
+        (
+            "@9",
+            "there is no version 9; there are 1 to 2",
+            "to allow it: --secret A=my-secret\n",
+        ),
+    ] {
+        let pinned = MANIFEST.replace("my-secret", &format!("my-secret{version}"));
+        let pinned = app(&home, version, &pinned);
+        leyden(&home, "trust APP --yes", &pinned).succeeded();
+        refused_for(&pinned, why, help);
+    }
+
+    let folder = app(
+        &home,
+        "folder",
+        &MANIFEST.replace("\"report\"", "\"other\""),
+    );
+    leyden(&home, "trust APP --folder --yes", &folder).succeeded();
+    runs(&home, &folder);
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&folder, open).unwrap();
+    let why = "its grant to the folder does not hold";
+    refused_for(&folder, why, "others may write to (mode 777); chmod go-w");
+    let seen = leyden(&home, "inspect APP", &folder).succeeded().stdout;
+    assert_eq!(seen.matches(why).count(), 2, "{seen}");
+    let log = home.run(["audit", "list", "--output", "json"]).succeeded();
+    for reason in ["expired", "no-such-version", "open-folder"] {
+        let reason = format!("\"reason\":\"{reason}\"");
+        assert!(log.stdout.contains(&reason), "{reason}: {log:#?}");
+    }
+}
+
+#[test]
+fn an_app_is_inspected_where_no_key_can_be_had_and_its_grants_are_not_known() {
+    let home = Home::with_my_secret();
+    let report = app(&home, "report", MANIFEST);
+    leyden(&home, "trust APP --yes", &report).succeeded();
+    std::fs::remove_file(home.key_file()).unwrap();
+    let seen = leyden(&home, "inspect APP", &report).succeeded().stdout;
+    for words in [
+        "digest      sha256:",
+        "api.example.com",
+        "wasi:cli/environment@",
+        "not known: the store cannot be opened: nothing opens",
+        "not looked for, which takes a key",
+    ] {
+        assert!(seen.contains(words), "{words}: {seen}");
+    }
+    assert!(!seen.contains("not granted"), "{seen}");
+    let seen = leyden(&home, "inspect APP --output json", &report).succeeded();
+    let seen: serde_json::Value = serde_json::from_str(&seen.stdout).unwrap();
+    for granted in [&seen["granted"], &seen["requests"][0]["granted"]] {
+        assert_eq!(granted, &serde_json::Value::Null, "{seen}");
+    }
+    // Whoever names a key means it.
+    for words in ["inspect APP --ask-key", "inspect APP --key-file /not/there"] {
+        leyden(&home, words, &report).ended_with(77);
+    }
 }

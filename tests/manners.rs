@@ -95,6 +95,9 @@ fn a_secrets_life_on_the_command_line() {
     assert!(shown.stdout.contains("My-Secret"), "{shown:?}");
     home.run(["secret", "show", "my-secre"])
         .says(&["did you mean"]);
+    home.run(["secret", "versions", "my-secret@1:base64"])
+        .ended_with(2)
+        .says(&["leave out `@1:base64`"]);
     home.run(["secret", "delete", "my-secret", "--yes"])
         .succeeded();
     home.run_app(&guest("probe-p2"), &["--secret", "A=my-secret"])
@@ -219,6 +222,14 @@ fn keys_can_be_added_and_exported() {
         .succeeded();
     std::fs::remove_file(home.key_file()).unwrap();
     home.run(["secret", "list"]).ended_with(77);
+    // What is told is so.
+    let mut command = home.leyden();
+    let asking = command.args(["secret", "list", "--ask-key"]);
+    run(asking.env("LEYDEN_PASSPHRASE_FILE", &passphrase), b"")
+        .ended_with(77)
+        .says(&["leave --ask-key out"])
+        .never_shows("is not set")
+        .never_shows("no key file");
     for (variable, path) in [
         ("LEYDEN_PASSPHRASE_FILE", &passphrase),
         ("LEYDEN_KEY_FILE", &copy),

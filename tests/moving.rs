@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::support::{Home, guest, run};
+use crate::support::{Home, Ran, guest, run};
 
 fn file(home: &Home, name: &str, text: &str) -> String {
     let path = home.path().join(name);
@@ -442,4 +442,76 @@ fn the_audit_log_is_pruned_filtered_and_written_to_a_second_place() {
         "{verified:#?}"
     );
     assert_eq!(list(&[]), 1);
+}
+
+#[test]
+fn an_import_tells_how_many_old_versions_it_destroys() {
+    let home = Home::with_my_secret();
+    let mut set = home.leyden();
+    run(
+        set.args(["secret", "set", "my-secret", "--keep", "2"]),
+        b"two",
+    )
+    .succeeded();
+    let from = file(
+        &home,
+        "s.json",
+        "{\"MY_SECRET\": \"three\", \"NEW\": \"x\"}",
+    );
+    let import = |options: &[&str]| {
+        let words = ["secret", "import", &from, "--set-existing"];
+        home.run([&words[..], options].concat()).succeeded()
+    };
+    let destroys = |ran: &Ran| {
+        let told: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        [&told[0], &told[1]].map(|told| told["destroys"].as_u64().unwrap())
+    };
+    let planned = import(&["--dry-run"]).says(&["1 older version would be destroyed"]);
+    assert!(
+        planned.stdout.contains("set, destroying 1 older version"),
+        "{planned:?}"
+    );
+    assert_eq!(
+        destroys(&import(&["--dry-run", "--output", "json"])),
+        [1, 0]
+    );
+    assert_eq!(reveal(&home, "my-secret@1"), "some-value");
+    let done = import(&["--output", "json"]).says(&["1 older version destroyed"]);
+    assert_eq!(destroys(&done), [1, 0]);
+    home.run(["secret", "reveal", "my-secret@1", "--yes"])
+        .ended_with(2);
+    let done = import(&[]).says(&["1 older version destroyed: no more are kept"]);
+    assert!(
+        done.stdout.contains("set, destroying 1 older version"),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_imported_is_told_in_one_line() {
+    let home = Home::new();
+    let odd = file(&home, "s.json", "{\"A\\nB\": \"x\"}");
+    file(&home, "odd/a\nb", "x");
+    file(&home, "dots/.a\nb", "x");
+    for (from, said) in [
+        (&*odd, "A\\nB"),
+        ("odd", "a\\nb"),
+        ("dots", ".a\\nb"),
+        ("a\nb.json", "a\\nb.json"),
+        // Its name says nothing either.
+        ("nope", "cannot read nope: No such file"),
+    ] {
+        let told = home.run(["secret", "import", from, "--dry-run"]);
+        let told = told.ended_with(2).says(&[said]);
+        assert_eq!(told.stderr.lines().count(), 1, "{told:?}");
+    }
+}
+
+#[test]
+fn a_backup_into_a_folder_that_is_not_there_says_so() {
+    let home = Home::with_my_secret();
+    home.run(["store", "backup", "nope/x.db"])
+        .ended_with(2)
+        .says(&["there is no folder nope"]);
+    home.run(["store", "backup", "x.db"]).succeeded();
 }

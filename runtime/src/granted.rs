@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::Error;
 use crate::app::{
-    App, AppError, Ask, Authority, Digest, Plan, Request, SecretBinding, SecretName, Uncovered,
-    WorkName,
+    App, AppError, Ask, Authority, Digest, Plan, Request, SecretBinding, SecretName, SecretRef,
+    Uncovered, WorkName, shell_word,
 };
 use crate::secrets::{
     AppIdentity, Coverage, Grantee, NewGrant, NewTrust, RefusalReason, ReleaseRequest, SecretStore,
@@ -61,36 +61,38 @@ impl App {
     /// Says of requests why the store does not grant them, and what would help.
     fn explain(&self, requests: &mut [Uncovered], coverage: &[(Request, Coverage)]) {
         let path = self.folder().map(|folder| folder.display().to_string());
-        let path = path.unwrap_or_else(|| "APP".into());
+        let path = path.map_or_else(|| "APP".into(), |path| shell_word(&path));
         for request in requests {
+            let Some(Coverage::Refused(reason)) = found(coverage, &request.ask, request.by.first())
+            else {
+                continue;
+            };
+            if *reason != RefusalReason::NotGranted {
+                request.why = Some(reason.to_string());
+            }
             let Ask::Secret(SecretBinding { env, secret }) = &request.ask else {
                 continue;
             };
             let name = &secret.name;
-            let (why, command) = match found(coverage, &request.ask, request.by.first()) {
-                Some(Coverage::Expired(at)) => {
-                    let at = at.strftime("%Y-%m-%dT%H:%M:%SZ");
-                    request.why = Some(format!("its grant expired at {at}"));
-                    continue;
+            let command = match reason {
+                RefusalReason::Restricted { .. } => {
+                    format!("leyden secret grant {name} --app {path} --env {env}")
                 }
-                Some(Coverage::Restricted) => (
-                    "it is restricted to apps that it is granted to by their digest".to_owned(),
-                    format!("leyden secret grant {name} --app {path} --env {env}"),
-                ),
-                Some(Coverage::Deleted) => (
-                    "it was deleted".to_owned(),
-                    format!("leyden secret restore {name}"),
-                ),
-                Some(Coverage::NoSecret { suggestion }) => (
-                    match suggestion {
-                        Some(nearest) => format!("there is no such secret; there is `{nearest}`"),
-                        None => "there is no such secret".to_owned(),
-                    },
-                    format!("leyden secret create {name}"),
-                ),
+                RefusalReason::Deleted => format!("leyden secret restore {name}"),
+                RefusalReason::NotFound { .. } => format!("leyden secret create {name}"),
+                RefusalReason::Expired { version, .. } if secret.version.is_some() => {
+                    format!("leyden secret expire {name}@{version} --never")
+                }
+                RefusalReason::Expired { .. } => format!("leyden secret set {name}"),
+                RefusalReason::NoSuchVersion { .. } => {
+                    let newest = SecretRef {
+                        version: None,
+                        ..secret.clone()
+                    };
+                    format!("--secret {env}={newest}")
+                }
                 _ => continue,
             };
-            request.why = Some(why);
             request.options = vec![command];
         }
     }
@@ -110,9 +112,10 @@ impl App {
                 continue;
             };
             for by in &request.by {
-                let reason = found(coverage, &request.ask, Some(by))
-                    .and_then(|found| found.refusal(app_digest))
-                    .unwrap_or(RefusalReason::NotGranted);
+                let reason = match found(coverage, &request.ask, Some(by)) {
+                    Some(Coverage::Refused(reason)) => reason.clone(),
+                    _ => RefusalReason::NotGranted,
+                };
                 let component = self.components().find(|(work, _)| *work == by.as_ref());
                 let Some((work, source)) = component else {
                     continue;

@@ -87,7 +87,7 @@ impl SecretStore {
         options: &VersionOptions,
     ) -> Result<NonZeroU32, StoreError> {
         let (version, destroyed) = self.write(|snapshot| set(snapshot, name, &value, options))?;
-        if destroyed {
+        if destroyed > 0 {
             self.clear_log();
         }
         Ok(version)
@@ -179,13 +179,13 @@ pub(super) fn create(
     add_version(snapshot, &place, head, value, options, event).map(|(version, _)| version)
 }
 
-/// Sets a secret, in the caller's transaction; also returns whether versions were destroyed.
+/// Sets a secret, in the caller's transaction; also returns how many versions were destroyed.
 pub(super) fn set(
     snapshot: &mut Snapshot<'_>,
     name: &SecretName,
     value: &SecretValue,
     options: &VersionOptions,
-) -> Result<(NonZeroU32, bool), StoreError> {
+) -> Result<(NonZeroU32, usize), StoreError> {
     let (place, head) = existing(snapshot, name)?;
     add_version(
         snapshot,
@@ -220,7 +220,7 @@ pub(super) fn name_of(head: &Head) -> Result<SecretName, StoreError> {
 }
 
 /// Seals a value as the next version: a new DEK under the newest KEK. Destroys those that are no
-/// longer kept; returns whether there were any.
+/// longer kept; returns how many there were.
 fn add_version(
     snapshot: &mut Snapshot<'_>,
     place: &Hash,
@@ -228,7 +228,7 @@ fn add_version(
     value: &SecretValue,
     options: &VersionOptions,
     event: AuditEvent,
-) -> Result<(NonZeroU32, bool), StoreError> {
+) -> Result<(NonZeroU32, usize), StoreError> {
     let full = || StoreError::TooManyVersions {
         name: head.name.clone(),
         limit: MAX_VERSIONS,
@@ -288,5 +288,5 @@ fn add_version(
         let event = AuditEvent::VersionDestroyed;
         record(snapshot, event, &head, Some(old.version))?;
     }
-    Ok((version, !destroyed.is_empty()))
+    Ok((version, destroyed.len()))
 }

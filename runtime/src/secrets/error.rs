@@ -301,6 +301,15 @@ pub enum StoreError {
         /// Why not.
         problem: &'static str,
     },
+    /// The last slot was to be removed.
+    #[error(
+        "the key slot `{label}` is the last one, without which nobody could open the store: add \
+         another one first (leyden key add)"
+    )]
+    LastSlot {
+        /// Its label.
+        label: String,
+    },
     /// Stretching the passphrase failed.
     #[error("stretching the passphrase needs {memory_kib} KiB of memory, which could not be had")]
     Stretch {

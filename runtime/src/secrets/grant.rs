@@ -8,7 +8,7 @@ use crate::app::{EnvName, SecretName};
 use super::actor::{clip, now};
 use super::edit::{checked_expiry, existing};
 use super::snapshot::Snapshot;
-use super::{AppIdentity, AuditEvent, Grantee, SecretStore, StoreError};
+use super::{AuditEvent, Grantee, RefusalReason, SecretStore, StoreError};
 
 /// The most grants that a secret may have: they are in the head, which is read at every release.
 const MAX_GRANTS: usize = 1024;
@@ -48,32 +48,20 @@ pub struct NewGrant {
     pub expires: Option<Timestamp>,
 }
 
-/// Why no grant covers a binding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoGrant {
-    None,
-    Expired(Timestamp),
-}
-
-/// The grant that covers this binding now.
-pub(super) fn find<'g>(
-    grants: &'g [Grant],
-    to: &[Grantee],
-    env: &EnvName,
-) -> Result<&'g Grant, NoGrant> {
+/// The first of these grants that has not expired.
+pub(super) fn standing<G>(
+    grants: impl Iterator<Item = G>,
+    expires: impl Fn(&G) -> Option<Timestamp>,
+) -> Result<G, RefusalReason> {
     let now = now();
-    let under = |grant: &Grant| grant.env.as_ref().is_none_or(|name| name == env.as_str());
-    let mut expired = NoGrant::None;
-    for grant in grants
-        .iter()
-        .filter(|grant| to.contains(&grant.to) && under(grant))
-    {
-        match grant.expires {
-            Some(expires) if expires <= now => expired = NoGrant::Expired(expires),
+    let mut why = RefusalReason::NotGranted;
+    for grant in grants {
+        match expires(&grant) {
+            Some(at) if at <= now => why = RefusalReason::GrantExpired { at },
             _ => return Ok(grant),
         }
     }
-    Err(expired)
+    Err(why)
 }
 
 impl SecretStore {
@@ -192,19 +180,4 @@ pub(super) fn remove(
         snapshot.record(record)?;
     }
     Ok(removed)
-}
-
-impl AppIdentity<'_> {
-    /// The grant that covers this binding: of a restricted secret, one to the digest alone.
-    pub(super) fn granted<'g>(
-        &self,
-        grants: &'g [Grant],
-        restricted: bool,
-        env: &EnvName,
-    ) -> Result<&'g Grant, NoGrant> {
-        match restricted {
-            true => find(grants, &[Grantee::App(self.digest)], env),
-            false => find(grants, &self.grantees(), env),
-        }
-    }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::Digest;
 
-use super::files;
+use super::{RefusalReason, files};
 
 /// To whom something is granted. Shown as `sha256:…` or `folder:/…`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,15 +30,27 @@ pub struct AppIdentity<'a> {
 }
 
 impl AppIdentity<'_> {
-    /// What it may be granted as: its folder too, unless others may write there.
-    pub(super) fn grantees(&self) -> Vec<Grantee> {
-        let private = |folder: &&Path| files::check_folder(folder).is_ok();
-        let folder = self.folder.filter(private).map(Path::to_owned);
-        let folder = folder.map(Grantee::Folder);
-        [Grantee::App(self.digest)]
-            .into_iter()
-            .chain(folder)
-            .collect()
+    /// What `find` finds granted to the digest, else, unless `to_digest_alone`, to the folder: that
+    /// holds only while nobody else may write there.
+    pub(super) fn granted<T>(
+        &self,
+        to_digest_alone: bool,
+        find: impl Fn(&Grantee) -> Result<T, RefusalReason>,
+    ) -> Result<T, RefusalReason> {
+        let to_digest = find(&Grantee::App(self.digest));
+        let Some(folder) = self.folder.filter(|_| !to_digest_alone) else {
+            return to_digest;
+        };
+        to_digest.or_else(|why| match find(&Grantee::Folder(folder.to_owned())) {
+            Ok(found) => match files::check_folder(folder) {
+                Ok(()) => Ok(found),
+                Err(problem) => Err(RefusalReason::OpenFolder {
+                    problem: problem.to_string(),
+                }),
+            },
+            Err(RefusalReason::NotGranted) => Err(why),
+            Err(expired) => Err(expired),
+        })
     }
 }
 

@@ -104,6 +104,16 @@ pub struct Imported {
     pub kept: Option<&'static str>,
 }
 
+/// What became of a secret that was imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportedAs {
+    /// Its version.
+    pub version: NonZeroU32,
+    /// How many older versions it destroyed, because no more are kept.
+    pub destroyed: usize,
+}
+
 /// What some tools would make something else of in a value of an .env file, in words.
 fn kept(value: &str) -> Option<&'static str> {
     [
@@ -278,8 +288,8 @@ impl<'de> Deserialize<'de> for Texts {
 }
 
 impl SecretStore {
-    /// Creates many secrets at once, all or none; returns their versions. Where `set` says so,
-    /// those that there are get a new version.
+    /// Creates many secrets at once, all or none; returns what each became. Where `set_existing` says
+    /// so, those that there are get a new version.
     ///
     /// # Errors
     /// Those of [`create_secret`](Self::create_secret) and [`set_secret`](Self::set_secret), for
@@ -288,25 +298,24 @@ impl SecretStore {
         &self,
         secrets: &[Imported],
         set_existing: bool,
-    ) -> Result<Vec<NonZeroU32>, StoreError> {
-        let (options, mut any_destroyed) = (VersionOptions::default(), false);
-        let versions = self.write(|snapshot| {
+    ) -> Result<Vec<ImportedAs>, StoreError> {
+        let options = VersionOptions::default();
+        let imported: Vec<ImportedAs> = self.write(|snapshot| {
             let import = |secret: &Imported| {
                 let (name, value) = (&secret.name, &secret.value);
                 let there = snapshot.find(name)?.1.is_some();
-                if !(there && set_existing) {
-                    return create(snapshot, name, value, &options);
-                }
-                let (version, destroyed) = set(snapshot, name, value, &options)?;
-                any_destroyed |= destroyed;
-                Ok(version)
+                let (version, destroyed) = match there && set_existing {
+                    true => set(snapshot, name, value, &options)?,
+                    false => (create(snapshot, name, value, &options)?, 0),
+                };
+                Ok(ImportedAs { version, destroyed })
             };
             secrets.iter().map(import).collect()
         })?;
-        if any_destroyed {
+        if imported.iter().any(|one| one.destroyed > 0) {
             self.clear_log();
         }
-        Ok(versions)
+        Ok(imported)
     }
 }
 

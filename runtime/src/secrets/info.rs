@@ -32,6 +32,14 @@ pub struct SecretInfo {
     pub versions: Vec<VersionInfo>,
 }
 
+impl SecretInfo {
+    /// How many of its versions a new one would destroy, because no more are kept.
+    pub fn destroyed_by_new_version(&self) -> usize {
+        let kept = self.keep.map_or(usize::MAX, |keep| keep.get() as usize);
+        (self.versions.len() + 1).saturating_sub(kept)
+    }
+}
+
 /// What a look at all secrets found.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -91,7 +91,7 @@ pub use error::{KeyFileProblem, StoreError};
 pub(crate) use files::{make_folder, open_regular};
 pub use grant::{Grant, NewGrant};
 pub use grantee::{AppIdentity, Grantee, NoGrantee};
-pub use import::{ImportError, ImportFormat, Imported, named};
+pub use import::{ImportError, ImportFormat, Imported, ImportedAs, named};
 pub use info::{
     Argon2Cost, KekInfo, SecretInfo, SecretState, SecretsFound, SlotInfo, SlotKind, Verified,
     VersionInfo,

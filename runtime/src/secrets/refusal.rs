@@ -55,10 +55,18 @@ pub enum RefusalReason {
         /// When.
         at: Timestamp,
     },
+    /// It is granted to the app's folder, in which others can put files: they could put an app
+    /// there.
+    OpenFolder {
+        /// What is wrong with the folder, and what mends it.
+        problem: String,
+    },
     /// The secret is restricted, and not granted to this app's digest.
     Restricted {
         /// The app's digest.
         app: Digest,
+        /// When the grant to it expired, if there was one.
+        expired: Option<Timestamp>,
     },
     /// What is stored for this version is not what was written there.
     Undecryptable {
@@ -78,8 +86,12 @@ impl RefusalReason {
             Self::NoSuchVersion { .. } => "no-such-version",
             Self::Expired { .. } => "expired",
             Self::NotGranted => "not-granted",
-            Self::GrantExpired { .. } => "grant-expired",
-            Self::Restricted { .. } => "restricted",
+            Self::GrantExpired { .. }
+            | Self::Restricted {
+                expired: Some(_), ..
+            } => "grant-expired",
+            Self::OpenFolder { .. } => "open-folder",
+            Self::Restricted { expired: None, .. } => "restricted",
             Self::Undecryptable { .. } => "undecryptable",
             Self::NotText(_) => "not-text",
         }
@@ -88,43 +100,77 @@ impl RefusalReason {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}={} for `{}`: ",
-            self.env,
-            self.secret,
-            shown(&self.component)
-        )?;
-        match &self.reason {
-            RefusalReason::NotFound { suggestion } => {
-                let hint = did_you_mean(suggestion.as_deref());
-                write!(f, "there is no such secret{hint}")
+        let Self {
+            component,
+            env,
+            secret,
+            reason,
+        } = self;
+        write!(f, "{env}={secret} for `{}`: {reason}", shown(component))?;
+        match reason {
+            RefusalReason::Restricted { app, .. } => {
+                write!(f, "; leyden secret grant {secret} --app {app} --env {env}")
             }
-            RefusalReason::Deleted => f.write_str("the secret was deleted"),
-            RefusalReason::NoSuchVersion { version, available } => {
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for RefusalReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound { suggestion } => {
+                f.write_str("there is no such secret")?;
+                match suggestion {
+                    Some(name) => write!(f, " (did you mean `{name}`?)"),
+                    None => Ok(()),
+                }
+            }
+            Self::Deleted => f.write_str("the secret was deleted"),
+            Self::NoSuchVersion { version, available } => {
                 write!(
                     f,
                     "there is no version {version}; there are {}",
                     ranges(available)
                 )
             }
-            RefusalReason::Expired { version, at } => {
-                write!(f, "version {version} expired at {at}; set a new one")
+            Self::Expired { version, at } => {
+                write!(
+                    f,
+                    "version {version} expired at {}; set a new one",
+                    time(at)
+                )
             }
-            RefusalReason::NotGranted => f.write_str("no grant covers this"),
-            RefusalReason::GrantExpired { at } => write!(f, "its grant expired at {at}"),
-            RefusalReason::Restricted { app } => write!(
-                f,
-                "the secret is restricted to apps that it is granted to by their digest; leyden secret grant {} --app {app} --env {}",
-                self.secret, self.env
-            ),
-            RefusalReason::Undecryptable { version } => write!(
+            Self::NotGranted => f.write_str("no grant covers this"),
+            Self::GrantExpired { at } => write!(f, "its grant expired at {}", time(at)),
+            Self::OpenFolder { problem } => {
+                write!(
+                    f,
+                    "its grant to the folder does not hold: {}",
+                    shown(problem)
+                )
+            }
+            Self::Restricted { expired, .. } => {
+                f.write_str(
+                    "the secret is restricted to apps that it is granted to by their digest",
+                )?;
+                match expired {
+                    Some(at) => write!(f, ", and its grant expired at {}", time(at)),
+                    None => Ok(()),
+                }
+            }
+            Self::Undecryptable { version } => write!(
                 f,
                 "version {version} has been tampered with or is damaged; set a new version or restore a backup"
             ),
-            RefusalReason::NotText(problem) => problem.fmt(f),
+            Self::NotText(problem) => problem.fmt(f),
         }
     }
+}
+
+/// A moment, to the second.
+fn time(at: &Timestamp) -> impl fmt::Display {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ")
 }
 
 pub(super) fn refused(refusals: &[Refusal]) -> String {
@@ -142,7 +188,8 @@ pub(super) fn did_you_mean(suggestion: Option<&str>) -> String {
         .unwrap_or_default()
 }
 
-/// A component's name comes from a manifest: no control character of it reaches a terminal.
+/// A component's name comes from a manifest, and a folder's from anybody: no control character of
+/// them reaches a terminal.
 fn shown(text: &str) -> String {
     text.chars()
         .flat_map(|c| {

@@ -6,14 +6,14 @@ use std::path::Path;
 use crate::app::{Authority, Digest, Encoding, EnvName, SecretRef};
 
 use super::actor::{clip, now};
-use super::grant::NoGrant;
+use super::grant::standing;
 use super::head::{self, Head};
 use super::keys::Hash;
 use super::seal::{self, Subject};
 use super::snapshot::Snapshot;
 use super::{
-    AppIdentity, AuditEvent, AuditOutcome, AuditRecord, Refusal, RefusalReason, SecretStore,
-    SecretValue, StoreError,
+    AppIdentity, AuditEvent, AuditOutcome, AuditRecord, Grant, Grantee, Refusal, RefusalReason,
+    SecretStore, SecretValue, StoreError,
 };
 
 /// What an app needs, all of which is released or none of it.
@@ -151,55 +151,108 @@ impl ReleaseRequest<'_> {
         snapshot: &Snapshot<'_>,
         wanted: &Wanted,
     ) -> Result<Result<(Released, Option<String>), RefusalReason>, StoreError> {
-        let name = &wanted.secret.name;
-        let (place, Some(head)) = snapshot.find(name)? else {
-            return Ok(Err(RefusalReason::NotFound {
-                suggestion: snapshot.suggest(name),
-            }));
-        };
-        if head.deleted.is_some() {
-            return Ok(Err(RefusalReason::Deleted));
-        }
-        let granted = match self.authorize(&head, wanted) {
-            Ok(granted) => granted,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let Some(found) = head.version(wanted.secret.version) else {
-            return Ok(Err(RefusalReason::NoSuchVersion {
-                version: wanted.secret.version.unwrap_or(NonZeroU32::MIN),
-                available: head.numbers(),
-            }));
-        };
-        let version = found.version;
-        if let Some(at) = found.expires.filter(|at| *at <= now()) {
-            return Ok(Err(RefusalReason::Expired { version, at }));
-        }
-        let Some(value) = open_value(snapshot, &place, &head, version)? else {
-            return Ok(Err(RefusalReason::Undecryptable { version }));
-        };
-        match (wanted.secret.encoding, value.check_text()) {
-            (Encoding::Text, Err(problem)) => Ok(Err(RefusalReason::NotText(problem))),
-            _ => Ok(Ok((Released { version, value }, granted))),
-        }
-    }
-
-    /// Whether the app may have the secret; by which grant, if it needs one.
-    fn authorize(&self, head: &Head, wanted: &Wanted) -> Result<Option<String>, RefusalReason> {
-        if wanted.by == Authority::Operator && !head.restricted {
-            return Ok(None);
-        }
         let app = AppIdentity {
             digest: self.app_digest,
             folder: self.app_folder,
         };
-        match app.granted(&head.grants, head.restricted, &wanted.env) {
-            Ok(grant) => Ok(Some(grant.to.to_string())),
-            Err(NoGrant::Expired(at)) => Err(RefusalReason::GrantExpired { at }),
-            Err(NoGrant::None) if head.restricted => Err(RefusalReason::Restricted {
-                app: self.app_digest,
-            }),
-            Err(NoGrant::None) => Err(RefusalReason::NotGranted),
+        let Wanted { env, secret, .. } = wanted;
+        let leave = match app.leave(snapshot, env, secret, wanted.by)? {
+            Ok(leave) => leave,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let version = leave.version;
+        let Some(value) = open_value(snapshot, &leave.place, &leave.head, version)? else {
+            return Ok(Err(RefusalReason::Undecryptable { version }));
+        };
+        match (secret.encoding, value.check_text()) {
+            (Encoding::Text, Err(problem)) => Ok(Err(RefusalReason::NotText(problem))),
+            _ => {
+                let to = leave.grant.map(|grant| grant.to.to_string());
+                Ok(Ok((Released { version, value }, to)))
+            }
         }
+    }
+}
+
+/// Leave to have a version of a secret.
+pub(super) struct Leave {
+    place: Hash,
+    head: Head,
+    version: NonZeroU32,
+    /// The grant that gives it, if one is needed.
+    pub(super) grant: Option<Grant>,
+}
+
+impl AppIdentity<'_> {
+    /// Whether the app may have a secret under this name, or why not, as far as that is known
+    /// without opening the value. An error is one of the store as a whole.
+    pub(super) fn leave(
+        &self,
+        snapshot: &Snapshot<'_>,
+        env: &EnvName,
+        secret: &SecretRef,
+        by: Authority,
+    ) -> Result<Result<Leave, RefusalReason>, StoreError> {
+        let (place, Some(head)) = snapshot.find(&secret.name)? else {
+            return Ok(Err(RefusalReason::NotFound {
+                suggestion: snapshot.suggest(&secret.name),
+            }));
+        };
+        Ok(self
+            .judge(&head, env, secret, by)
+            .map(|(version, grant)| Leave {
+                place,
+                head,
+                version,
+                grant,
+            }))
+    }
+
+    /// Which version the app may have, and by which grant if one is needed.
+    fn judge(
+        &self,
+        head: &Head,
+        env: &EnvName,
+        secret: &SecretRef,
+        by: Authority,
+    ) -> Result<(NonZeroU32, Option<Grant>), RefusalReason> {
+        if head.deleted.is_some() {
+            return Err(RefusalReason::Deleted);
+        }
+        let grant = match by {
+            Authority::Operator if !head.restricted => None,
+            _ => Some(self.grant_of(head, env)?.clone()),
+        };
+        let Some(found) = head.version(secret.version) else {
+            return Err(RefusalReason::NoSuchVersion {
+                version: secret.version.unwrap_or(NonZeroU32::MIN),
+                available: head.numbers(),
+            });
+        };
+        let version = found.version;
+        match found.expires.filter(|at| *at <= now()) {
+            Some(at) => Err(RefusalReason::Expired { version, at }),
+            None => Ok((version, grant)),
+        }
+    }
+
+    /// The grant that covers this binding now: of a restricted secret, one to the digest alone.
+    fn grant_of<'h>(&self, head: &'h Head, env: &EnvName) -> Result<&'h Grant, RefusalReason> {
+        let under = |grant: &Grant| grant.env.as_ref().is_none_or(|name| name == env.as_str());
+        let find = |to: &Grantee| {
+            let grants = head.grants.iter().filter(|grant| grant.to == *to);
+            standing(grants.filter(|grant| under(grant)), |grant| grant.expires)
+        };
+        let restricted = |expired| RefusalReason::Restricted {
+            app: self.digest,
+            expired,
+        };
+        self.granted(head.restricted, find)
+            .map_err(|why| match why {
+                RefusalReason::NotGranted if head.restricted => restricted(None),
+                RefusalReason::GrantExpired { at } if head.restricted => restricted(Some(at)),
+                why => why,
+            })
     }
 }
 

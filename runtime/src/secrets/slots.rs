@@ -66,8 +66,7 @@ impl SecretStore {
     /// where that matters.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchSlot`]; [`StoreError::Slot`] if it is the last one, without which nobody
-    /// could open the store.
+    /// [`StoreError::NoSuchSlot`]; [`StoreError::LastSlot`].
     pub fn remove_slot(&self, label: &str) -> Result<(), StoreError> {
         self.write(|snapshot| {
             if !snapshot.slots.iter().any(|slot| slot.label == label) {
@@ -81,9 +80,8 @@ impl SecretStore {
                 });
             }
             if snapshot.slots.len() == 1 {
-                return Err(StoreError::Slot {
+                return Err(StoreError::LastSlot {
                     label: label.to_owned(),
-                    problem: "it is the last one, without which nobody could open the store",
                 });
             }
             snapshot.remove_slot(label)?;

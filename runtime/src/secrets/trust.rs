@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Ask, Digest, Request, SecretBinding, SecretName};
+use crate::app::{Ask, Authority, Request, SecretBinding, SecretName};
 
 use super::actor::{clip, now};
 use super::edit::checked_expiry;
-use super::grant::{self, NewGrant, NoGrant, check_grantee};
+use super::grant::{self, NewGrant, check_grantee, standing};
 use super::snapshot::Snapshot;
 use super::{AppIdentity, AuditEvent, Grantee, RefusalReason, SecretStore, StoreError};
 
@@ -68,50 +68,32 @@ pub struct Trusted {
     pub asks: Vec<String>,
 }
 
-/// Whether a request of an app is granted.
+/// Whether a request of an app is granted, as a run would find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Coverage {
-    /// It is.
+    /// It is. A value that cannot stand in the environment as text is found when it is released.
     Granted {
         /// To whom: the app's digest, or its folder.
         to: Grantee,
         /// Until when.
         expires: Option<Timestamp>,
     },
-    /// No grant covers it, or none any more.
-    NotGranted,
-    /// Its grant has expired.
-    Expired(Timestamp),
-    /// The secret is restricted, and this digest has no grant.
-    Restricted,
-    /// The secret was deleted.
-    Deleted,
-    /// There is no such secret.
-    NoSecret {
-        /// The nearest name that there is.
-        suggestion: Option<String>,
-    },
+    /// It is not, or what is granted cannot be had.
+    Refused(RefusalReason),
 }
 
 impl Coverage {
+    fn of(found: Result<(Grantee, Option<Timestamp>), RefusalReason>) -> Self {
+        match found {
+            Ok((to, expires)) => Self::Granted { to, expires },
+            Err(reason) => Self::Refused(reason),
+        }
+    }
+
     /// Whether the request is granted.
     pub fn is_granted(&self) -> bool {
         matches!(self, Self::Granted { .. })
-    }
-
-    /// Why a secret is not released to this app; `None` where it is granted.
-    pub(crate) fn refusal(&self, app: Digest) -> Option<RefusalReason> {
-        Some(match self {
-            Self::Granted { .. } => return None,
-            Self::NotGranted => RefusalReason::NotGranted,
-            Self::Expired(at) => RefusalReason::GrantExpired { at: *at },
-            Self::Restricted => RefusalReason::Restricted { app },
-            Self::Deleted => RefusalReason::Deleted,
-            Self::NoSecret { suggestion } => RefusalReason::NotFound {
-                suggestion: suggestion.clone(),
-            },
-        })
     }
 }
 
@@ -151,30 +133,19 @@ impl SecretStore {
     ) -> Result<Vec<Coverage>, StoreError> {
         self.read(|snapshot| {
             let mut hosts = Vec::new();
-            for grantee in app.grantees() {
+            let folder = app.folder.map(|folder| Grantee::Folder(folder.to_owned()));
+            for grantee in [Grantee::App(app.digest)].into_iter().chain(folder) {
                 if let (_, Some(head)) = snapshot.find_app(&grantee)? {
                     hosts.extend(head.hosts.into_iter().map(|host| (grantee.clone(), host)));
                 }
             }
             let cover = |request: &Request| match &request.ask {
-                Ask::Host(host) => Ok(host_coverage(&hosts, request, &host.to_string())),
+                Ask::Host(host) => Ok(host_coverage(app, &hosts, request, &host.to_string())),
                 Ask::Secret(SecretBinding { env, secret }) => {
-                    let Some(head) = snapshot.find(&secret.name)?.1 else {
-                        let suggestion = snapshot.suggest(&secret.name);
-                        return Ok(Coverage::NoSecret { suggestion });
-                    };
-                    if head.deleted.is_some() {
-                        return Ok(Coverage::Deleted);
-                    }
-                    Ok(match app.granted(&head.grants, head.restricted, env) {
-                        Ok(grant) => Coverage::Granted {
-                            to: grant.to.clone(),
-                            expires: grant.expires,
-                        },
-                        Err(NoGrant::Expired(at)) => Coverage::Expired(at),
-                        Err(NoGrant::None) if head.restricted => Coverage::Restricted,
-                        Err(NoGrant::None) => Coverage::NotGranted,
-                    })
+                    let leave = app.leave(snapshot, env, secret, Authority::Grant)?;
+                    let grant =
+                        leave.and_then(|leave| leave.grant.ok_or(RefusalReason::NotGranted));
+                    Ok(Coverage::of(grant.map(|grant| (grant.to, grant.expires))))
                 }
             };
             requests.iter().map(cover).collect()
@@ -301,22 +272,17 @@ fn remember(snapshot: &mut Snapshot<'_>, seen: &SeenApp<'_>) -> Result<(), Store
     snapshot.put_app(&place, &head)
 }
 
-fn host_coverage(hosts: &[(Grantee, HostGrant)], request: &Request, host: &str) -> Coverage {
+fn host_coverage(
+    app: &AppIdentity<'_>,
+    hosts: &[(Grantee, HostGrant)],
+    request: &Request,
+    host: &str,
+) -> Coverage {
     let work = request.work.as_ref().map(ToString::to_string);
-    let matching = hosts
-        .iter()
-        .filter(|(_, grant)| grant.host == host && grant.work == work);
-    let mut found = Coverage::NotGranted;
-    for (to, grant) in matching {
-        match grant.expires {
-            Some(expires) if expires <= now() => found = Coverage::Expired(expires),
-            expires => {
-                return Coverage::Granted {
-                    to: to.clone(),
-                    expires,
-                };
-            }
-        }
-    }
-    found
+    let found = app.granted(false, |to| {
+        let to_it = hosts.iter().filter(|(granted, _)| granted == to);
+        let matching = to_it.filter(|(_, grant)| grant.host == host && grant.work == work);
+        standing(matching, |(_, grant)| grant.expires)
+    });
+    Coverage::of(found.map(|(to, grant)| (to.clone(), grant.expires)))
 }

@@ -144,6 +144,7 @@ pub(crate) fn of_store(error: &StoreError) -> u8 {
         | StoreError::NoGrant { .. }
         | StoreError::NoSuchVersion { .. }
         | StoreError::Slot { .. }
+        | StoreError::LastSlot { .. }
         | StoreError::NoSuchSlot { .. } => USAGE,
         // The machine failed, not the right to a secret.
         StoreError::Busy { .. }

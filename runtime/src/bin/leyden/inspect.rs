@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use bytesize::ByteSize;
 use leyden::App;
 use leyden::app::{self, Request};
-use leyden::secrets::{Coverage, Grantee, SecretStore, Trusted};
+use leyden::secrets::{Coverage, Grantee, RefusalReason, SecretStore, Trusted};
 use serde_json::json;
 
 use crate::cli::Inspect;
+use crate::exit::Failure;
 use crate::paths::Paths;
 use crate::report::{self, Format, time};
 use crate::unlock;
@@ -20,11 +21,18 @@ pub(crate) fn run(arguments: &Inspect, paths: &Paths) -> anyhow::Result<()> {
     // What an app asks for that asks for nothing is seen without a key, too.
     let looks = asks || (app.folder().is_some() && unlock::has_key(paths));
     let is_there = unlock::is_there(&paths.store);
-    let store = (is_there && looks)
-        .then(|| unlock::look(paths))
-        .transpose()?;
+    let (store, unopened) = match (is_there && looks).then(|| unlock::look(paths)) {
+        None => (None, None),
+        Some(Ok(store)) => (Some(store), None),
+        Some(Err(error)) => match error.downcast_ref() {
+            // All else is seen without a key, too. Whoever names one means it.
+            Some(Failure::Denied(why)) if !unlock::has_key(paths) => (None, Some(why.clone())),
+            _ => return Err(error),
+        },
+    };
     let mut seen = Seen::of(&app, store.as_ref())?;
-    seen.looked_for_last = looks || !is_there;
+    seen.looked_for_last = !is_there || (looks && unopened.is_none());
+    seen.unopened = unopened;
     match arguments.report.output {
         Format::Json => report::json(&seen.json()),
         Format::Text => report::print(report::printable(&seen.text())),
@@ -40,6 +48,8 @@ pub(crate) struct Seen {
     components: BTreeMap<String, (String, Result<BTreeSet<String>, String>)>,
     /// What it asks for, and whether that is granted; nothing is without a store.
     requests: Vec<(Request, Option<Coverage>)>,
+    /// Why the store that there is could not be asked.
+    unopened: Option<String>,
     last: Option<Trusted>,
     /// Whether that one was looked for, where there may be one.
     looked_for_last: bool,
@@ -88,6 +98,7 @@ impl Seen {
             folder: app.folder().map(|folder| folder.display().to_string()),
             components,
             requests,
+            unopened: None,
             last,
             looked_for_last: true,
             manifest_changed,
@@ -134,7 +145,10 @@ impl Seen {
         }
         for (request, found) in &self.requests {
             let ask = report::in_line(request);
-            line("asks for", &format!("{ask}: {}", told_of(found.as_ref())));
+            line(
+                "asks for",
+                &format!("{ask}: {}", self.told_of(found.as_ref())),
+            );
         }
         if self.folder.is_some() {
             match self.last {
@@ -149,11 +163,27 @@ impl Seen {
         for change in self.changes() {
             line("changed", &change);
         }
-        if let Some(folder) = self.folder.as_ref().filter(|_| !self.is_granted()) {
+        let helps = self
+            .requests
+            .iter()
+            .any(|(_, found)| trust_helps(found.as_ref()));
+        if let Some(folder) = self.folder.as_ref().filter(|_| helps) {
             let folder = app::shell_word(folder);
             line("", &format!("to grant all of it: leyden trust {folder}"));
         }
         out
+    }
+
+    /// Whether it is granted, in words, also where no store can be asked.
+    fn told_of(&self, found: Option<&Coverage>) -> String {
+        match (found, &self.unopened) {
+            (Some(found), _) => told(found),
+            (None, Some(why)) => {
+                let why = report::in_line(why);
+                format!("not known: the store cannot be opened: {why}")
+            }
+            (None, None) => "not granted: there is no store here".into(),
+        }
     }
 
     /// What differs from the app to which something was last granted in its folder.
@@ -202,8 +232,10 @@ impl Seen {
             .requests
             .iter()
             .map(|(request, found)| {
-                let granted = found.as_ref().is_some_and(Coverage::is_granted);
-                let why = told_of(found.as_ref());
+                let granted = found.as_ref().map(Coverage::is_granted);
+                // Where there is no store, that is known; where it cannot be opened, it is not.
+                let granted = granted.or(self.unopened.is_none().then_some(false));
+                let why = self.told_of(found.as_ref());
                 json!({ "ask": request.to_string(), "granted": granted, "why": why })
             })
             .collect();
@@ -221,7 +253,7 @@ impl Seen {
             "imports": imports,
             "too_much_memory": self.too_much_memory,
             "requests": requests,
-            "granted": self.is_granted(),
+            "granted": self.unopened.is_none().then(|| self.is_granted()),
             "last_granted": self.last,
             "looked_for_last_granted": self.looked_for_last,
             "changes": self.changes(),
@@ -259,9 +291,18 @@ fn sorted(app: &App) -> impl Iterator<Item = (String, &app::ComponentSource)> {
         .into_iter()
 }
 
-/// Whether it is granted, in words, also where there is no store.
-fn told_of(found: Option<&Coverage>) -> String {
-    found.map_or_else(|| "not granted: there is no store here".into(), told)
+/// Whether trusting the app would grant it, as far as is known.
+fn trust_helps(found: Option<&Coverage>) -> bool {
+    use RefusalReason::{Deleted, Expired, NoSuchVersion, NotFound};
+    !matches!(
+        found,
+        Some(
+            Coverage::Granted { .. }
+                | Coverage::Refused(
+                    Deleted | NotFound { .. } | NoSuchVersion { .. } | Expired { .. }
+                )
+        )
+    )
 }
 
 /// Whether it is granted, in words.
@@ -276,15 +317,8 @@ pub(crate) fn told(found: &Coverage) -> String {
             expires,
         } => format!("granted to this digest{}", until(expires)),
         Coverage::Granted { expires, .. } => format!("granted to this folder{}", until(expires)),
-        Coverage::Expired(at) => format!("not granted: its grant expired at {}", time(*at)),
-        Coverage::Restricted => {
-            "not granted: it is restricted, and this digest has no grant".into()
-        }
-        Coverage::Deleted => "not granted: the secret was deleted".into(),
-        Coverage::NoSecret { suggestion } => match suggestion {
-            Some(name) => format!("not granted: there is no such secret; there is `{name}`"),
-            None => "not granted: there is no such secret".into(),
-        },
+        Coverage::Refused(RefusalReason::NotGranted) => "not granted".into(),
+        Coverage::Refused(reason) => format!("not granted: {reason}"),
         _ => "not granted".into(),
     }
 }

@@ -4,6 +4,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use leyden::secrets::SecretValue;
+use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
 
 use crate::exit::{Failure, usage};
@@ -56,7 +57,9 @@ pub(crate) fn new_passphrase() -> anyhow::Result<Zeroizing<String>> {
 }
 
 /// Asks a question that only `y` or `yes` affirms.
-pub(crate) fn confirm(question: &str) -> anyhow::Result<bool> {
+fn confirm(question: &str) -> anyhow::Result<bool> {
+    // What was typed before it was asked answers something else.
+    let _ = tcflush(io::stdin(), QueueSelector::IFlush);
     let mut stderr = io::stderr().lock();
     write!(stderr, "{} [y/N] ", crate::report::printable(question))?;
     stderr.flush()?;

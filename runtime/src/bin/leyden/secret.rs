@@ -14,7 +14,7 @@ use std::os::fd::AsFd as _;
 use anyhow::Context as _;
 use comfy_table::Cell;
 use jiff::Timestamp;
-use leyden::app::SecretName;
+use leyden::app::{SecretName, SecretRef};
 use leyden::secrets::{
     AuditEvent, AuditFilter, AuditOutcome, AuditRecord, SecretInfo, SecretState, SecretStore,
     SecretValue, SecretsFound, StoreError, VersionOptions,
@@ -291,9 +291,15 @@ fn newest(secret: &SecretInfo) -> String {
 }
 
 fn read_name(typed: &str) -> anyhow::Result<SecretName> {
-    typed
-        .parse()
-        .map_err(|error: leyden::app::NameError| usage(error.to_string()))
+    typed.parse().map_err(|error: leyden::app::NameError| {
+        // It may be meant as a binding has it.
+        let meant = typed.parse::<SecretRef>().ok();
+        let more = meant.and_then(|meant| typed.strip_prefix(meant.name.as_str()));
+        usage(match more {
+            Some(more) => format!("a secret's name alone stands here: leave out `{more}`"),
+            None => error.to_string(),
+        })
+    })
 }
 
 fn checked_name(new: &NewValue) -> anyhow::Result<SecretName> {

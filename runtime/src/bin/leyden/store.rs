@@ -21,6 +21,13 @@ pub(crate) fn run(command: StoreCommand, paths: &Paths) -> anyhow::Result<()> {
 }
 
 fn backup(to: &Path, report: &Report, paths: &Paths) -> anyhow::Result<()> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(usage(format!(
+            "there is no folder {}: make it, or name another place for the backup",
+            report::in_line(folder.display())
+        )));
+    }
     let store = unlock::open(paths)?;
     let verified = {
         let _shown = Shown::now("writing the backup");

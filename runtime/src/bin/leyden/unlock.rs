@@ -211,14 +211,24 @@ fn choose(paths: &Paths) -> anyhow::Result<Chosen> {
             key,
             passphrase: true,
         }),
-        Err(error) if error.is::<NoTerminal>() => Err(Failure::Denied(format!(
-            "nothing opens {}: there is no key file at {}, LEYDEN_PASSPHRASE_FILE is not set, and \
-             there is no terminal to ask for a passphrase on; give the key with --key-file FILE",
-            paths.store.display(),
-            paths.key_file.display()
-        ))
-        .into()),
+        Err(error) if error.is::<NoTerminal>() => Err(Failure::Denied(no_terminal(paths)).into()),
         Err(error) => Err(error),
+    }
+}
+
+/// Why nothing opens the store where nobody can be asked.
+fn no_terminal(paths: &Paths) -> String {
+    let store = paths.store.display();
+    match paths.key_from {
+        KeyFrom::Ask => format!(
+            "nothing opens {store}: --ask-key asks for a passphrase or recovery code, and there is \
+             no terminal to ask on; leave --ask-key out, or give the key with --key-file FILE instead"
+        ),
+        _ => format!(
+            "nothing opens {store}: there is no key file at {}, LEYDEN_PASSPHRASE_FILE is not set, \
+             and there is no terminal to ask for a passphrase on; give the key with --key-file FILE",
+            paths.key_file.display()
+        ),
     }
 }
 

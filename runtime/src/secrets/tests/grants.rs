@@ -138,7 +138,7 @@ fn a_grant_to_a_folder_binds_there_unless_others_may_write_to_it() {
     assert_eq!(bind(Some(&path.join("below"))), Err("not-granted"));
     assert_eq!(bind(None), Err("not-granted"));
     mode(0o770);
-    assert_eq!(bind(Some(&path)), Err("not-granted"));
+    assert_eq!(bind(Some(&path)), Err("open-folder"));
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_trusted_app_is_granted_all_that_it_asks_for_and_nothing_more() {
             .is_none()
             .then(|| "train".parse().unwrap());
         let coverage = store.coverage(&app, std::slice::from_ref(request)).unwrap();
-        assert_eq!(coverage, [Coverage::NotGranted]);
+        assert_eq!(coverage, [Coverage::Refused(RefusalReason::NotGranted)]);
     }
     let last = store.last_granted(&Grantee::Folder(path.clone())).unwrap();
     let last = last.unwrap();
@@ -311,9 +311,12 @@ fn an_app_that_asks_for_what_is_not_there_is_not_trusted_by_half() {
     assert!(matches!(deleted, Err(StoreError::Deleted { .. })));
     assert_eq!(covered(&store, &app), [false; 3]);
     let coverage = store.coverage(&app, &requests()).unwrap();
-    assert_eq!(coverage[0], Coverage::Deleted);
+    assert_eq!(coverage[0], Coverage::Refused(RefusalReason::Deleted));
     store.destroy(&name("token")).unwrap();
     let coverage = store.coverage(&app, &requests()).unwrap();
-    assert!(matches!(coverage[0], Coverage::NoSecret { .. }));
+    assert!(matches!(
+        coverage[0],
+        Coverage::Refused(RefusalReason::NotFound { .. })
+    ));
     assert!(trust(&store, app, &to).is_err());
 }

@@ -290,7 +290,8 @@ fn the_last_slot_stays() {
     let bed = Bed::new();
     let store = bed.make();
     let last = store.remove_slot("key-file").unwrap_err().to_string();
-    assert!(last.contains("the last one"), "{last}");
+    assert!(last.contains("is the last one"), "{last}");
+    assert!(!last.contains("cannot be used"), "{last}");
     store
         .add_slot("words", &passphrase("correct horse"))
         .unwrap();

@@ -49,14 +49,13 @@ pub(crate) enum SecretCommand {
     Expire(Expire),
     /// Print a secret's value
     ///
-    /// To a terminal only after a confirmation, to a pipe or file only with --yes; the audit log
-    /// says so first. `@VERSION` prints that version, `:base64` prints it in base64.
+    /// To a terminal it asks first; to a pipe or file only with --yes. The audit log says so before. `@VERSION` prints that version, `:base64` prints it in base64.
     #[command(after_long_help = REVEAL)]
     Reveal {
         /// The secret's name
         #[arg(value_name = "NAME[@VERSION][:base64]")]
         name: String,
-        /// Print it where standard output is no terminal
+        /// Do not ask, and print it also where standard output is no terminal
         #[arg(long, short)]
         yes: bool,
     },
@@ -117,7 +116,7 @@ pub(crate) struct Import {
     /// What each name is to begin with
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
-    /// Give those that there are a new version
+    /// Give those that there are a new version; of one that keeps no more, the oldest is destroyed
     #[arg(long)]
     pub(crate) set_existing: bool,
     /// Show what it would do, and do nothing

@@ -13,7 +13,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::cli::{Import, ImportAs};
-use crate::exit::usage;
+use crate::exit::{say, usage};
 use crate::paths::Paths;
 use crate::report::{self, Format, cell, counted};
 use crate::unlock;
@@ -35,7 +35,7 @@ struct Found {
 pub(super) fn run(arguments: &Import, paths: &Paths) -> anyhow::Result<()> {
     let Found { secrets, skipped } = read(arguments)?;
     if secrets.is_empty() {
-        return Err(usage(match skipped.as_slice() {
+        return Err(refused(match skipped.as_slice() {
             [] => "there is no secret in it".to_owned(),
             [one] => format!("there is no secret in it; {one} is skipped, because {SKIPPED}"),
             several => format!(
@@ -48,40 +48,52 @@ pub(super) fn run(arguments: &Import, paths: &Paths) -> anyhow::Result<()> {
     let store = (there || !arguments.dry_run)
         .then(|| unlock::open_or_make(paths))
         .transpose()?;
-    let plan = secrets
+    let mut plan = secrets
         .iter()
         .map(|secret| plan(secret, store.as_ref(), arguments.set_existing))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let versions = match &store {
-        Some(store) if !arguments.dry_run => {
-            let versions = store.import(&secrets, arguments.set_existing)?;
-            versions.iter().map(|version| Some(version.get())).collect()
+    if let Some(store) = store.filter(|_| !arguments.dry_run) {
+        let imported = store.import(&secrets, arguments.set_existing)?;
+        for (planned, done) in plan.iter_mut().zip(imported) {
+            planned.version = Some(done.version.get());
+            planned.destroys = done.destroyed;
         }
-        _ => vec![None; secrets.len()],
-    };
+    }
+    let destroys: usize = plan.iter().map(|planned| planned.destroys).sum();
+    if destroys > 0 {
+        let would = if arguments.dry_run { "would be " } else { "" };
+        say(&format!(
+            "{} {would}destroyed: no more are kept",
+            older(destroys)
+        ));
+    }
     if arguments.report.output == Format::Json {
-        let row = |((secret, what), version): ((&Imported, &&str), &Option<u32>)| {
+        let row = |(secret, planned): (&Imported, &Planned)| {
             json!({
                 "from": secret.from,
                 "name": secret.name.as_str(),
                 "size": secret.value.len(),
-                "does": what,
+                "does": planned.does,
+                "destroys": planned.destroys,
                 "kept": secret.kept,
-                "version": version,
+                "version": planned.version,
             })
         };
-        let rows = secrets.iter().zip(&plan).zip(&versions).map(row);
+        let rows = secrets.iter().zip(&plan).map(row);
         let skipped = skipped
             .iter()
             .map(|from| json!({ "from": from, "name": null, "does": "skip", "reason": SKIPPED }));
         return report::json(&rows.chain(skipped).collect::<Vec<_>>());
     }
     let done = if arguments.dry_run { "WOULD" } else { "DID" };
-    let rows = secrets.iter().zip(&plan).map(|(secret, what)| {
-        let what = match secret.kept {
-            Some(kept) => format!("{what}: {kept}"),
-            None => (*what).to_owned(),
-        };
+    let rows = secrets.iter().zip(&plan).map(|(secret, planned)| {
+        let mut what = planned.does.to_owned();
+        if planned.destroys > 0 {
+            what = format!("{what}, destroying {}", older(planned.destroys));
+        }
+        if let Some(kept) = secret.kept {
+            what = format!("{what}: {kept}");
+        }
         [
             cell(&secret.from),
             cell(&secret.name),
@@ -96,24 +108,47 @@ pub(super) fn run(arguments: &Import, paths: &Paths) -> anyhow::Result<()> {
     report::table(["FROM", "SECRET", "SIZE", done], rows.chain(skipped))
 }
 
-/// What is done with a secret; an error where that cannot be.
+/// What is done with a secret.
+struct Planned {
+    does: &'static str,
+    /// How many older versions.
+    destroys: usize,
+    /// Its version, once it is done.
+    version: Option<u32>,
+}
+
+fn older(versions: usize) -> String {
+    counted(versions as u64, "older version")
+}
+
+/// What is to be done with a secret; an error where that cannot be.
 fn plan(
     secret: &Imported,
     store: Option<&SecretStore>,
     set_existing: bool,
-) -> anyhow::Result<&'static str> {
+) -> anyhow::Result<Planned> {
+    let planned = |does, destroys| Planned {
+        does,
+        destroys,
+        version: None,
+    };
     let Some(store) = store else {
-        return Ok("create");
+        return Ok(planned("create", 0));
     };
     match store.find(&secret.name)? {
-        None => Ok("create"),
+        None => Ok(planned("create", 0)),
         Some(found) if matches!(found.state, SecretState::Deleted { .. }) => {
             Err(StoreError::Deleted { name: found.name }.into())
         }
-        Some(_) if set_existing => Ok("set"),
+        Some(found) if set_existing => Ok(planned("set", found.destroyed_by_new_version())),
         Some(found) => Err(anyhow::Error::from(StoreError::Exists { name: found.name })
             .context("nothing was imported (--set-existing gives it a new version)")),
     }
+}
+
+/// A usage error in one line, whatever files and entries are called.
+fn refused(problem: impl ToString) -> anyhow::Error {
+    usage(report::in_line(problem))
 }
 
 fn read(arguments: &Import) -> anyhow::Result<Found> {
@@ -121,27 +156,30 @@ fn read(arguments: &Import) -> anyhow::Result<Found> {
     if from.is_dir() {
         return read_folder(from, prefix);
     }
+    let failed = |error: io::Error| refused(format!("cannot read {}: {error}", from.display()));
+    // One that is not there is told before what its name does not say.
+    let file = match from == Path::new("-") {
+        true => None,
+        false => Some(fs::File::open(from).map_err(failed)?),
+    };
     let format = format(arguments)?;
     let mut text = Zeroizing::new(Vec::new());
-    let failed = |error: io::Error| usage(format!("cannot read {}: {error}", from.display()));
-    let read = match from == Path::new("-") {
-        true => io::stdin()
+    let read = match file {
+        None => io::stdin()
             .lock()
             .take(MOST_BYTES + 1)
             .read_to_end(&mut text),
-        false => {
-            fs::File::open(from).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut text))
-        }
+        Some(file) => file.take(MOST_BYTES + 1).read_to_end(&mut text),
     };
     if read.map_err(failed)? as u64 > MOST_BYTES {
-        return Err(usage(format!("{} is larger than 64 MiB", from.display())));
+        return Err(refused(format!("{} is larger than 64 MiB", from.display())));
     }
     let secrets = format
         .read(from, &text, prefix)
         .map_err(|error| match error {
             // It names the file, with the line.
-            ImportError::Env(error) => usage(error.to_string()),
-            error => usage(format!("{}: {error}", from.display())),
+            ImportError::Env(error) => refused(error),
+            error => refused(format!("{}: {error}", from.display())),
         })?;
     Ok(Found {
         secrets,
@@ -175,7 +213,7 @@ fn format(arguments: &Import) -> anyhow::Result<ImportFormat> {
 /// followed: Kubernetes mounts each secret as one into a folder that is skipped.
 fn read_folder(folder: &Path, prefix: &str) -> anyhow::Result<Found> {
     let (mut files, mut skipped) = (Vec::new(), Vec::new());
-    let shown = folder.display();
+    let shown = report::in_line(folder.display());
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {shown}"))? {
         let path = entry
             .with_context(|| format!("cannot read {shown}"))?
@@ -187,7 +225,7 @@ fn read_folder(folder: &Path, prefix: &str) -> anyhow::Result<Found> {
         }
         let name = name.to_str().ok_or_else(|| {
             let problem = "has a name that is not UTF-8, so nothing was imported; rename it";
-            usage(format!("{path:?} {problem}"))
+            refused(format!("{path:?} {problem}"))
         })?;
         // Of where a link leads.
         let is_file = path.metadata().map(|metadata| metadata.is_file());
@@ -200,7 +238,7 @@ fn read_folder(folder: &Path, prefix: &str) -> anyhow::Result<Found> {
         };
         if let Some(problem) = problem {
             let nothing = "so nothing was imported";
-            return Err(usage(format!("{} {problem}, {nothing}", path.display())));
+            return Err(refused(format!("{} {problem}, {nothing}", path.display())));
         }
         let mut bytes = Vec::new();
         fs::File::open(&path)
@@ -208,11 +246,11 @@ fn read_folder(folder: &Path, prefix: &str) -> anyhow::Result<Found> {
                 file.take(MAX_VALUE_BYTES as u64 + 1)
                     .read_to_end(&mut bytes)
             })
-            .with_context(|| format!("cannot read {}", path.display()))?;
+            .with_context(|| format!("cannot read {}", report::in_line(path.display())))?;
         files.push((name.to_owned(), bytes));
     }
     files.sort();
     skipped.sort();
-    let secrets = named(files, prefix).map_err(|error| usage(error.to_string()))?;
+    let secrets = named(files, prefix).map_err(|error| refused(error))?;
     Ok(Found { secrets, skipped })
 }

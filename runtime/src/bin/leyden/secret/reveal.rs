@@ -7,7 +7,7 @@ use leyden::app::{BindingError, Encoding, SecretRef};
 use leyden::secrets::VersionInfo;
 use zeroize::Zeroizing;
 
-use crate::exit::{Failure, say, usage};
+use crate::exit::{say, usage};
 use crate::paths::Paths;
 use crate::{prompt, report, unlock};
 
@@ -26,8 +26,9 @@ pub(super) fn run(typed: &str, yes: bool, paths: &Paths) -> anyhow::Result<()> {
     let store = unlock::open(paths)?;
     // What is not there is told without asking.
     let secret = store.show(&wanted.name)?;
-    if terminal && !prompt::confirm(&format!("Show {} on this terminal?", wanted.name))? {
-        return Err(Failure::Declined("nothing was shown").into());
+    if terminal {
+        let question = format!("Show {} on this terminal?", wanted.name);
+        prompt::confirm_or_refuse(&question, yes, "nothing was shown")?;
     }
     let value = store.reveal(&wanted.name, wanted.version)?;
     let is_it = |one: &&VersionInfo| wanted.version.is_none_or(|version| one.version == version);
