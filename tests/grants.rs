@@ -320,6 +320,78 @@ fn a_grant_to_a_folder_that_is_no_apps_own_is_asked_about() {
 }
 
 #[test]
+fn what_was_granted_of_a_deleted_secret_does_not_come_back_with_it() {
+    let home = Home::with_my_secret();
+    let report = app(&home, "report", MANIFEST);
+    for (words, told) in [
+        (
+            "trust APP --revoke --yes",
+            "`my-secret` as A, which was deleted",
+        ),
+        ("secret revoke my-secret --app APP", ""),
+    ] {
+        leyden(&home, "trust APP --yes", &report).succeeded();
+        runs(&home, &report);
+        home.run(["secret", "delete", "my-secret", "--yes"])
+            .succeeded();
+        leyden(&home, words, &report).succeeded().says(&[told]);
+        home.run(["secret", "restore", "my-secret"]).succeeded();
+        refused(&home, &report).says(&["--secret A=my-secret"]);
+    }
+}
+
+#[test]
+fn what_was_granted_to_a_folder_is_taken_back_whatever_is_there_now() {
+    let home = Home::with_my_secret();
+    std::fs::create_dir(home.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", home.path().join("link")).unwrap();
+    let report = home.path().join("link/report");
+    for (now, status) in [
+        ("gone", 127),
+        ("a file", 126),
+        ("empty", 126),
+        ("broken", 126),
+        ("without its component", 126),
+    ] {
+        app(&home, "link/report", MANIFEST);
+        leyden(&home, "trust APP --folder --yes", &report).succeeded();
+        runs(&home, &report);
+        match now {
+            "broken" => std::fs::write(report.join("leyden.toml"), "name = 1").unwrap(),
+            "without its component" => std::fs::remove_file(report.join("flow.wasm")).unwrap(),
+            _ => std::fs::remove_dir_all(&report).unwrap(),
+        }
+        match now {
+            "a file" => std::fs::write(&report, "text").unwrap(),
+            "empty" => std::fs::create_dir(&report).unwrap(),
+            _ => {}
+        }
+        leyden(&home, "trust APP --revoke --yes", &report)
+            .ended_with(status)
+            .says(&["nothing was taken back", "--folder"]);
+        let asked = leyden(&home, "trust APP --revoke --folder", &report).ended_with(2);
+        asked.says(&["no app", "to reach api.example.com", "--yes"]);
+        let revoked = leyden(&home, "trust APP --revoke --folder --yes", &report).succeeded();
+        let real = home.path().canonicalize().unwrap().join("real/report");
+        let expected = format!("revoked 2 grants to folder:{}\n", real.display());
+        assert_eq!(revoked.stdout, expected, "{now}");
+        if now == "a file" {
+            std::fs::remove_file(&report).unwrap();
+        }
+        app(&home, "link/report", MANIFEST);
+        refused(&home, &report).says(&["--secret A=my-secret", "--allow-host api.example.com"]);
+    }
+    // By its manifest, too, and from within.
+    leyden(&home, "trust APP --folder --yes", &report).succeeded();
+    std::fs::remove_file(report.join("flow.wasm")).unwrap();
+    let mut within = home.leyden();
+    within.current_dir(&report);
+    within.args("trust leyden.toml --revoke --folder --yes".split(' '));
+    let revoked = run(&mut within, b"").succeeded();
+    assert!(revoked.stdout.contains("revoked 2 grants"), "{revoked:#?}");
+}
+
+#[test]
 fn a_restricted_secret_is_bound_by_a_grant_to_the_digest_alone() {
     let home = Home::with_my_secret();
     home.run(["secret", "restrict", "my-secret"]).succeeded();

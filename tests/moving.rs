@@ -181,6 +181,37 @@ fn a_backup_is_written_restored_and_refused_when_damaged() {
 }
 
 #[test]
+fn a_backup_that_somebody_looks_at_as_a_store_stays_a_backup() {
+    let home = Home::with_my_secret();
+    let folder = home.path().join("backups");
+    std::fs::create_dir(&folder).unwrap();
+    let backup = folder.join("backup.db");
+    let file = backup.to_str().unwrap();
+    let again = format!("store backup {}", folder.join("again.db").display());
+    home.run(["store", "backup", file]).succeeded();
+    let bytes = std::fs::read(&backup).unwrap();
+    home.create_secret("late", "x");
+    for words in [
+        "key list",
+        "secret list",
+        "secret reveal my-secret --yes",
+        "secret list --accept-rollback",
+        "secret delete my-secret --yes",
+        &*again,
+    ] {
+        home.run(["--store", file].into_iter().chain(words.split(' ')))
+            .ended_with(77)
+            .says(&["it is a backup", "leyden store restore"]);
+    }
+    assert_eq!(std::fs::read(&backup).unwrap(), bytes);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    // The store is none the worse for it.
+    assert_eq!(reveal(&home, "late"), "x");
+    home.run(["store", "restore", file, "--yes"]).succeeded();
+    assert_eq!(reveal(&home, "my-secret"), "some-value");
+}
+
+#[test]
 fn what_is_wrong_with_a_backup_is_told_of_the_file_that_was_named() {
     let home = Home::with_my_secret();
     let good = home.path().join("good.db");

@@ -2,7 +2,8 @@
 //!
 //! A backup is a store in a file of its own: what is sealed in the store is sealed in it, and the
 //! same keys open it. It is made by SQLite's `VACUUM INTO`, from one state of the store, verified
-//! whole, and given its name last.
+//! whole, and given its name last. It has no log, by which it is told from a store, and is never
+//! opened as one: that would change it, and be remembered as what its store had come to.
 //!
 //! To restore, a copy of the backup is verified whole and made a generation that this machine has
 //! not seen. Then, while nobody can open the store that is replaced, or write to it: its log is
@@ -154,6 +155,7 @@ impl StoreOptions {
         files::check_file(new)?;
         reached();
         let mut copy = sql::connect(new, self.busy_timeout, false)?;
+        sql::give_log(&copy, new)?;
         let (store, slots) = sql::slots(&copy, backup)?;
         let Some((root, _)) = slot::open(&slots, &store, key, self.slot.as_deref())? else {
             return Err(StoreError::WrongKey {
@@ -213,8 +215,7 @@ fn check_single(backup: &Path) -> Result<(), StoreError> {
             path: backup.to_owned(),
             problem:
                 "it is no backup, but a store's own file, and what was written to it last may \
-                      stand in a log beside it; `leyden --store FILE store backup NEW` makes a \
-                      backup of it"
+                      stand in a log beside it; name a file that `leyden store backup` wrote"
                     .into(),
         }),
     }

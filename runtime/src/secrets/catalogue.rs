@@ -19,7 +19,7 @@ use super::actor::now;
 use super::chain::{self, Link};
 use super::head::Head;
 use super::snapshot::Snapshot;
-use super::{AuditRecord, Grant, Grantee, SecretInfo, SecretStore, StoreError};
+use super::{AuditRecord, Grant, Grantee, HostGrant, SecretInfo, SecretStore, StoreError};
 
 /// Beyond so many records since the last look, all heads are read again.
 const MOST_CHANGES: u64 = 10_000;
@@ -82,6 +82,10 @@ pub struct SecretPage {
 pub struct GrantsFound {
     /// Each with the name of its secret.
     pub grants: Vec<(String, Grant)>,
+    /// The same of secrets that were deleted: they count again once those are restored.
+    pub of_deleted: Vec<(String, Grant)>,
+    /// Those of hosts.
+    pub hosts: Vec<HostGrant>,
     /// What is wrong with secrets that are not what was written: what they grant is not known, and
     /// nobody can bind them.
     pub damaged: Vec<StoreError>,
@@ -126,23 +130,32 @@ impl SecretStore {
         })
     }
 
-    /// The standing grants of secrets to this grantee, with the secrets' names.
+    /// The standing grants to this grantee.
     ///
     /// # Errors
     /// As [`page`](Self::page).
     pub fn grants_to(&self, to: &Grantee) -> Result<GrantsFound, StoreError> {
         let found = self.with_catalogue(|snapshot, catalogue| {
-            let has = |entry: &Entry| !entry.deleted && entry.grantees.contains(to);
-            let with = catalogue.entries.iter().filter(|(_, entry)| has(entry));
-            let mut grants = Vec::new();
-            for (name, _) in with {
+            let (mut grants, mut of_deleted) = (Vec::new(), Vec::new());
+            let with = catalogue.entries.iter();
+            for (name, entry) in with.filter(|(_, entry)| entry.grantees.contains(to)) {
                 let secret = read(snapshot, name)?;
                 let theirs = secret.grants.into_iter().filter(|grant| grant.to == *to);
-                grants.extend(theirs.map(|grant| (secret.name.clone(), grant)));
+                let theirs = theirs.map(|grant| (secret.name.clone(), grant));
+                match entry.deleted {
+                    false => grants.extend(theirs),
+                    true => of_deleted.extend(theirs),
+                }
             }
-            Ok(grants)
+            let hosts = snapshot.find_app(to)?.1.map(|head| head.hosts);
+            Ok((grants, of_deleted, hosts.unwrap_or_default()))
         });
-        found.map(|(grants, damaged)| GrantsFound { grants, damaged })
+        found.map(|((grants, of_deleted, hosts), damaged)| GrantsFound {
+            grants,
+            of_deleted,
+            hosts,
+            damaged,
+        })
     }
 
     /// Reads by the catalogue, as far as the store is what was written; and what is not.

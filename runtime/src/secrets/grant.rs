@@ -77,10 +77,11 @@ impl SecretStore {
     }
 
     /// Takes back a secret's grants to this grantee: those under this name, or all of them; returns
-    /// how many. What apps were lent before stays lent.
+    /// how many. Those of a deleted secret, too, which would come back with it. What apps were lent
+    /// before stays lent.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Deleted`]; [`StoreError::NoGrant`] if there are none.
+    /// [`StoreError::NotFound`]; [`StoreError::NoGrant`] if there are none.
     pub fn revoke(
         &self,
         name: &SecretName,
@@ -159,14 +160,16 @@ pub(super) fn add(
     snapshot.record(record)
 }
 
-/// Removes grants, in the caller's transaction; returns how many.
+/// Removes grants, also of a deleted secret, in the caller's transaction; returns how many.
 pub(super) fn remove(
     snapshot: &mut Snapshot<'_>,
     name: &SecretName,
     to: &Grantee,
     env: Option<&EnvName>,
 ) -> Result<usize, StoreError> {
-    let (place, mut head) = existing(snapshot, name)?;
+    let (place, Some(mut head)) = snapshot.find(name)? else {
+        return Err(snapshot.not_found(name));
+    };
     let env = env.map(ToString::to_string);
     let before = head.grants.len();
     head.grants

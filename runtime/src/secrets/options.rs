@@ -114,7 +114,7 @@ impl StoreOptions {
     /// Opens the store at this path.
     ///
     /// # Errors
-    /// [`StoreError::MissingStore`] if there is none, [`StoreError::NotAStore`],
+    /// [`StoreError::MissingStore`] if there is none, [`StoreError::NotAStore`] (of a backup, too),
     /// [`StoreError::TooNew`] or [`TooOld`](StoreError::TooOld) if it is not of this format,
     /// [`StoreError::Permission`] if others may open it, [`StoreError::WrongKey`],
     /// [`StoreError::Tampered`], [`StoreError::RolledBack`], [`StoreError::Busy`], and what the
@@ -244,6 +244,7 @@ impl StoreOptions {
         let state_dir = self.state_folder()?;
         let in_place = create::keep(&path, self.busy_timeout)?;
         let connection = sql::connect(&path, self.busy_timeout, self.read_only)?;
+        sql::refuse_backup(&connection, &path)?;
         let (store_id, slots) = sql::slots(&connection, &path)?;
         // Once it was read, there is a log.
         let identity = FileIdentity::of(&path)?;

@@ -2,7 +2,8 @@
 
 mod open;
 
-pub(super) use open::{FORMAT, connect, copy, hold, make, make_single, shorten_log, slots};
+pub(super) use open::{FORMAT, connect, copy, give_log, hold, make, make_single};
+pub(super) use open::{refuse_backup, shorten_log, slots};
 
 use std::path::Path;
 

@@ -37,18 +37,23 @@ impl AppHead {
     }
 }
 
-/// A host that a component may reach.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A standing permission of a component to reach a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct HostGrant {
+#[non_exhaustive]
+pub struct HostGrant {
     /// The Work; the Flow if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    work: Option<String>,
-    host: String,
+    pub work: Option<String>,
+    /// The host, as the manifest has it.
+    pub host: String,
+    /// Until when; for ever if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    expires: Option<Timestamp>,
-    created: Timestamp,
-    created_by: String,
+    pub expires: Option<Timestamp>,
+    /// Since when.
+    pub created: Timestamp,
+    /// By whom, as `user@host`.
+    pub created_by: String,
 }
 
 /// To which app in a folder something was last granted, or to the folder while it was there.
@@ -224,8 +229,8 @@ impl SecretStore {
         })
     }
 
-    /// Takes back all that was granted to this grantee, of every secret and every host; returns of
-    /// how many.
+    /// Takes back all that was granted to this grantee, of every secret, deleted or not, and every
+    /// host; returns of how many.
     ///
     /// # Errors
     /// [`StoreError::Tampered`].
@@ -233,7 +238,7 @@ impl SecretStore {
         self.write(|snapshot| {
             let mut removed = 0;
             for (_, head) in snapshot.heads()? {
-                if head.deleted.is_none() && head.grants.iter().any(|grant| grant.to == *to) {
+                if head.grants.iter().any(|grant| grant.to == *to) {
                     let name = super::edit::name_of(&head)?;
                     removed += grant::remove(snapshot, &name, to, None)?;
                 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use leyden::secrets::MAX_VALUE_BYTES;
 use rustix::process::getpgrp;
@@ -16,6 +17,9 @@ const CTRL_U: u8 = 0x15;
 const CTRL_W: u8 = 0x17;
 const DELETE: u8 = 0x7f;
 
+/// Whether the question was asked again since the last byte was read, as after a stop.
+static ASKED_AGAIN: AtomicBool = AtomicBool::new(false);
+
 /// Asks on this terminal, whatever the standard streams are.
 ///
 /// # Errors
@@ -23,12 +27,13 @@ const DELETE: u8 = 0x7f;
 /// [`ErrorKind::Interrupted`] after Ctrl-C, [`ErrorKind::UnexpectedEof`] after Ctrl-D,
 /// [`ErrorKind::InvalidData`], saying why, where it is no text; any other of the terminal's.
 pub(crate) fn read(mut terminal: &File, question: &str) -> io::Result<Zeroizing<String>> {
+    ASKED_AGAIN.store(false, Ordering::Relaxed);
     terminal.write_all(question.as_bytes())?;
     #[expect(
         clippy::unbuffered_bytes,
         reason = "what comes after the line is the next question's"
     )]
-    let typed = line(terminal.bytes());
+    let typed = line(terminal.bytes(), &ASKED_AGAIN);
     terminal.write_all(b"\n")?;
     typed
 }
@@ -38,17 +43,21 @@ pub(crate) struct Hidden {
     file: File,
     before: Termios,
     hidden: Termios,
+    question: String,
 }
 
 impl Hidden {
+    /// For this question.
+    ///
     /// # Errors
     ///
     /// The operating system's, where there is no terminal.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(question: &str) -> io::Result<Self> {
         let file = File::options().read(true).write(true).open("/dev/tty")?;
         let before = tcgetattr(&file)?;
         let mut hidden = before.clone();
-        // Not by lines either, of which the terminal keeps no more than 4 KiB.
+        // Not by lines either, of which the terminal keeps no more than 4 KiB; and no key is a signal:
+        // one in what is pasted would leave the rest of it to the shell.
         hidden.local_modes -=
             LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG;
         hidden.special_codes[SpecialCodeIndex::VMIN] = 1;
@@ -58,6 +67,7 @@ impl Hidden {
             file,
             before,
             hidden,
+            question: question.to_owned(),
         })
     }
 
@@ -70,10 +80,12 @@ impl Hidden {
         self.file.try_clone()
     }
 
-    /// Hides again what is typed.
-    pub(crate) fn hide(&self) {
+    /// Hides what is typed again, and asks anew: what was typed before is forgotten.
+    pub(crate) fn ask_again(&self) {
         if self.is_ours() {
             let _ = tcsetattr(&self.file, OptionalActions::Now, &self.hidden);
+            ASKED_AGAIN.store(true, Ordering::Relaxed);
+            let _ = (&self.file).write_all(self.question.as_bytes());
         }
     }
 
@@ -106,13 +118,21 @@ impl Drop for Hidden {
     }
 }
 
-/// What is typed up to the end of the line, with the usual keys to correct it.
-fn line(mut bytes: impl Iterator<Item = io::Result<u8>>) -> io::Result<Zeroizing<String>> {
+/// What is typed up to the end of the line, with the usual keys to correct it, since it was asked for
+/// last.
+fn line(
+    mut bytes: impl Iterator<Item = io::Result<u8>>,
+    asked_again: &AtomicBool,
+) -> io::Result<Zeroizing<String>> {
     let mut next = || bytes.next().unwrap_or(Err(ErrorKind::UnexpectedEof.into()));
     // The whole capacity at once: a vector that grows leaves copies behind.
     let mut typed = Zeroizing::new(Vec::with_capacity(MAX_VALUE_BYTES + 1));
     loop {
-        match next()? {
+        let byte = next()?;
+        if asked_again.swap(false, Ordering::Relaxed) {
+            typed.clear();
+        }
+        match byte {
             b'\n' | b'\r' => break,
             CTRL_C => return Err(ErrorKind::Interrupted.into()),
             CTRL_D if typed.is_empty() => return Err(ErrorKind::UnexpectedEof.into()),
@@ -137,9 +157,10 @@ fn line(mut bytes: impl Iterator<Item = io::Result<u8>>) -> io::Result<Zeroizing
     match String::from_utf8(std::mem::take(&mut *typed)) {
         Ok(text) => match Zeroizing::new(text) {
             // Of arrows and the like, too.
-            text if text.contains(|c: char| c.is_control() && c != '\t') => {
-                refused("a control character was typed")
-            }
+            text if text.contains(|c: char| c.is_control() && c != '\t') => refused(
+                "a control character was typed (Ctrl-C ends a question; Ctrl-Z and Ctrl-\\ do \
+                     nothing there)",
+            ),
             text => Ok(text),
         },
         Err(error) => {
@@ -155,7 +176,7 @@ mod tests {
     use super::*;
 
     fn typed(bytes: &[u8]) -> Result<String, ErrorKind> {
-        let typed = line(bytes.iter().map(|byte| Ok(*byte)));
+        let typed = line(bytes.iter().map(|byte| Ok(*byte)), &AtomicBool::new(false));
         typed
             .map(|text| text.to_string())
             .map_err(|error| error.kind())
@@ -189,6 +210,16 @@ mod tests {
         ] {
             assert_eq!(typed(line).unwrap(), text, "{line:?}");
         }
+    }
+
+    #[test]
+    fn what_was_typed_before_it_was_asked_for_again_is_forgotten() {
+        let again = AtomicBool::new(false);
+        let bytes = b"abcd\n".iter().map(|byte| {
+            again.fetch_or(*byte == b'c', Ordering::Relaxed);
+            Ok(*byte)
+        });
+        assert_eq!(*line(bytes, &again).unwrap(), "cd");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{hidden, signals};
 /// [`NoTerminal`] where there is none; [`Failure::Interrupted`] after Ctrl-C or Ctrl-D; a usage
 /// error where what was typed is no text.
 pub(crate) fn hidden(question: &str) -> anyhow::Result<Zeroizing<String>> {
-    let typed = signals::during_prompt(|terminal| hidden::read(terminal, question));
+    let typed = signals::during_prompt(question, hidden::read);
     typed.map_err(|error| match error.kind() {
         io::ErrorKind::Interrupted | io::ErrorKind::UnexpectedEof => Failure::Interrupted.into(),
         io::ErrorKind::InvalidData => usage(format!(

@@ -84,21 +84,24 @@ pub(crate) fn first() -> io::Result<oneshot::Receiver<u8>> {
     Ok(receiver)
 }
 
-/// Calls what reads a passphrase or a value from the terminal.
+/// Calls what asks for a passphrase or a value on the terminal; asks again after a stop.
 ///
 /// # Errors
 ///
 /// Those of `ask`, and the operating system's, where there is no terminal, thread or handler.
-pub(crate) fn during_prompt<T>(ask: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn during_prompt<T>(
+    question: &str,
+    ask: impl FnOnce(&File, &str) -> io::Result<T>,
+) -> io::Result<T> {
     guard_terminal(watch()?)?;
     let terminal = {
         let mut listener = listener();
-        let hidden = Hidden::new()?;
+        let hidden = Hidden::new(question)?;
         let terminal = hidden.terminal()?;
         *listener = Listener::Prompt(hidden);
         terminal
     };
-    let answer = ask(&terminal);
+    let answer = ask(&terminal, question);
     // It is put back before a signal is answered that comes now.
     *listener() = Listener::Nobody;
     answer
@@ -156,7 +159,7 @@ fn guard_terminal(watch: &Handle) -> io::Result<()> {
     watch.spawn(async move {
         while goes_on.recv().await.is_some() {
             if let Listener::Prompt(hidden) = &*listener() {
-                hidden.hide();
+                hidden.ask_again();
             }
         }
     });

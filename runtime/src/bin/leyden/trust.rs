@@ -1,12 +1,16 @@
 //! `leyden trust`: grants an app what it asks for, once somebody has seen it.
 
+use std::fmt::Write as _;
+use std::path::{self, Path, PathBuf};
+
 use anyhow::Context as _;
 use leyden::App;
-use leyden::secrets::Grantee;
+use leyden::app::MANIFEST_FILE;
+use leyden::secrets::{Grant, Grantee, GrantsFound};
 use serde_json::json;
 
 use crate::cli::Trust;
-use crate::exit::{say, usage};
+use crate::exit::{explain, say, usage};
 use crate::inspect::Seen;
 use crate::paths::Paths;
 use crate::report::{self, Format};
@@ -50,30 +54,28 @@ pub(crate) fn run(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
 }
 
 fn revoke(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
-    let digest = arguments.app.to_str();
-    let digest = digest.filter(|typed| typed.starts_with("sha256:"));
+    let named = &arguments.app;
+    let digest = named.to_str().filter(|typed| typed.starts_with("sha256:"));
     let from = match digest {
         Some(typed) => vec![Grantee::App(
             typed.parse().map_err(|error| usage(format!("{error}")))?,
         )],
-        None => {
-            let app = App::from_path(&arguments.app).map_err(leyden::Error::from)?;
-            // Whoever takes back what an app may do means that of its folder, too.
-            let version = (!arguments.folder).then(|| grantee(&app, false));
-            let folder = (arguments.folder || app.folder().is_some()).then(|| grantee(&app, true));
-            version
-                .into_iter()
-                .chain(folder)
-                .collect::<anyhow::Result<_>>()?
-        }
+        None if arguments.folder => vec![Grantee::Folder(trusted_folder(named)?)],
+        None => trusted_app(named).context(
+            "nothing was taken back; where there is no such app any more, name its digest \
+             (sha256:…), or say --folder for what was granted to its folder",
+        )?,
     };
-    let shown: Vec<_> = from.iter().map(ToString::to_string).collect();
+    let store = unlock::open(paths)?;
+    for to in &from {
+        say(&standing(to, &store.grants_to(to)?));
+    }
+    let shown: Vec<_> = from.iter().map(report::in_line).collect();
     let question = format!(
         "Take back all that was granted to {}?",
         shown.join(" and to ")
     );
     prompt::confirm_or_refuse(&question, arguments.yes, "nothing was taken back")?;
-    let store = unlock::open(paths)?;
     let revoked = from
         .iter()
         .map(|to| Ok((to, store.distrust(to)?)))
@@ -87,9 +89,76 @@ fn revoke(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
         }
         Format::Text => revoked.iter().try_for_each(|(to, revoked)| {
             let grants = report::counted(*revoked as u64, "grant");
-            report::line(&format!("revoked {grants} to {to}"))
+            report::line(&format!("revoked {grants} to {}", report::in_line(to)))
         }),
     }
+}
+
+/// An app as it is now and its folder, if it has one: whoever takes back what it may do means both.
+fn trusted_app(named: &Path) -> anyhow::Result<Vec<Grantee>> {
+    let app = App::from_path(named).map_err(leyden::Error::from)?;
+    let folder = app.folder().is_some().then(|| grantee(&app, true));
+    let version = std::iter::once(grantee(&app, false));
+    version.chain(folder).collect()
+}
+
+/// An app's folder, which need not be there any more, nor hold an app.
+fn trusted_folder(named: &Path) -> anyhow::Result<PathBuf> {
+    let app = App::from_path(named).map_err(anyhow::Error::from);
+    if let Err(problem) = app.and_then(|app| grantee(&app, true)) {
+        say(&format!(
+            "no app can be had from there now, but what was granted to the folder can be taken back: {}",
+            explain(&problem)
+        ));
+    }
+    let unusable = |error: std::io::Error| usage(format!("{}: {error}", named.display()));
+    let named = path::absolute(named).map_err(unusable)?;
+    let is_manifest = named.ends_with(MANIFEST_FILE) && !named.is_dir();
+    let folder = named.parent().filter(|_| is_manifest);
+    absolute(folder.unwrap_or(&named)).map_err(unusable)
+}
+
+/// The absolute path of a folder, without symbolic links as far as it is there: what is granted to
+/// one that is gone can be taken back, too.
+pub(crate) fn absolute(folder: &Path) -> std::io::Result<PathBuf> {
+    let folder = path::absolute(folder)?;
+    for above in folder.ancestors() {
+        if let Ok(mut found) = above.canonicalize() {
+            found.extend(folder.strip_prefix(above).into_iter().flatten());
+            return Ok(found);
+        }
+    }
+    Ok(folder)
+}
+
+/// What is granted to somebody, for whoever takes it back.
+fn standing(to: &Grantee, found: &GrantsFound) -> String {
+    let secret = |(name, grant): &(String, Grant), note: &str| {
+        let env = grant.env.as_ref().map(|env| format!(" as {env}"));
+        format!("the secret `{name}`{}{note}", env.unwrap_or_default())
+    };
+    let secrets = found.grants.iter().map(|one| secret(one, ""));
+    let of_deleted = found.of_deleted.iter();
+    let of_deleted = of_deleted.map(|one| secret(one, ", which was deleted"));
+    let hosts = found.hosts.iter().map(|host| {
+        let by = host.work.as_ref();
+        let by = by.map_or_else(
+            || "the Flow".to_owned(),
+            |work| format!("the Work `{work}`"),
+        );
+        format!("to reach {}, for {by}", host.host)
+    });
+    let all: Vec<_> = secrets.chain(of_deleted).chain(hosts).collect();
+    let to = report::in_line(to);
+    if all.is_empty() {
+        return format!("nothing is granted to {to}");
+    }
+    let mut out = format!("granted to {to}:");
+    for one in all {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "\n  {}", report::in_line(one));
+    }
+    out
 }
 
 fn grantee(app: &App, folder: bool) -> anyhow::Result<Grantee> {

@@ -108,10 +108,28 @@ pub(in crate::secrets) fn connect(
         });
     }
     tables.check_schema()?;
-    if !read_only && tables.pragma::<String>("journal_mode")? != "wal" {
-        tables.set_journal("WAL")?;
-    }
     Ok(connection)
+}
+
+/// Refuses a database without a log, which a backup is and a store is not. It is only looked at.
+pub(in crate::secrets) fn refuse_backup(
+    connection: &Connection,
+    path: &Path,
+) -> Result<(), StoreError> {
+    match (Tables { connection, path }).pragma::<String>("journal_mode")? == "wal" {
+        true => Ok(()),
+        false => Err(StoreError::NotAStore {
+            path: path.to_owned(),
+            problem: "it is a backup, which is left as it is; `leyden store restore FILE` puts a \
+                      backup in the place of the store, which is then as old as that"
+                .into(),
+        }),
+    }
+}
+
+/// Gives a database a log, as a store has.
+pub(in crate::secrets) fn give_log(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    (Tables { connection, path }).set_journal("WAL")
 }
 
 /// Copies a log that has become long into the database, and begins it anew with what is written
@@ -222,11 +240,7 @@ pub(in crate::secrets) fn make(
     transaction.commit().map_err(failed)?;
     // The mark for write-ahead logging goes into the file itself, and no log may be left beside
     // it: the file is renamed next.
-    Tables {
-        connection: &connection,
-        path,
-    }
-    .set_journal("WAL")?;
+    give_log(&connection, path)?;
     make_single(connection, path)
 }
 

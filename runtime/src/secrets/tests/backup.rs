@@ -15,6 +15,14 @@ fn bed() -> (Bed, SecretStore, std::path::PathBuf) {
     (bed, store, backup)
 }
 
+/// A backup as the store's own file was then.
+fn as_store(backup: &std::path::Path) -> Vec<u8> {
+    let mut bytes = std::fs::read(backup).unwrap();
+    // The file format's write and read version (https://www.sqlite.org/fileformat2.html).
+    bytes[18..20].fill(2);
+    bytes
+}
+
 fn restore(bed: &Bed, backup: &std::path::Path) -> Result<Verified, StoreError> {
     bed.options().restore(backup, bed.path(), &bed.key())
 }
@@ -47,8 +55,40 @@ fn a_backup_is_restored_over_newer_states_and_other_versions() {
     restored.set_secret(&name("token"), value("newer")).unwrap();
     // The backup itself is now an older copy.
     drop((store, restored));
-    bed.put_back(&std::fs::read(&backup).unwrap());
+    bed.put_back(&as_store(&backup));
     assert!(matches!(bed.open(), Err(StoreError::RolledBack { .. })));
+}
+
+#[test]
+fn a_backup_is_not_opened_as_a_store_and_stays_as_it_is() {
+    let (bed, store, backup) = bed();
+    store.backup(&backup).unwrap();
+    store.set_secret(&name("token"), value("new")).unwrap();
+    let before = (std::fs::read(&backup).unwrap(), bed.files().len());
+    for key in [bed.key(), Key::generate().unwrap()] {
+        for read_only in [false, true] {
+            for accept in [false, true] {
+                let options = bed.options().read_only(read_only).accept_rollback(accept);
+                let opened = options.open(&backup, &key);
+                assert!(
+                    matches!(opened, Err(StoreError::NotAStore { .. })),
+                    "{opened:?}"
+                );
+            }
+        }
+    }
+    let made = bed.options().open_or_create(&backup, bed.key_path());
+    assert!(matches!(made, Err(StoreError::NotAStore { .. })));
+    std::fs::remove_file(files::with_suffix(&backup, ".lock")).unwrap();
+    assert_eq!((std::fs::read(&backup).unwrap(), bed.files().len()), before);
+    // The store is what it was, and the backup is a backup.
+    assert_eq!(get(&bed.open().unwrap(), "token", None).unwrap(), b"new");
+    restore(&bed, &backup).unwrap();
+    assert_eq!(get(&bed.open().unwrap(), "token", None).unwrap(), b"old");
+    // In the store's place it is none either.
+    bed.put_back(&before.0);
+    assert!(matches!(bed.open(), Err(StoreError::NotAStore { .. })));
+    assert_eq!(std::fs::read(bed.path()).unwrap(), before.0);
 }
 
 #[test]
@@ -201,7 +241,7 @@ fn g8_a_restore_that_is_killed_at_any_step_leaves_the_old_store_or_the_new_one()
         // And from then on, the other one is an older copy, or one that has parted.
         let restored = files::with_suffix(&bed.path(), ".restored");
         let other = if restored.exists() { restored } else { backup };
-        bed.put_back(&std::fs::read(other).unwrap());
+        bed.put_back(&as_store(&other));
         assert!(matches!(bed.open(), Err(StoreError::RolledBack { .. })));
         if ended {
             break;

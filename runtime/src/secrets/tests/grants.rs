@@ -190,6 +190,33 @@ fn grants_stay_over_rotations_and_go_with_their_secret() {
 }
 
 #[test]
+fn what_was_granted_of_a_deleted_secret_is_taken_back_and_does_not_come_back_with_it() {
+    let (_bed, store) = bed();
+    let to = Grantee::App(digest());
+    for by_name in [true, false] {
+        store.grant(&name("token"), &grant(to.clone())).unwrap();
+        store.delete(&name("token")).unwrap();
+        let found = store.grants_to(&to).unwrap();
+        assert_eq!((found.grants.len(), found.of_deleted.len()), (0, 1));
+        let removed = match by_name {
+            true => store.revoke(&name("token"), &to, None),
+            false => store.distrust(&to),
+        };
+        assert_eq!(removed.unwrap(), 1);
+        assert!(store.grants_to(&to).unwrap().of_deleted.is_empty());
+        let again = store.revoke(&name("token"), &to, None);
+        assert!(matches!(again, Err(StoreError::NoGrant { .. })));
+        store.restore(&name("token")).unwrap();
+        assert_eq!(granted(&store, digest()), Err("not-granted"));
+    }
+    // It only takes away.
+    store.delete(&name("token")).unwrap();
+    let given = store.grant(&name("token"), &grant(to));
+    assert!(matches!(given, Err(StoreError::Deleted { .. })));
+    store.verify().unwrap();
+}
+
+#[test]
 fn g6_a_grant_that_was_put_back_or_moved_is_noticed() {
     let (bed, store) = bed();
     let heads = |bed: &Bed| -> Vec<(Vec<u8>, String)> {
@@ -290,7 +317,16 @@ fn a_trusted_app_is_granted_all_that_it_asks_for_and_nothing_more() {
     let in_folder = Grantee::Folder(path.clone());
     trust(&store, changed, &in_folder).unwrap();
     assert_eq!(covered(&store, &changed), [true; 3]);
+    let hosts = store.grants_to(&in_folder).unwrap().hosts;
+    let hosts = hosts.iter().map(|of| (of.work.as_deref(), &*of.host));
+    let hosts: Vec<_> = hosts.collect();
+    let expected = [
+        (None, "api.example.com"),
+        (Some("train"), "db.example.com:5432"),
+    ];
+    assert_eq!(hosts, expected);
     assert_eq!(store.distrust(&in_folder).unwrap(), 3);
+    assert!(store.grants_to(&in_folder).unwrap().hosts.is_empty());
     assert_eq!(covered(&store, &changed), [false; 3]);
     assert_eq!(store.distrust(&to).unwrap(), 3);
     assert_eq!(covered(&store, &app), [false; 3]);

@@ -270,22 +270,24 @@ fn grants(visit: &Visit, of: &str, seen: &Seen) -> Markup {
         Found::Same(same) => same.path.display().to_string(),
         _ => String::new(),
     };
-    // Of hosts, what it asks for tells.
-    let standing = &seen.grants.grants;
-    let granted = !standing.is_empty()
-        || matches!(&seen.found, Found::Same(same) if same.asks.iter().any(|(_, found)| found.is_granted()));
+    let found = &seen.grants;
+    let of_deleted = found.of_deleted.iter().map(|grant| (grant, true));
+    let standing = found.grants.iter().map(|grant| (grant, false));
+    let standing: Vec<_> = standing.chain(of_deleted).collect();
+    // Which hosts they are, what it asks for tells.
+    let granted = !standing.is_empty() || !found.hosts.is_empty();
     html! {
         section aria-labelledby="grants-title" {
             h2 id="grants-title" { "Standing grants to this version" }
             div id="grants" {
-                (secrets::damage(&seen.grants.damaged))
+                (secrets::damage(&found.damaged))
                 @if standing.is_empty() { p.quiet { "None of a secret." } }
                 @else {
                     table.rows {
                         thead { tr { th scope="col" { "Secret" } th scope="col" { "What it permits" } th scope="col" { "Given" } th scope="col" { span.hidden { "Take back" } } } }
-                        tbody { @for (secret, grant) in standing { tr {
+                        tbody { @for ((secret, grant), is_deleted) in standing { tr {
                             th scope="row" { a href=(format!("/secret/{}", encoded(secret))) { (secret) } }
-                            (cell("Permits", html! { span { (sentence(secret, grant)) } }))
+                            (cell("Permits", html! { span { (sentence(secret, grant)) @if is_deleted { " " (badge("note", "deleted")) } } }))
                             (cell("Given", html! { span { (time(grant.created)) " by " (grant.created_by) } }))
                             (cell("", visit.button(&secret_path(secret, "revoke"), &[
                                 ("to", of), ("env", grant.env.as_deref().unwrap_or_default()), ("from", of), ("path", &path),

@@ -29,7 +29,7 @@ pub(crate) struct Trust {
     #[arg(long, value_parser = future, value_name = "WHEN")]
     pub(crate) expires: Option<Timestamp>,
     /// Take back all that was granted to this version of the app and to its folder; with --folder to
-    /// the folder alone
+    /// the folder alone, also where that or the app in it is gone
     #[arg(long, conflicts_with = "expires")]
     pub(crate) revoke: bool,
     /// Do not ask
@@ -49,4 +49,5 @@ Examples:
   leyden trust ./report                   shows what it asks for, asks, and grants it to this version
   leyden trust ./report --expires 30d --yes
   leyden trust . --folder                 grants it to whatever app is here: while developing
-  leyden trust ./report --revoke";
+  leyden trust ./report --revoke          shows what is granted, asks, and takes all of it back
+  leyden trust ./report --revoke --folder";

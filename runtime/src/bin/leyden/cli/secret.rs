@@ -87,7 +87,8 @@ pub(crate) enum SecretCommand {
     Grant(Grant),
     /// Take back a grant: no later run gets the secret by it
     ///
-    /// An app that runs now keeps what it was given.
+    /// An app that runs now keeps what it was given. A deleted secret's are taken back, too, so that it
+    /// is restored without them.
     #[command(after_long_help = REVOKE)]
     Revoke(Revoke),
     /// Let only apps bind a secret that it is granted to by their digest
@@ -289,7 +290,8 @@ Examples:
   leyden secret create my-secret                          asks for the value, twice
   pass show api | leyden secret create api-token --trim-newline
   leyden secret create tls-key --from-file server.key
-What is asked for on the terminal is one line of UTF-8 text; anything else comes from a file or a pipe.";
+What is asked for on the terminal is one line of UTF-8 text; anything else comes from a file or a pipe.
+Ctrl-C ends the question; Ctrl-Z and Ctrl-\\ do not stop or end it, and no text may have them.";
 
 const SET: &str = "\
 Examples:

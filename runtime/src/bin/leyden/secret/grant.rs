@@ -1,7 +1,5 @@
 //! `leyden secret grant`, `revoke` and `restrict`.
 
-use std::path;
-
 use anyhow::Context as _;
 use leyden::App;
 use leyden::app::{EnvName, NameError, SecretName};
@@ -13,7 +11,7 @@ use crate::cli::{Grant, Report, Revoke, To};
 use crate::exit::{say, usage};
 use crate::paths::Paths;
 use crate::report::{self, Format};
-use crate::{prompt, unlock, wide};
+use crate::{prompt, trust, unlock, wide};
 
 /// Grants a secret.
 pub(super) fn run(arguments: &Grant, paths: &Paths) -> anyhow::Result<()> {
@@ -76,7 +74,7 @@ pub(super) fn restrict(
 fn grantee(to: &To) -> anyhow::Result<(Grantee, Option<App>)> {
     if let Some(folder) = &to.folder {
         // One that is gone can still be taken back.
-        let found = folder.canonicalize().or_else(|_| path::absolute(folder));
+        let found = trust::absolute(folder);
         let found = found.map_err(|error| usage(format!("{}: {error}", folder.display())))?;
         let app = App::from_path(&found).ok();
         return Ok((
