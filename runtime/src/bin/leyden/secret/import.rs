@@ -251,6 +251,6 @@ fn read_folder(folder: &Path, prefix: &str) -> anyhow::Result<Found> {
     }
     files.sort();
     skipped.sort();
-    let secrets = named(files, prefix).map_err(|error| refused(error))?;
+    let secrets = named(files, prefix).map_err(refused)?;
     Ok(Found { secrets, skipped })
 }
