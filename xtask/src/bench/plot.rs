@@ -47,7 +47,7 @@ fn draw_lines(lines: &[Line], file: &Path, height: u32) -> Result<(), Box<dyn st
     let area = SVGBackend::new(file, (WIDTH, height)).into_drawing_area();
     area.fill(&WHITE)?;
     let small = ("sans-serif", 13).into_font();
-    let title = "Leyden beside others: ratio of medians (thick: middle half; bar: goal)";
+    let title = "Leyden beside others: median ratio of rounds (thick: middle half; bar: goal)";
     area.draw(&Text::new(title, (16, 14), ("sans-serif", 18).into_font()))?;
 
     let all = lines
