@@ -204,7 +204,7 @@ fn a_signal_at_a_hidden_prompt_leaves_the_terminal_as_it_was() {
     let prompting = format!(
         r#"
         {{ {UNTIL_HIDDEN}; kill -s "$SIGNAL" "$(cat pid)"; }} &
-        sh -c 'echo $$ > pid; exec "$LEYDEN" key add spare --passphrase'
+        sh -c 'echo $$ > pid; exec env --default-signal "$LEYDEN" key add spare --passphrase'
         echo "status $?"
         stty -a < /dev/tty
     "#
