@@ -46,8 +46,9 @@ pub(super) fn note(lock: &File, has_log: bool) -> io::Result<()> {
     if has_log {
         text = format!("{text} {LOG}");
     }
-    lock.set_len(0)?;
-    lock.write_all_at(text.as_bytes(), 0)
+    // In this order, so that whoever reads it meanwhile finds a number.
+    lock.write_all_at(text.as_bytes(), 0)?;
+    lock.set_len(text.len() as u64)
 }
 
 /// Whether some process holds a run's lock.

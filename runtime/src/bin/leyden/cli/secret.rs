@@ -49,7 +49,8 @@ pub(crate) enum SecretCommand {
     Expire(Expire),
     /// Print a secret's value
     ///
-    /// To a terminal it asks first; to a pipe or file only with --yes. The audit log says so before. `@VERSION` prints that version, `:base64` prints it in base64.
+    /// To a terminal it asks first; to a pipe or file only with --yes. The audit log says so before.
+    /// `@VERSION` prints that version, `:base64` prints it in base64.
     #[command(after_long_help = REVEAL)]
     Reveal {
         /// The secret's name
