@@ -34,5 +34,6 @@ mod network;
 mod robust;
 mod scope;
 mod seeds;
+mod versions;
 mod works;
 mod works_model;
