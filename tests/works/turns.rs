@@ -77,23 +77,33 @@ fn a_flow_that_waits_takes_no_processor() {
     let mut child = app.begin(&home, &[], &script);
     let mut printed = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(printed.next().unwrap().unwrap().contains("started"));
-    // Hundredths of a second of processor time, user and system (proc_pid_stat(5)).
-    let stat = format!("/proc/{}/stat", child.id());
-    let used = || -> u64 {
-        let stat = std::fs::read_to_string(&stat).unwrap();
-        let fields = stat.rsplit(')').next().unwrap().split_whitespace();
-        fields
-            .skip(11)
-            .take(2)
-            .map(|ticks| ticks.parse::<u64>().unwrap())
-            .sum()
+    // How often a thread was given a processor, or none was free for it (proc_pid_status(5)).
+    let turns = || -> u64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+        let status = |thread: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap_or_default()
+        };
+        let turns = |status: String| -> u64 {
+            status
+                .lines()
+                .filter(|line| line.contains("voluntary_ctxt_switches"))
+                .map(|line| {
+                    line.split_whitespace()
+                        .last()
+                        .unwrap()
+                        .parse::<u64>()
+                        .unwrap()
+                })
+                .sum()
+        };
+        threads.map(status).map(turns).sum()
     };
     // The last of those that have a place may be about to begin: it is quiet some time after that,
-    // if ever. What never rests uses a good part of each second, also on a busy machine.
+    // if ever.
     let quiet = (0..60).any(|_| {
-        let before = used();
-        std::thread::sleep(Duration::from_secs(2));
-        used() - before < 20
+        let before = turns();
+        std::thread::sleep(Duration::from_secs(1));
+        turns() == before
     });
     child.kill().unwrap();
     child.wait().unwrap();

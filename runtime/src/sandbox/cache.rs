@@ -31,7 +31,8 @@ const MAX_SIZE: u64 = 2 << 30;
 const CODE: &str = "code";
 /// Ending of the index's file names.
 const INDEX: &str = "index";
-
+/// Size in bytes of what is in one: a component's digest, and what shows that it is whole.
+const ENTRY: usize = 64;
 /// Ending of the names of files that are being written.
 const PART: &str = "part";
 /// Age beyond which notes and half-written files are removed.
@@ -109,22 +110,25 @@ impl Cache {
 
     /// Keeps compiled code. Whoever loses a race with another process has written the same.
     pub(super) fn put(&self, digest: &Digest, code: &Code) -> io::Result<()> {
-        self.write(&code_name(digest), code.bytes())?;
+        // A name never stands for half-written code, also after a power cut.
+        self.write(&code_name(digest), code.bytes(), File::sync_data)?;
         self.prune();
         Ok(())
     }
 
     /// The digest of the component that this file held when it was last read.
     pub(super) fn digest_of(&self, file: &FileId) -> Option<Digest> {
-        let mut digest = [0; 32];
-        self.open_file(&index_name(file))?
-            .read_exact(&mut digest)
-            .ok()?;
-        Some(digest.into())
+        let name = index_name(file);
+        let mut entry = [0; ENTRY];
+        self.open_file(&name)?.read_exact(&mut entry).ok()?;
+        let digest = Digest::from(*entry.first_chunk()?);
+        (index_entry(&name, &digest) == entry).then_some(digest)
     }
 
     pub(super) fn remember(&self, file: &FileId, digest: &Digest) -> io::Result<()> {
-        self.write(&index_name(file), digest.as_bytes())
+        let name = index_name(file);
+        // Not waited for: what a power cut makes of it is no entry.
+        self.write(&name, &index_entry(&name, digest), |_| Ok(()))
     }
 
     fn open_file(&self, name: &str) -> Option<File> {
@@ -135,16 +139,20 @@ impl Cache {
         (metadata.is_file() && is_ours(metadata.uid(), metadata.mode())).then_some(file)
     }
 
-    /// Writes a file whole or not at all: a name never stands for half-written code, also after
-    /// a power cut.
-    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    /// Writes a file whole or not at all; `keep` says what it waits for before it has its name.
+    fn write(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        keep: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut file = tempfile::Builder::new()
             .suffix(&format!(".{PART}"))
             .tempfile_in(&self.path)?;
         let closed = fs::Permissions::from_mode(0o600);
         file.as_file().set_permissions(closed)?;
         file.write_all(bytes)?;
-        file.as_file().sync_data()?;
+        keep(file.as_file())?;
         file.persist(self.path.join(name))?;
         Ok(())
     }
@@ -217,4 +225,44 @@ fn index_name(file: &FileId) -> String {
     file.hash(&mut hasher);
     let FileId { device, inode, .. } = file;
     format!("{device:x}-{inode:x}-{:016x}.{INDEX}", hasher.finish())
+}
+
+/// The digest, and the digest of it with the name.
+fn index_entry(name: &str, digest: &Digest) -> [u8; ENTRY] {
+    let mut entry = [0; ENTRY];
+    let (start, end) = entry.split_at_mut(ENTRY / 2);
+    start.copy_from_slice(digest.as_bytes());
+    end.copy_from_slice(Digest::of(&[name.as_bytes(), digest.as_bytes()].concat()).as_bytes());
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_power_cut_makes_of_an_entry_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        let [file, other] = [1, 2].map(|inode| FileId {
+            device: 1,
+            inode,
+            size: 1,
+            modified_ns: 1,
+            changed_ns: 1,
+        });
+        let digest = Digest::of(b"component");
+        cache.remember(&file, &digest).unwrap();
+        cache.remember(&other, &Digest::of(b"other")).unwrap();
+        assert_eq!(cache.digest_of(&file), Some(digest));
+
+        let path = cache.path().join(index_name(&file));
+        let whole = fs::read(&path).unwrap();
+        let half = [&whole[..ENTRY / 2], &[0; ENTRY / 2]].concat();
+        let others = fs::read(cache.path().join(index_name(&other))).unwrap();
+        for broken in [vec![], whole[..40].to_vec(), vec![0; ENTRY], half, others] {
+            fs::write(&path, &broken).unwrap();
+            assert_eq!(cache.digest_of(&file), None, "{broken:?}");
+        }
+    }
 }

@@ -180,7 +180,6 @@ pub(super) async fn run(
     store.set_max_component_handles(counts.handles);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
-    let _running = sandbox.ticker().start().map_err(SandboxError::Ticker)?;
 
     // Epochs end a guest that computes; the time-out and the closed output also end one that is
     // parked in a call to the host.
@@ -188,7 +187,9 @@ pub(super) async fn run(
     let since = std::time::Instant::now();
     let ended = tokio::select! {
         biased;
-        result = pre.call(&mut store, input) => Some(result),
+        result = sandbox.ticker().attend(pre.call(&mut store, input)) => {
+            Some(result.map_err(SandboxError::Ticker)?)
+        }
         () = closed.wait() => return Ok(Called::Ended(Ending::OutputClosed)),
         () = sleep(limit) => None,
     };

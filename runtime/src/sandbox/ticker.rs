@@ -1,6 +1,8 @@
 //! The thread that makes running guests yield, so that time limits, cancelling and signals work.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,15 +13,15 @@ use wasmtime::Engine;
 /// Time between two ticks: the longest that a computing guest keeps a thread of the executor.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Advances an engine's epoch while guests run; asleep otherwise. Its thread starts with the
-/// first guest and ends when the `Ticker` is dropped.
+/// Advances an engine's epoch while guests compute; asleep otherwise, also while all that run wait
+/// for the host. Its thread starts with the first guest and ends when the `Ticker` is dropped.
 pub(super) struct Ticker(Arc<Shared>);
 
 struct Shared {
     engine: Engine,
-    /// Guests. Each start and end changes it, on all threads at once: without the lock.
-    running: AtomicUsize,
-    /// Whether the thread is to be woken, or started. It says so before it looks at `running` for
+    /// Guests that a thread is busy with. All threads change it at once: without the lock.
+    busy: AtomicUsize,
+    /// Whether the thread is to be woken, or started. It says so before it looks at `busy` for
     /// the last time, and a guest counts itself before it looks here: one of them sees the other.
     asleep: AtomicBool,
     state: Mutex<State>,
@@ -32,32 +34,41 @@ struct State {
     ended: bool,
 }
 
-/// Keeps the ticker going; one for each running guest.
-pub(super) struct Running(Arc<Shared>);
+/// Keeps the ticker going; one for each poll of a guest.
+struct Busy<'t>(&'t Shared);
 
 impl Ticker {
     pub(super) fn new(engine: Engine) -> Self {
         Self(Arc::new(Shared {
             engine,
-            running: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
             asleep: AtomicBool::new(true),
             state: Mutex::default(),
             wake: Condvar::new(),
         }))
     }
 
-    /// Notes that a guest starts.
+    /// Runs a guest, which gets ticks whenever it computes.
     ///
     /// # Errors
     ///
     /// The operating system's, where no thread can be had.
-    pub(super) fn start(&self) -> io::Result<Running> {
-        self.0.running.fetch_add(1, Ordering::SeqCst);
-        let running = Running(Arc::clone(&self.0));
+    pub(super) async fn attend<T>(&self, guest: impl Future<Output = T>) -> io::Result<T> {
+        let mut guest = pin!(guest);
+        poll_fn(|context| {
+            let _busy = self.busy()?;
+            guest.as_mut().poll(context).map(Ok)
+        })
+        .await
+    }
+
+    fn busy(&self) -> io::Result<Busy<'_>> {
+        self.0.busy.fetch_add(1, Ordering::SeqCst);
+        let busy = Busy(&self.0);
         if self.0.asleep.load(Ordering::SeqCst) {
             self.0.wake()?;
         }
-        Ok(running)
+        Ok(busy)
     }
 }
 
@@ -99,13 +110,13 @@ impl Shared {
         }
     }
 
-    /// Whether nothing runs; then whoever starts next wakes the thread.
+    /// Whether nothing computes; then whoever does next wakes the thread.
     fn is_idle(&self) -> bool {
-        if self.running.load(Ordering::SeqCst) > 0 {
+        if self.busy.load(Ordering::SeqCst) > 0 {
             return false;
         }
         self.asleep.store(true, Ordering::SeqCst);
-        if self.running.load(Ordering::SeqCst) == 0 {
+        if self.busy.load(Ordering::SeqCst) == 0 {
             return true;
         }
         self.asleep.store(false, Ordering::SeqCst);
@@ -113,9 +124,9 @@ impl Shared {
     }
 }
 
-impl Drop for Running {
+impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        self.0.busy.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

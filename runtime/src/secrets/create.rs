@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use tempfile::TempPath;
 
 use super::actor::{Actor, now};
-use super::keys::{KeyBytes, StoreId, StoreKeys, random};
+use super::keys::{KeyBox, StoreId, StoreKeys, random};
 use super::snapshot::Snapshot;
 use super::{Key, StoreError, StoreOptions, files, slot, sql};
 
@@ -83,7 +83,7 @@ pub(super) fn keep(store: &Path, busy_timeout: Duration) -> Result<Option<File>,
 pub(super) fn make(place: &Place, key: &Key, options: &StoreOptions) -> Result<(), StoreError> {
     let mut store: StoreId = [0; 16];
     random(&mut store)?;
-    let keys = StoreKeys::new(KeyBytes::random()?, &store);
+    let keys = StoreKeys::new(KeyBox::random()?, &store);
     let label = options
         .slot
         .as_deref()

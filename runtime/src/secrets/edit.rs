@@ -9,7 +9,7 @@ use crate::app::SecretName;
 use super::actor::now;
 use super::delete::record;
 use super::head::{self, Head, HeadVersion, MAX_VERSIONS};
-use super::keys::{Hash, KeyBytes, random};
+use super::keys::{Hash, KeyBox, random};
 use super::seal::{self, Subject};
 use super::snapshot::Snapshot;
 use super::sql::VersionRow;
@@ -255,7 +255,7 @@ fn add_version(
     let number = version.get();
     let (kek_version, kek) = snapshot.newest_kek()?;
     let (store, name) = (snapshot.store_id(), head.canonical.as_str());
-    let mut dek = KeyBytes::brief();
+    let mut dek = KeyBox::brief();
     random(dek.expose_mut())?;
     let row = VersionRow {
         kek: kek_version,

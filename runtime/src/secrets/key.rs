@@ -13,7 +13,7 @@ use std::path::Path;
 use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
 
-use super::keys::{KeyBytes, hash, same};
+use super::keys::{KeyBox, KeyBytes, hash, same};
 use super::{KeyFileProblem, StoreError, files, recovery};
 
 const PREFIX: &str = "leyden-key-1-";
@@ -29,10 +29,10 @@ const MAX_PASSPHRASE_BYTES: usize = 64 * 1024;
 pub struct Key(pub(super) Credential);
 
 pub(super) enum Credential {
-    Random(KeyBytes, Holder),
+    Random(KeyBox, Holder),
     Passphrase(Zeroizing<String>),
     /// What the code stands for.
-    Recovery(KeyBytes),
+    Recovery(KeyBox),
 }
 
 /// What holds a random key: a slot says it, so that people know what opens it. Whoever has the key
@@ -133,7 +133,7 @@ impl Key {
     /// # Errors
     /// [`StoreError::Random`].
     pub fn generate() -> Result<Self, StoreError> {
-        Ok(Self(Credential::Random(KeyBytes::random()?, Holder::File)))
+        Ok(Self(Credential::Random(KeyBox::random()?, Holder::File)))
     }
 
     /// Says what holds this key, for a slot that is made with it. A passphrase or a recovery code
@@ -212,7 +212,7 @@ pub(super) fn no_key_file() -> StoreError {
     }
 }
 
-fn parse(text: &[u8]) -> Result<KeyBytes, KeyFileProblem> {
+fn parse(text: &[u8]) -> Result<KeyBox, KeyFileProblem> {
     let text = text.trim_ascii();
     if text.is_empty() {
         return Err(KeyFileProblem::Empty);
@@ -236,7 +236,7 @@ fn parse(text: &[u8]) -> Result<KeyBytes, KeyFileProblem> {
         return Err(KeyFileProblem::Checksum);
     }
     let (key_part, sum) = bytes.split_at(32);
-    let mut key = KeyBytes::zeroed();
+    let mut key = KeyBox::zeroed();
     key.expose_mut().copy_from_slice(key_part);
     match same(sum, &checksum(&key)) {
         true => Ok(key),
@@ -306,7 +306,7 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(bytes: [u8; 32]) {
-            let mut key = KeyBytes::zeroed();
+            let mut key = KeyBox::zeroed();
             key.expose_mut().copy_from_slice(&bytes);
             let key = Key(Credential::Random(key, Holder::File));
             let text = key.to_text().unwrap();

@@ -1,6 +1,7 @@
 //! Keys in memory, what is derived from the root key, and the keyed and unkeyed hashes.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
 
 use hkdf::Hkdf;
@@ -17,27 +18,10 @@ pub(super) type Hash = [u8; 32];
 /// A store's random identity, which every seal and hash of it is bound to.
 pub(super) type StoreId = [u8; 16];
 
-/// 32 bytes of key: on the heap, so that moving it leaves no copy, and wiped when dropped.
-pub(super) struct KeyBytes(Place);
-
-/// Where a key is.
-enum Place {
-    /// A page of its own, which is locked in memory where the operating system allows it
-    /// (`RLIMIT_MEMLOCK`), so that the key is not swapped out: locks do not nest, and with a shared
-    /// page the first key to go would unlock the others.
-    Locked {
-        // Before the page: it is unlocked while it is still ours.
-        _locked: Option<region::LockGuard>,
-        page: Box<Page>,
-    },
-    /// Any place: for microseconds, in which locking takes longer than what is done with the key.
-    Brief(Box<[u8; 32]>),
-}
-
-/// A page of x86-64 and most others; where pages are larger, locking is of a larger neighbourhood.
-#[repr(align(4096))]
+/// 32 bytes of key, wiped when dropped; lives on the heap only, so that moving its owner leaves no
+/// copy.
 #[derive(Default)]
-struct Page {
+pub(super) struct KeyBytes {
     bytes: [u8; 32],
     /// What is computed of the key alone, when it is first used: keys that stay are used often.
     mac: OnceLock<Hmac<Sha256>>,
@@ -45,19 +29,97 @@ struct Page {
 }
 
 impl KeyBytes {
-    /// All zeros, to be filled in place.
-    pub(super) fn zeroed() -> Self {
-        let page = Box::<Page>::default();
-        Self(Place::Locked {
-            // Best effort: the limit may be low.
-            _locked: region::lock(&raw const *page, size_of::<Page>()).ok(),
-            page,
-        })
+    pub(super) fn expose(&self) -> &[u8; 32] {
+        &self.bytes
     }
 
-    /// All zeros, to be filled in place, used once and dropped: not locked in memory.
+    pub(super) fn expose_mut(&mut self) -> &mut [u8; 32] {
+        // Not taken, which would leave a copy: dropped, and so wiped, in place.
+        (self.mac, self.expand) = (OnceLock::new(), OnceLock::new());
+        &mut self.bytes
+    }
+
+    /// HKDF-SHA-256 (RFC 5869) without salt; `info` is the parts, one after the other. Returns
+    /// whether it could: `out` must not be longer than 255 hashes.
+    pub(super) fn expand(&self, info: &[&[u8]], out: &mut [u8]) -> bool {
+        let extracted = self.expand.get_or_init(|| extract(&self.bytes));
+        extracted.expand_multi_info(info, out).is_ok()
+    }
+
+    /// The key of one purpose in one store.
+    fn derive(&self, purpose: &str, store: &StoreId, derived: &mut Self) {
+        // Cannot fail: 32 bytes is one hash.
+        self.expand(
+            &[b"leyden/1/derive/", purpose.as_bytes(), store],
+            derived.expose_mut(),
+        );
+    }
+
+    /// HMAC-SHA-256 (RFC 2104) over the fields, framed.
+    pub(super) fn mac(&self, fields: &[&[u8]]) -> Hash {
+        let mut mac = self.mac.get_or_init(|| keyed(&self.bytes)).clone();
+        frame(fields, |bytes| mac.update(bytes));
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl Drop for KeyBytes {
+    fn drop(&mut self) {
+        self.expose_mut().zeroize();
+    }
+}
+
+/// Pages of their own for one or more keys, locked in memory where the operating system allows it
+/// (`RLIMIT_MEMLOCK`), so that they are not swapped out: locks do not nest, and on a page that is
+/// shared the first to go would unlock the others.
+struct Locked<T: Default> {
+    // Before the page: it is unlocked while it is still ours.
+    _locked: Option<region::LockGuard>,
+    page: Box<Page<T>>,
+}
+
+/// A page of x86-64 and most others; where pages are larger, locking is of a larger neighbourhood.
+#[repr(align(4096))]
+#[derive(Default)]
+struct Page<T>(T);
+
+impl<T: Default> Locked<T> {
+    fn new() -> Self {
+        let page = Box::<Page<T>>::default();
+        Self {
+            // Best effort: the limit may be low.
+            _locked: region::lock(&raw const *page, size_of::<Page<T>>()).ok(),
+            page,
+        }
+    }
+}
+
+impl<T: Default> Drop for Locked<T> {
+    fn drop(&mut self) {
+        // What is dropped, and so wiped, is still locked.
+        self.page.0 = T::default();
+    }
+}
+
+/// One key by itself.
+pub(super) struct KeyBox(Place);
+
+/// Where a key is.
+enum Place {
+    Locked(Locked<KeyBytes>),
+    /// Any place: for microseconds, in which locking takes longer than what is done with the key.
+    Brief(Box<KeyBytes>),
+}
+
+impl KeyBox {
+    /// All zeros, to be filled in place.
+    pub(super) fn zeroed() -> Self {
+        Self(Place::Locked(Locked::new()))
+    }
+
+    /// All zeros, to be filled in place, used at once and dropped: not locked in memory.
     pub(super) fn brief() -> Self {
-        Self(Place::Brief(Box::new([0; 32])))
+        Self(Place::Brief(Box::default()))
     }
 
     /// 32 bytes from the operating system.
@@ -66,54 +128,25 @@ impl KeyBytes {
         random(key.expose_mut())?;
         Ok(key)
     }
+}
 
-    pub(super) fn expose(&self) -> &[u8; 32] {
+impl Deref for KeyBox {
+    type Target = KeyBytes;
+
+    fn deref(&self) -> &KeyBytes {
         match &self.0 {
-            Place::Locked { page, .. } => &page.bytes,
-            Place::Brief(bytes) => bytes,
+            Place::Locked(locked) => &locked.page.0,
+            Place::Brief(key) => key,
         }
     }
+}
 
-    pub(super) fn expose_mut(&mut self) -> &mut [u8; 32] {
+impl DerefMut for KeyBox {
+    fn deref_mut(&mut self) -> &mut KeyBytes {
         match &mut self.0 {
-            Place::Locked { page, .. } => {
-                // Not taken, which would leave a copy: dropped, and so wiped, in place.
-                (page.mac, page.expand) = (OnceLock::new(), OnceLock::new());
-                &mut page.bytes
-            }
-            Place::Brief(bytes) => bytes,
+            Place::Locked(locked) => &mut locked.page.0,
+            Place::Brief(key) => key,
         }
-    }
-
-    /// HKDF-SHA-256 (RFC 5869) without salt; `info` is the parts, one after the other. Returns
-    /// whether it could: `out` must not be longer than 255 hashes.
-    pub(super) fn expand(&self, info: &[&[u8]], out: &mut [u8]) -> bool {
-        let extracted = match &self.0 {
-            Place::Locked { page, .. } => page.expand.get_or_init(|| extract(&page.bytes)),
-            Place::Brief(bytes) => &extract(bytes),
-        };
-        extracted.expand_multi_info(info, out).is_ok()
-    }
-
-    /// The key of one purpose in one store.
-    fn derive(&self, purpose: &str, store: &StoreId) -> Self {
-        let mut derived = Self::zeroed();
-        // Cannot fail: 32 bytes is one hash.
-        self.expand(
-            &[b"leyden/1/derive/", purpose.as_bytes(), store],
-            derived.expose_mut(),
-        );
-        derived
-    }
-
-    /// HMAC-SHA-256 (RFC 2104) over the fields, framed.
-    pub(super) fn mac(&self, fields: &[&[u8]]) -> Hash {
-        let mut mac = match &self.0 {
-            Place::Locked { page, .. } => page.mac.get_or_init(|| keyed(&page.bytes)).clone(),
-            Place::Brief(bytes) => keyed(bytes),
-        };
-        frame(fields, |bytes| mac.update(bytes));
-        mac.finalize().into_bytes().into()
     }
 }
 
@@ -134,21 +167,17 @@ fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     mac
 }
 
-impl Drop for KeyBytes {
-    fn drop(&mut self) {
-        self.expose_mut().zeroize();
-    }
-}
-
-impl fmt::Debug for KeyBytes {
+impl fmt::Debug for KeyBox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyBytes")
+        f.write_str("KeyBox")
     }
 }
 
-/// The root key and what is derived from it.
-#[derive(Debug)]
-pub(super) struct StoreKeys {
+/// The root key and what is derived from it, on pages of their own.
+pub(super) struct StoreKeys(Locked<Keys>);
+
+#[derive(Default)]
+pub(super) struct Keys {
     /// Seals KEKs; is sealed in every slot.
     pub(super) root: KeyBytes,
     /// MACs the header row.
@@ -166,16 +195,44 @@ pub(super) struct StoreKeys {
 }
 
 impl StoreKeys {
-    pub(super) fn new(root: KeyBytes, store: &StoreId) -> Self {
-        Self {
-            header: root.derive("header", store),
-            head: root.derive("head", store),
-            place: root.derive("place", store),
-            audit: root.derive("audit", store),
-            state: root.derive("state", store),
-            journal: root.derive("journal", store),
+    pub(super) fn new(from: KeyBox, store: &StoreId) -> Self {
+        let mut keys = Locked::<Keys>::new();
+        let Keys {
             root,
+            header,
+            head,
+            place,
+            audit,
+            state,
+            journal,
+        } = &mut keys.page.0;
+        root.expose_mut().copy_from_slice(from.expose());
+        drop(from);
+        for (purpose, key) in [
+            ("header", header),
+            ("head", head),
+            ("place", place),
+            ("audit", audit),
+            ("state", state),
+            ("journal", journal),
+        ] {
+            root.derive(purpose, store, key);
         }
+        Self(keys)
+    }
+}
+
+impl fmt::Debug for StoreKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreKeys")
+    }
+}
+
+impl Deref for StoreKeys {
+    type Target = Keys;
+
+    fn deref(&self) -> &Keys {
+        &self.0.page.0
     }
 }
 
@@ -219,7 +276,7 @@ mod tests {
     #[test]
     fn derived_keys_and_macs_are_as_documented() {
         // As another implementation (Python's `cryptography` and `hmac`) computed them.
-        let mut root = KeyBytes::zeroed();
+        let mut root = KeyBox::zeroed();
         (0..32)
             .zip(root.expose_mut())
             .for_each(|(at, byte)| *byte = at);
@@ -243,9 +300,9 @@ mod tests {
 
     #[test]
     fn each_purpose_and_each_store_has_its_own_keys() {
-        let root = KeyBytes::zeroed();
-        let keys = StoreKeys::new(KeyBytes::zeroed(), &[1; 16]);
-        let other = StoreKeys::new(KeyBytes::zeroed(), &[2; 16]);
+        let root = KeyBox::zeroed();
+        let keys = StoreKeys::new(KeyBox::zeroed(), &[1; 16]);
+        let other = StoreKeys::new(KeyBox::zeroed(), &[2; 16]);
         let mut all = vec![*root.expose()];
         for keys in [&keys, &other] {
             for key in [

@@ -252,9 +252,10 @@ impl StoreOptions {
         let Some((root, slot)) = slot::open(&slots, &store_id, key, self.slot.as_deref())? else {
             return Err(StoreError::WrongKey { path });
         };
+        let keys = StoreKeys::new(root, &store_id);
         let store = SecretStore {
             connection: Mutex::new(connection),
-            keys: StoreKeys::new(root, &store_id),
+            keys,
             id: store_id,
             identity,
             busy_timeout: self.busy_timeout,

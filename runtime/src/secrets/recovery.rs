@@ -9,7 +9,7 @@
 use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
 
-use super::keys::{KeyBytes, hash, random, same};
+use super::keys::{KeyBox, hash, random, same};
 use super::{KeyFileProblem, StoreError};
 
 const PREFIX: &str = "leyden-recovery-1-";
@@ -23,7 +23,7 @@ const GROUP: usize = 5;
 const MAX_TYPED: usize = 1024;
 
 /// A new code, and the key of its slot.
-pub(super) fn generate() -> Result<(KeyBytes, Zeroizing<String>), StoreError> {
+pub(super) fn generate() -> Result<(KeyBox, Zeroizing<String>), StoreError> {
     let mut bytes = Zeroizing::new([0; RANDOM]);
     random(&mut *bytes)?;
     Ok((key(&bytes), text(&bytes)))
@@ -35,7 +35,7 @@ pub(super) fn is_one(text: &[u8]) -> bool {
 }
 
 /// The key of the slot that this code opens.
-pub(super) fn parse(text: &[u8]) -> Result<KeyBytes, KeyFileProblem> {
+pub(super) fn parse(text: &[u8]) -> Result<KeyBox, KeyFileProblem> {
     let bare = bare(text);
     let rest = bare
         .strip_prefix(ANY_BARE_PREFIX)
@@ -89,8 +89,8 @@ fn checksum(code: &[u8; RANDOM]) -> [u8; CHECKSUM] {
     [a, b, c, d, e]
 }
 
-fn key(code: &[u8; RANDOM]) -> KeyBytes {
-    let mut key = KeyBytes::zeroed();
+fn key(code: &[u8; RANDOM]) -> KeyBox {
+    let mut key = KeyBox::zeroed();
     let mut hashed = Zeroizing::new(hash(&[b"leyden/1/recovery", code]));
     key.expose_mut().swap_with_slice(&mut *hashed);
     key

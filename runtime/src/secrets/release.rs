@@ -296,7 +296,9 @@ pub(super) fn open_value(
     };
     let opened = snapshot
         .kek(row.kek)
-        .and_then(|kek| seal::open_dek(&kek, &Subject::dek(store, name, number, row.kek), &row.dek))
+        .and_then(|kek| {
+            seal::open_brief_key(&kek, &Subject::dek(store, name, number, row.kek), &row.dek)
+        })
         .and_then(|dek| seal::open(&dek, &Subject::value(store, name, number), &row.value));
     opened.map(SecretValue::new).transpose()
 }

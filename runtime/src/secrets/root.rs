@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use rusqlite::TransactionBehavior;
 
 use super::head::{self, Body};
-use super::keys::{Hash, KeyBytes, StoreKeys};
+use super::keys::{Hash, KeyBox, StoreKeys};
 use super::snapshot::{Snapshot, slots_hash};
 use super::sql::{SlotRow, Tables};
 use super::{AuditEvent, Key, SecretStore, StoreError, chain, slot};
@@ -79,7 +79,7 @@ impl SecretStore {
             });
         }
         let store = self.read(|snapshot| Ok(*snapshot.store_id()))?;
-        let keys = StoreKeys::new(KeyBytes::random()?, &store);
+        let keys = StoreKeys::new(KeyBox::random()?, &store);
         // Not in the transaction: Argon2id takes long, and others want to write.
         let made = opened
             .iter()

@@ -8,7 +8,7 @@
 
 use super::actor::now;
 use super::head::{self, Body, Head};
-use super::keys::{Hash, KeyBytes};
+use super::keys::{Hash, KeyBox};
 use super::seal::{self, Subject};
 use super::snapshot::Snapshot;
 use super::{AuditEvent, SecretStore, StoreError};
@@ -49,7 +49,8 @@ impl SecretStore {
             }
             let next = newest.checked_add(1);
             let next = next.ok_or_else(|| snapshot.tables.tampered("it has no KEK left"))?;
-            snapshot.put_kek(next, now().as_microsecond(), &KeyBytes::random()?)?;
+            let kek = KeyBox::random()?;
+            snapshot.put_kek(next, now().as_microsecond(), &kek)?;
             record(snapshot, AuditEvent::KekAdded, next)?;
             Ok((next, false, total))
         })?;
@@ -131,7 +132,7 @@ fn rewrap(snapshot: &mut Snapshot<'_>, place: &Hash, kek: u32) -> Result<u64, St
         }
         let (store, name) = (snapshot.store_id(), head.canonical.as_str());
         let dek = snapshot.kek(row.kek).and_then(|old| {
-            seal::open_dek(&old, &Subject::dek(store, name, number, row.kek), &row.dek)
+            seal::open_brief_key(&old, &Subject::dek(store, name, number, row.kek), &row.dek)
         });
         let dek = dek.ok_or_else(|| not_written(&head, version))?;
         row.kek = kek;

@@ -1,6 +1,6 @@
 //! The key of one run: seals what the journal keeps of it, and needs no store afterwards.
 
-use super::keys::{KeyBytes, StoreId};
+use super::keys::{KeyBox, StoreId};
 use super::seal::{self, Subject};
 use super::{SecretStore, StoreError};
 
@@ -9,7 +9,7 @@ use super::{SecretStore, StoreError};
 /// (`journal`). Wiped when dropped.
 #[derive(Debug)]
 pub struct RunKey {
-    key: KeyBytes,
+    key: KeyBox,
     store: StoreId,
     run: String,
 }
@@ -21,7 +21,7 @@ impl SecretStore {
     /// [`StoreError::Random`].
     pub fn new_run_key(&self, run: &str) -> Result<(RunKey, Vec<u8>), StoreError> {
         let store = self.id;
-        let key = KeyBytes::random()?;
+        let key = KeyBox::random()?;
         let sealed = seal::seal(&self.keys.journal, &Subject::run(&store, run), key.expose())?;
         Ok((self.run_key(run, store, key), sealed))
     }
@@ -34,7 +34,7 @@ impl SecretStore {
         Some(self.run_key(run, store, key))
     }
 
-    fn run_key(&self, run: &str, store: StoreId, key: KeyBytes) -> RunKey {
+    fn run_key(&self, run: &str, store: StoreId, key: KeyBox) -> RunKey {
         RunKey {
             key,
             store,

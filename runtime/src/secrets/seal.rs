@@ -21,7 +21,7 @@ use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
 use zeroize::Zeroizing;
 
 use super::StoreError;
-use super::keys::{KeyBytes, StoreId, frame, hash_of, random, same};
+use super::keys::{KeyBox, KeyBytes, StoreId, frame, hash_of, random, same};
 use super::sql::FORMAT;
 
 const ALGORITHM: u8 = 1;
@@ -194,29 +194,25 @@ pub(super) fn open(parent: &KeyBytes, subject: &Subject<'_>, sealed: &[u8]) -> O
 }
 
 /// Opens a sealed key.
-pub(super) fn open_key(
-    parent: &KeyBytes,
-    subject: &Subject<'_>,
-    sealed: &[u8],
-) -> Option<KeyBytes> {
-    open_in(KeyBytes::zeroed(), parent, subject, sealed)
+pub(super) fn open_key(parent: &KeyBytes, subject: &Subject<'_>, sealed: &[u8]) -> Option<KeyBox> {
+    open_in(KeyBox::zeroed(), parent, subject, sealed)
 }
 
-/// Opens a sealed key that is used once, for what it seals.
-pub(super) fn open_dek(
+/// Opens a sealed key that is dropped at once: a DEK, or a root key on its way to its place.
+pub(super) fn open_brief_key(
     parent: &KeyBytes,
     subject: &Subject<'_>,
     sealed: &[u8],
-) -> Option<KeyBytes> {
-    open_in(KeyBytes::brief(), parent, subject, sealed)
+) -> Option<KeyBox> {
+    open_in(KeyBox::brief(), parent, subject, sealed)
 }
 
 fn open_in(
-    mut key: KeyBytes,
+    mut key: KeyBox,
     parent: &KeyBytes,
     subject: &Subject<'_>,
     sealed: &[u8],
-) -> Option<KeyBytes> {
+) -> Option<KeyBox> {
     open_into(parent, subject, sealed, key.expose_mut())?;
     Some(key)
 }
@@ -256,8 +252,8 @@ mod tests {
 
     const STORE: StoreId = *b"@ABCDEFGHIJKLMNO";
 
-    fn parent() -> KeyBytes {
-        let mut parent = KeyBytes::zeroed();
+    fn parent() -> KeyBox {
+        let mut parent = KeyBox::zeroed();
         for (at, byte) in parent.expose_mut().iter_mut().enumerate() {
             *byte = at as u8;
         }
@@ -323,7 +319,7 @@ mod tests {
             assert!(open(&parent(), &subject, &sealed[..at]).is_none());
         }
         assert!(open(&parent(), &subject, &[&sealed[..], &[0]].concat()).is_none());
-        assert!(open(&KeyBytes::zeroed(), &subject, &sealed).is_none());
+        assert!(open(&KeyBox::zeroed(), &subject, &sealed).is_none());
         for other in [
             Subject::dek(&STORE, "my-secret", 7, 4),
             Subject::dek(&STORE, "my-secret", 8, 3),

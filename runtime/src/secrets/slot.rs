@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::key::{Credential, Holder};
-use super::keys::{KeyBytes, StoreId, random};
+use super::keys::{KeyBox, KeyBytes, StoreId, random};
 use super::seal::{self, Subject};
 use super::sql::SlotRow;
 use super::{Argon2Cost, Key, SlotKind, StoreError};
@@ -179,7 +179,7 @@ pub(super) fn open(
     store: &StoreId,
     key: &Key,
     label: Option<&str>,
-) -> Result<Option<(KeyBytes, String)>, StoreError> {
+) -> Result<Option<(KeyBox, String)>, StoreError> {
     if let Some(label) = label.filter(|label| !slots.iter().any(|slot| slot.label == *label)) {
         let labels = slots.iter().map(|slot| slot.label.clone()).collect();
         return Err(StoreError::NoSuchSlot {
@@ -193,7 +193,7 @@ pub(super) fn open(
     {
         let subject = Subject::slot(store, &slot.label, &slot.public);
         let opened = with_key(key, &slot.public, |parent| {
-            seal::open_key(parent, &subject, &slot.sealed)
+            seal::open_brief_key(parent, &subject, &slot.sealed)
         })?;
         if let Some(root) = opened.flatten() {
             return Ok(Some((root, slot.label.clone())));
@@ -251,18 +251,14 @@ fn with_key<T>(
                 passes,
                 lanes,
             };
-            Ok(stretch(passphrase, &salt, cost)?.as_ref().map(then))
+            Ok(stretch(passphrase, &salt, cost)?.map(|key| then(&key)))
         }
         _ => Ok(None),
     }
 }
 
 /// Argon2id; `None` if the cost or the salt is not one that a slot can have.
-fn stretch(
-    passphrase: &str,
-    salt: &[u8],
-    cost: Argon2Cost,
-) -> Result<Option<KeyBytes>, StoreError> {
+fn stretch(passphrase: &str, salt: &[u8], cost: Argon2Cost) -> Result<Option<KeyBox>, StoreError> {
     let Argon2Cost {
         memory_kib,
         passes,
@@ -275,7 +271,7 @@ fn stretch(
     if !bounded || salt.len() != SALT {
         return Ok(None);
     }
-    let mut key = KeyBytes::zeroed();
+    let mut key = KeyBox::zeroed();
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     match argon2.hash_password_into(passphrase.as_bytes(), salt, key.expose_mut()) {
         Ok(()) => Ok(Some(key)),

@@ -15,7 +15,7 @@ use crate::app::{SecretName, nearest};
 use super::actor::{Actor, now};
 use super::chain::{self, Link};
 use super::head::{self, Body, Head};
-use super::keys::{Hash, KeyBytes, StoreId, StoreKeys, hash, same};
+use super::keys::{Hash, KeyBox, KeyBytes, StoreId, StoreKeys, hash, same};
 use super::seal::{self, Subject};
 use super::sql::{FORMAT, HeaderRow, KekRow, SlotRow, Tables};
 use super::state::{Mark, Seen};
@@ -33,7 +33,7 @@ pub(super) struct Snapshot<'t> {
     header: HeaderRow,
     known: tree::Known,
     /// The KEK that was opened last: what is bound at once is mostly under one.
-    opened: RefCell<Option<(u32, Rc<KeyBytes>)>>,
+    opened: RefCell<Option<(u32, Rc<KeyBox>)>>,
 }
 
 /// Heads that are what was written, each with its place; and what is wrong with the others.
@@ -270,7 +270,7 @@ impl<'t> Snapshot<'t> {
     }
 
     /// The KEK that new versions are sealed under.
-    pub(super) fn newest_kek(&self) -> Result<(u32, Rc<KeyBytes>), StoreError> {
+    pub(super) fn newest_kek(&self) -> Result<(u32, Rc<KeyBox>), StoreError> {
         let version = self.newest_kek_version();
         let kek = self.kek(version).map(|kek| (version, kek));
         kek.ok_or_else(|| self.tables.tampered("it has no KEK that opens"))
@@ -281,7 +281,7 @@ impl<'t> Snapshot<'t> {
     }
 
     /// The KEK of this version, if there is one and it opens.
-    pub(super) fn kek(&self, version: u32) -> Option<Rc<KeyBytes>> {
+    pub(super) fn kek(&self, version: u32) -> Option<Rc<KeyBox>> {
         if let Some((opened, kek)) = &*self.opened.borrow()
             && *opened == version
         {
@@ -451,7 +451,8 @@ impl<'t> Snapshot<'t> {
     ) -> Result<(), StoreError> {
         let created = now().as_microsecond();
         let mut snapshot = Self::empty(tables, keys, actor, store, created)?;
-        snapshot.put_kek(1, created, &KeyBytes::random()?)?;
+        let kek = KeyBox::random()?;
+        snapshot.put_kek(1, created, &kek)?;
         snapshot.record(actor.record(AuditEvent::StoreCreated))?;
         let mut added = actor.record(AuditEvent::KeyAdded);
         added.slot = Some(slot.label.clone());

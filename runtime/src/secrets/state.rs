@@ -303,6 +303,7 @@ fn mac(label: &[u8], key: &KeyBytes, mark: Mark) -> Hash {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::keys::KeyBox;
     use super::*;
 
     fn mark(generation: u64) -> Mark {
@@ -327,7 +328,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let (record, key) = (
             StateRecord::new(folder.path(), &[1; 16]).unwrap(),
-            KeyBytes::zeroed(),
+            KeyBox::zeroed(),
         );
         assert_eq!(record.read(&key).unwrap(), None);
         for (raised, kept) in [(5, 5), (3, 5), (5, 5), (6, 6)] {
@@ -342,7 +343,7 @@ mod tests {
     fn a_store_that_may_have_been_replaced_is_right_in_both_states_until_it_is_opened() {
         let folder = tempfile::TempDir::new().unwrap();
         let record = StateRecord::new(folder.path(), &[1; 16]).unwrap();
-        let (key, other) = (KeyBytes::zeroed(), KeyBytes::random().unwrap());
+        let (key, other) = (KeyBox::zeroed(), KeyBox::random().unwrap());
         let restoring = |latest| {
             Some(Seen {
                 latest: mark(latest),
@@ -376,10 +377,10 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let (record, key) = (
             StateRecord::new(folder.path(), &[1; 16]).unwrap(),
-            KeyBytes::zeroed(),
+            KeyBox::zeroed(),
         );
         record.raise(&key, mark(5), || true).unwrap();
-        let other = KeyBytes::random().unwrap();
+        let other = KeyBox::random().unwrap();
         assert!(matches!(
             record.read(&other),
             Err(StoreError::StateRecord { .. })
@@ -390,7 +391,7 @@ mod tests {
 
     #[test]
     fn any_changed_character_is_noticed() {
-        let key = KeyBytes::zeroed();
+        let key = KeyBox::zeroed();
         let good = line(&key, mark(5)).into_bytes();
         assert_eq!(parse(&good, &key), Some(seen(5)));
         let written = good
@@ -413,7 +414,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let (record, key) = (
             StateRecord::new(folder.path(), &[1; 16]).unwrap(),
-            KeyBytes::zeroed(),
+            KeyBox::zeroed(),
         );
         for generation in 1..=4 {
             record.raise(&key, mark(generation), || true).unwrap();
