@@ -16,14 +16,16 @@ mod store;
 mod wasmtime;
 mod works;
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::home::Home;
 use crate::{guests, repository, step};
+use baseline::Baseline;
 use machine::Machine;
 use report::Report;
 use wasmtime::Wasmtime;
@@ -37,18 +39,38 @@ pub(crate) struct Arguments {
     #[arg(long)]
     built: bool,
     /// Write all samples and what follows from them to this file, and a picture beside it (.svg).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = json_file)]
     json: Option<PathBuf>,
-    /// Fail if a ratio is worse than the one in benches/baseline.json by more than its spread.
+    /// Fail if a ratio is a quarter worse than the one in benches/baseline.json.
     #[arg(long, conflicts_with = "save")]
     check: bool,
-    /// Write the ratios to benches/baseline.json.
+    /// Write the ratios to benches/baseline.json, where those of quick and of whole runs are apart.
     #[arg(long)]
     save: bool,
 }
 
+/// The picture has the same name with another ending.
+fn json_file(path: &str) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(path);
+    match path.extension().is_some_and(|ending| ending == "svg") {
+        true => Err("the picture is written beside it, as .svg: end the name in .json"),
+        false => Ok(path),
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let root = repository::root()?;
+    let quick = arguments.quick;
+    // What fails, fails before minutes of measuring.
+    let mut baseline = (arguments.check || arguments.save)
+        .then(|| Baseline::read(quick))
+        .transpose()?;
+    let json = arguments.json.as_ref().map(|path| {
+        let file = File::options().create(true).append(true).open(path);
+        file.with_context(|| format!("cannot write {}", path.display()))
+    });
+    let json = json.transpose()?;
+    let _alone = alone(&root.join("target/bench"))?;
     if !arguments.built {
         guests::build()?;
         step::run(&mut repository::cargo([
@@ -60,9 +82,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "--bins",
         ])?)?;
     }
-    let wasmtime = wasmtime::find(&root)?;
-    let wasmtime = wasmtime.as_ref();
-
     let home = Home::make(root.join("target/bench/home"))?;
     for guest in ["hello.wasm", "seed-python.wasm"] {
         let from = root.join("target/guests").join(guest);
@@ -70,44 +89,73 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .with_context(|| format!("cannot copy {}", from.display()))?;
     }
 
-    let mut report = Report::begin(Machine::look(home.path(), versions(wasmtime)?)?);
-    let quick = arguments.quick;
+    let wasmtime = wasmtime::find(&root, &home)?;
+    let wasmtime = wasmtime.as_ref();
+    let python = works::python();
+
+    let versions = versions(&root, wasmtime, python.as_deref())?;
+    let mut report = Report::begin(Machine::look(home.path(), versions)?, quick);
     for row in one_shot::measure(&home, wasmtime, quick)? {
         report.add(row);
     }
     for row in instances::measure(&home, quick)? {
         report.add(row);
     }
-    for row in works::measure(&home, quick)? {
+    for row in works::measure(&home, quick, python.as_deref())? {
         report.add(row);
     }
     for row in store::measure(&home, quick)? {
         report.add(row);
     }
     report.add(admin::measure(&home, quick)?);
-    if let Some(file) = &arguments.json {
+    if let (Some(path), Some(mut file)) = (&arguments.json, json) {
         let text = serde_json::to_string_pretty(&report.to_json())?;
-        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        plot::draw(&report.rows, &file.with_extension("svg"))?;
+        file.set_len(0)?;
+        file.write_all(text.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        plot::draw(&report, &path.with_extension("svg"))?;
     }
-    match (arguments.check, arguments.save) {
-        (true, _) => baseline::check(&report.rows),
-        (_, true) => baseline::save(&report.rows),
-        _ => Ok(()),
+    match &mut baseline {
+        Some(baseline) if arguments.save => baseline.save(&report.rows),
+        Some(baseline) => baseline.check(&report.rows),
+        None => Ok(()),
+    }
+}
+
+/// Held while this benchmark uses the folder: two at once would measure each other.
+fn alone(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder)?;
+    let path = folder.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another benchmark runs in this checkout: wait for its end")
+        }
+        Err(TryLockError::Error(error)) => Err(error).context("cannot lock"),
     }
 }
 
 /// What is measured, and what compiled it.
-fn versions(wasmtime: Option<&Wasmtime>) -> Result<Vec<String>> {
-    let said = |program: &std::path::Path| -> Result<String> {
+fn versions(
+    root: &Path,
+    wasmtime: Option<&Wasmtime>,
+    python: Option<&Path>,
+) -> Result<Vec<String>> {
+    let said = |program: &Path| -> Result<String> {
         let said = step::output(Command::new(program).arg("--version"))?;
         Ok(said.lines().next().unwrap_or_default().to_owned())
     };
-    let mut versions = vec![
-        said(&repository::built("release")?.join("leyden"))?,
-        said(std::path::Path::new("rustc"))?,
-    ];
+    let lock = fs::read_to_string(root.join("Cargo.lock"))?;
+    let of_crate = lock
+        .split_once("name = \"wasmtime\"\nversion = \"")
+        .and_then(|(_, rest)| rest.split('"').next());
+    let mut versions = vec![said(&repository::built("release")?.join("leyden"))?];
+    versions.extend(of_crate.map(|version| format!("wasmtime {version} crate")));
+    // What is built already needs no compiler.
+    versions.extend(said(Path::new("rustc")));
     versions.extend(wasmtime.map(|wasmtime| wasmtime.version.clone()));
+    versions.extend(python.map(said).transpose()?);
     Ok(versions)
 }
 

@@ -1,12 +1,15 @@
-//! `--check`: ratios beside those of an earlier run, which are kept in `benches/baseline.json`.
+//! Ratios beside those of an earlier run, which are kept in `benches/baseline.json`: those of quick and
+//! of whole runs apart, because a quick one measures smaller stores and fewer Works.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
 use super::row::{Bound, Ratio, Row};
+use super::samples::Summary;
 use crate::repository;
 
 /// How much worse a ratio may be before it is told, where its middle half says so as well.
@@ -15,62 +18,132 @@ const TOLERANCE: f64 = 0.25;
 /// Medians of ratios by their names.
 type Ratios = BTreeMap<String, f64>;
 
-fn path() -> Result<PathBuf> {
-    Ok(repository::root()?.join("benches/baseline.json"))
+/// What is kept, and which part of it is this run's.
+pub(crate) struct Baseline {
+    path: PathBuf,
+    kinds: BTreeMap<String, Ratios>,
+    kind: &'static str,
 }
 
-/// Keeps the ratios of this run for later ones.
-pub(crate) fn save(rows: &[Row]) -> Result<()> {
-    let mut ratios = Ratios::new();
-    for row in rows {
-        for ratio in row.ratios().into_iter().filter(Ratio::is_of_one_run) {
-            if let (Some(_), Some(of)) = (ratio.goal, ratio.samples.summary()) {
-                ratios.insert(ratio.key(row), (of.median * 1000.0).round() / 1000.0);
+impl Baseline {
+    /// Reads what is kept; nothing, where there is no file.
+    pub(crate) fn read(quick: bool) -> Result<Self> {
+        let path = repository::root()?.join("benches/baseline.json");
+        let kinds = match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text)
+                .with_context(|| format!("{} is damaged: make it with --save", path.display()))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
             }
-        }
+        };
+        let kind = if quick { "quick" } else { "whole" };
+        Ok(Self { path, kinds, kind })
     }
-    let path = path()?;
-    let text = serde_json::to_string_pretty(&ratios)? + "\n";
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("\nThe ratios are kept in {}", path.display());
-    Ok(())
-}
 
-/// Says which rows got worse.
-///
-/// # Errors
-///
-/// Where any did.
-pub(crate) fn check(rows: &[Row]) -> Result<()> {
-    let path = path()?;
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("there is no {}: make it with --save", path.display()))?;
-    let before: Ratios = serde_json::from_str(&text)?;
-    let (mut worse, mut checked) = (Vec::new(), 0);
-    for row in rows {
-        for ratio in row.ratios().into_iter().filter(Ratio::is_of_one_run) {
-            let key = ratio.key(row);
-            let (Some(bound), Some(of), Some(before)) =
-                (ratio.goal, ratio.samples.summary(), before.get(&key))
-            else {
+    /// Keeps the ratios of this run for later ones.
+    pub(crate) fn save(&mut self, rows: &[Row]) -> Result<()> {
+        let kept = compared(rows)
+            .map(|(key, _, of)| (key, (of.median * 1000.0).round() / 1000.0))
+            .collect();
+        self.kinds.insert(self.kind.to_owned(), kept);
+        let text = serde_json::to_string_pretty(&self.kinds)? + "\n";
+        fs::write(&self.path, text)
+            .with_context(|| format!("cannot write {}", self.path.display()))?;
+        println!("\nThe ratios are kept in {}", self.path.display());
+        Ok(())
+    }
+
+    /// Says which rows got worse, and which cannot be compared.
+    ///
+    /// # Errors
+    ///
+    /// Where any got worse, or none can be compared.
+    pub(crate) fn check(&self, rows: &[Row]) -> Result<()> {
+        let (path, kind) = (self.path.display(), self.kind);
+        let Some(before) = self.kinds.get(kind) else {
+            bail!("{path} has no {kind} run: keep one with --save");
+        };
+        let mut missing = before.clone();
+        let (mut worse, mut new, mut count) = (Vec::new(), Vec::new(), 0);
+        for (key, bound, of) in compared(rows) {
+            let Some(before) = missing.remove(&key) else {
+                new.push(key);
                 continue;
             };
-            checked += 1;
+            count += 1;
             // The end of the middle half that is nearer to what it was.
             let nearest = match bound {
                 Bound::AtMost(_) => of.first_quartile,
                 Bound::AtLeast(_) => of.third_quartile,
             };
-            let by = |ratio, tolerance| bound.is_worse(ratio, *before, tolerance);
+            let by = |ratio, tolerance| bound.is_worse(ratio, before, tolerance);
             if by(of.median, TOLERANCE) && by(nearest, 0.0) {
                 worse.push(format!("{key}: {:.3}, and it was {before:.3}", of.median));
             }
         }
+        println!("\n{count} ratios were compared with those of a {kind} run in {path}");
+        for key in missing.keys() {
+            println!("not measured now: {key}");
+        }
+        for key in new {
+            println!("not measured then: {key}");
+        }
+        if !worse.is_empty() {
+            bail!("these got worse:\n  {}", worse.join("\n  "));
+        }
+        println!("none got worse by more than {:.0} %", TOLERANCE * 100.0);
+        Ok(())
     }
-    println!("\n{checked} ratios were compared with {}", path.display());
-    if !worse.is_empty() {
-        bail!("these got worse:\n  {}", worse.join("\n  "));
+}
+
+/// What has a goal and was measured beside something of the same run.
+fn compared(rows: &[Row]) -> impl Iterator<Item = (String, Bound, Summary)> {
+    rows.iter().flat_map(|row| {
+        let ratios = row.ratios().into_iter().filter(Ratio::is_of_one_run);
+        ratios.filter_map(|ratio| Some((ratio.key(row), ratio.goal?, ratio.samples.summary()?)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::Goal;
+    use super::super::samples::Samples;
+    use super::*;
+
+    fn row(own: [f64; 4]) -> Row {
+        Row {
+            id: "row".into(),
+            title: String::new(),
+            unit: "",
+            digits: 1,
+            leyden: vec![("leyden".into(), Samples(own.to_vec()))],
+            beside: vec![("other 1.2.3".into(), Samples(vec![1.0; 4]))],
+            goals: vec![Goal {
+                own: "leyden",
+                other: "other",
+                bound: Bound::AtMost(1.0),
+            }],
+        }
     }
-    println!("none got worse by more than {:.0} %", TOLERANCE * 100.0);
-    Ok(())
+
+    fn baseline(kind: &'static str) -> Baseline {
+        let of_quick = Ratios::from([("row: leyden : other".to_owned(), 1.0)]);
+        Baseline {
+            path: "baseline.json".into(),
+            kinds: BTreeMap::from([("quick".to_owned(), of_quick)]),
+            kind,
+        }
+    }
+
+    #[test]
+    fn a_ratio_that_got_worse_is_told() {
+        let quick = baseline("quick");
+        assert!(quick.check(&[row([1.2; 4])]).is_ok());
+        assert!(quick.check(&[row([1.3; 4])]).is_err());
+        // Half of the samples are what they were.
+        assert!(quick.check(&[row([1.0, 1.0, 1.6, 1.7])]).is_ok());
+        // Nothing to compare with.
+        assert!(baseline("whole").check(&[row([1.0; 4])]).is_err());
+    }
 }

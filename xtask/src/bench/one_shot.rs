@@ -132,7 +132,7 @@ fn rust(
         subjects.push(Subject::new("leyden without a disk, two secrets", command));
     }
     if let Some(wasmtime) = wasmtime {
-        let command = wasmtime_run(home, wasmtime, &[], "hello.wasm");
+        let command = wasmtime.run(home, &[], "hello.wasm");
         subjects.push(Subject::new(&wasmtime.version, command));
     }
     compare(&mut subjects, rounds)?;
@@ -171,12 +171,12 @@ fn first(home: &Home, leyden: &Path, wasmtime: &Wasmtime, rounds: usize) -> Resu
         run_app(home, leyden, "hello.wasm", &plain()),
     );
     own.forget = Some(home.path().join(".cache/leyden"));
-    let command = wasmtime_run(home, wasmtime, &[], "hello.wasm");
+    let command = wasmtime.run(home, &[], "hello.wasm");
     let mut other = Subject::new(&wasmtime.version, command);
     other.forget = Some(home.path().join(".cache/wasmtime"));
     // Leyden can stop every guest, for which checks are compiled into its code. With a limit of
     // time, wasmtime compiles the same.
-    let command = wasmtime_run(home, wasmtime, &["-W", "timeout=100s"], "hello.wasm");
+    let command = wasmtime.run(home, &["-W", "timeout=100s"], "hello.wasm");
     let mut limited = Subject::new(&format!("interruptible {}", wasmtime.version), command);
     limited.forget.clone_from(&other.forget);
     let mut subjects = vec![own, other, limited];
@@ -202,7 +202,7 @@ fn python(home: &Home, leyden: &Path, wasmtime: &Wasmtime, rounds: usize) -> Res
         ),
         Subject::new(
             &wasmtime.version,
-            wasmtime_run(home, wasmtime, &[], "seed-python.wasm"),
+            wasmtime.run(home, &[], "seed-python.wasm"),
         ),
     ];
     compare(&mut subjects, rounds)?;
@@ -250,23 +250,14 @@ fn size(leyden: &Path, wasmtime: &Wasmtime) -> Result<Row> {
     })
 }
 
-fn plain() -> Vec<&'static str> {
+/// What every guest gets, as options of either command.
+pub(super) fn plain() -> Vec<&'static str> {
     PLAIN.iter().flat_map(|entry| ["--env", *entry]).collect()
 }
 
 fn run_app(home: &Home, leyden: &Path, guest: &str, arguments: &[&str]) -> Command {
     let mut command = home.command(leyden);
     command.args(["run", "app", guest]).args(arguments);
-    command
-}
-
-fn wasmtime_run(home: &Home, wasmtime: &Wasmtime, options: &[&str], guest: &str) -> Command {
-    let mut command = home.command(&wasmtime.path);
-    command
-        .args(["run", "-C", "cache=y"])
-        .args(options)
-        .args(plain())
-        .arg(guest);
     command
 }
 

@@ -40,15 +40,18 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
         samples::parse(&step::output(&mut program)?)
     };
     let mut measured = measure_in(&home.path().join("stores"))?;
-    match TempDir::new_in("/dev/shm") {
-        // A bind of many secrets waits longer for the disk than one of one, which is the commit's.
-        Ok(folder) => {
-            let mut in_memory = measure_in(folder.path())?;
+    // A bind of many secrets waits longer for the disk than one of one, which is the commit's.
+    let in_memory = TempDir::new_in("/dev/shm")
+        .map_err(anyhow::Error::from)
+        .and_then(|folder| measure_in(folder.path()));
+    match in_memory {
+        Ok(mut in_memory) => {
             let resolve = in_memory.remove("resolve").unwrap_or_default();
             measured.insert("resolve".into(), resolve);
         }
-        Err(_) => {
-            eprintln!("There is no file system in memory: what a secret takes has the disk in it.");
+        Err(error) => {
+            eprintln!("{error:#}");
+            eprintln!("Stores cannot be in memory here: what a secret takes has the disk in it.");
         }
     }
 

