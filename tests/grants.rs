@@ -314,6 +314,26 @@ fn what_was_granted_to_a_folder_is_taken_back_whatever_is_there_now() {
         app(&home, "link/report", MANIFEST);
         refused(&home, &report).says(&["--secret A=my-secret", "--allow-host api.example.com"]);
     }
+    // What was granted before a link was put there is meant by the folder's name, too.
+    app(&home, "link/report", MANIFEST);
+    leyden(&home, "trust APP --folder --yes", &report).succeeded();
+    let aside = home.path().join("aside");
+    let secret = format!("secret revoke my-secret --folder {}/.", report.display());
+    for by_secret in [false, true] {
+        std::fs::rename(&report, &aside).unwrap();
+        std::fs::create_dir_all(home.path().join("else")).unwrap();
+        std::os::unix::fs::symlink(home.path().join("else"), &report).unwrap();
+        let real = home.path().join("real/report");
+        match by_secret {
+            false => leyden(&home, "trust APP --revoke --folder --yes", &real),
+            true => leyden(&home, &secret.replace("link", "real"), &real),
+        }
+        .succeeded();
+        std::fs::remove_file(&report).unwrap();
+        std::fs::rename(&aside, &report).unwrap();
+        refused(&home, &report);
+        leyden(&home, "trust APP --folder --yes", &report).succeeded();
+    }
     // By its manifest, too, and from within.
     leyden(&home, "trust APP --folder --yes", &report).succeeded();
     std::fs::remove_file(report.join("flow.wasm")).unwrap();
@@ -322,6 +342,40 @@ fn what_was_granted_to_a_folder_is_taken_back_whatever_is_there_now() {
     within.args("trust leyden.toml --revoke --folder --yes".split(' '));
     let revoked = run(&mut within, b"").succeeded();
     assert!(revoked.stdout.contains("revoked 2 grants"), "{revoked:#?}");
+}
+
+#[test]
+fn g2_a_folder_whose_path_is_no_text_is_not_granted_to() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let home = Home::with_my_secret();
+    let [odd, other] = [&b"odd-\xff"[..], "odd-\u{fffd}".as_bytes()].map(|name| {
+        let folder = home.path().join(std::ffi::OsStr::from_bytes(name));
+        std::fs::rename(app(&home, "app", MANIFEST), &folder).unwrap();
+        folder
+    });
+    for (before, after) in [
+        ("trust", vec!["--folder", "--yes"]),
+        ("trust", vec!["--folder", "--revoke", "--yes"]),
+        ("secret grant my-secret --folder", vec!["--yes"]),
+        ("secret revoke my-secret --folder", vec![]),
+    ] {
+        let mut command = home.leyden();
+        command.args(before.split(' ')).arg(&odd).args(after);
+        run(&mut command, b"").ended_with(2).says(&["is not UTF-8"]);
+    }
+    // Nor does what is granted to the folder of its replaced name count for it.
+    leyden(&home, "trust APP --folder --yes", &other).succeeded();
+    runs(&home, &other);
+    refused(&home, &odd);
+    // Its digest can be.
+    let mut command = home.leyden();
+    command.arg("trust").arg(&odd).arg("--yes");
+    run(&mut command, b"").succeeded();
+    runs(&home, &odd);
+    let mut command = home.leyden();
+    command.arg("trust").arg(&odd).args(["--revoke", "--yes"]);
+    run(&mut command, b"").succeeded();
+    refused(&home, &odd);
 }
 
 #[test]
@@ -360,7 +414,10 @@ fn a_refused_request_is_in_the_audit_log_and_says_what_would_help() {
     leyden(&home, "trust APP --yes", &report).succeeded();
     home.run(["secret", "delete", "my-secret", "--yes"])
         .succeeded();
-    refused(&home, &report).says(&["the secret was deleted", "leyden secret restore my-secret"]);
+    let deleted = refused(&home, &report)
+        .says(&["the secret was deleted", "leyden secret restore my-secret"]);
+    // Grants would not help.
+    assert!(!deleted.stderr.contains("leyden trust"), "{deleted:#?}");
     home.run(["secret", "restore", "my-secret"]).succeeded();
     runs(&home, &report);
 

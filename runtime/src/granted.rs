@@ -32,8 +32,14 @@ impl App {
                 let granted = coverage.iter().filter(|(_, found)| found.is_granted());
                 let granted: BTreeSet<&Request> = granted.map(|(request, _)| request).collect();
                 let mut plan = self.plan_with(|request| granted.contains(request));
-                if let Err(AppError::Uncovered { app, requests, .. }) = &mut plan {
-                    self.explain(requests, &coverage);
+                if let Err(AppError::Uncovered {
+                    app,
+                    requests,
+                    grantable,
+                    ..
+                }) = &mut plan
+                {
+                    *grantable = self.explain(requests, &coverage);
                     // The refusal stands, whether or not that can be written.
                     let _ = self.record_refusal(store, app, requests, &coverage);
                 }
@@ -58,8 +64,9 @@ impl App {
         Ok(requests.into_iter().zip(coverage).collect())
     }
 
-    /// Says of requests why the store does not grant them, and what would help.
-    fn explain(&self, requests: &mut [Uncovered], coverage: &[(Request, Coverage)]) {
+    /// Says of requests why the store does not grant them, and what would help; whether grants would.
+    fn explain(&self, requests: &mut [Uncovered], coverage: &[(Request, Coverage)]) -> bool {
+        let mut grantable = true;
         let path = self.folder().map(|folder| folder.display().to_string());
         let path = path.map_or_else(|| "APP".into(), |path| shell_word(&path));
         for request in requests {
@@ -75,6 +82,9 @@ impl App {
             };
             let name = &secret.name;
             let command = match reason {
+                RefusalReason::NotGranted
+                | RefusalReason::GrantExpired { .. }
+                | RefusalReason::OpenFolder { .. } => continue,
                 RefusalReason::Restricted { .. } => {
                     format!("leyden secret grant {name} --app {path} --env {env}")
                 }
@@ -91,10 +101,15 @@ impl App {
                     };
                     format!("--secret {env}={newest}")
                 }
-                _ => continue,
+                RefusalReason::Undecryptable { .. } | RefusalReason::NotText(_) => {
+                    grantable = false;
+                    continue;
+                }
             };
+            grantable &= matches!(reason, RefusalReason::Restricted { .. });
             request.options = vec![command];
         }
+        grantable
     }
 
     /// Writes to the audit log which secrets were asked for in vain.

@@ -1,6 +1,6 @@
 //! What can be wrong with an app and what it was given.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::binding::BindingError;
 use super::dir_rule::DirRuleError;
@@ -131,14 +131,16 @@ pub enum AppError {
     },
     /// The app asks for what nobody has allowed.
     #[error(
-        "`{app}` asks for more than it is allowed:{}\nor, for all of it and from now on: leyden trust {}",
-        shown_requests(requests), shell_word(&folder.to_string_lossy())
+        "`{app}` asks for more than it is allowed:{}{}",
+        shown_requests(requests), shown_trust(*grantable, folder)
     )]
     Uncovered {
         /// The app's name.
         app: String,
         /// What it asks for, and what would allow it.
         requests: Vec<Uncovered>,
+        /// Whether grants would allow all of it.
+        grantable: bool,
         /// The app's folder.
         folder: PathBuf,
     },
@@ -186,6 +188,14 @@ fn shown_works(known: &[WorkName]) -> String {
 
 fn shown_scope(work: Option<&WorkName>) -> String {
     work.map_or_else(String::new, |work| format!(" for the Work `{work}`"))
+}
+
+fn shown_trust(grantable: bool, folder: &Path) -> String {
+    let folder = shell_word(&folder.to_string_lossy());
+    match grantable {
+        true => format!("\nor, for all of it and from now on: leyden trust {folder}"),
+        false => String::new(),
+    }
 }
 
 fn shown_requests(requests: &[Uncovered]) -> String {

@@ -164,6 +164,7 @@ impl App {
             return Err(AppError::Uncovered {
                 app: name,
                 requests,
+                grantable: true,
                 folder: self.folder().map(Path::to_owned).unwrap_or_default(),
             });
         }

@@ -91,6 +91,13 @@ pub struct GrantsFound {
     pub damaged: Vec<StoreError>,
 }
 
+impl GrantsFound {
+    /// Whether nothing was found, as far as everything is whole.
+    pub fn is_empty(&self) -> bool {
+        self.grants.is_empty() && self.of_deleted.is_empty() && self.hosts.is_empty()
+    }
+}
+
 /// All names, up to a link of the audit chain.
 pub(super) struct Catalogue {
     link: Link,

@@ -96,13 +96,20 @@ pub(super) fn make(place: &Place, key: &Key, options: &StoreOptions) -> Result<(
     }
     drop(files::make_private(&new)?);
     let actor = Actor::current();
-    sql::make(&new, options.busy_timeout, |tables| {
+    let recorded = sql::make(&new, options.busy_timeout, |tables| {
         Snapshot::make(tables, &keys, &actor, store, slot)
     })?;
     files::sync_file(&new)?;
+    if let Some(sink) = &options.audit_sink {
+        sink.before(&recorded)?;
+    }
     let named = TempPath::try_from_path(&new).map_err(files::io("find", &new))?;
     named
         .persist_noclobber(&place.path)
         .map_err(|error| files::io("name the store", &place.path)(error.error))?;
-    files::sync_folder(&place.folder)
+    files::sync_folder(&place.folder)?;
+    if let Some(sink) = &options.audit_sink {
+        sink.after(&recorded);
+    }
+    Ok(())
 }

@@ -121,7 +121,7 @@ impl SecretStore {
 pub(super) fn check_grantee(to: &Grantee) -> Result<(), StoreError> {
     match to {
         Grantee::App(_) => Ok(()),
-        Grantee::Folder(folder) => super::files::check_folder(folder),
+        Grantee::Folder(folder) => super::files::check_folder(folder.as_ref()),
     }
 }
 

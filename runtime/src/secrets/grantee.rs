@@ -1,7 +1,7 @@
 //! To whom something is granted: an app by its digest, or whatever app is in a folder.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -16,8 +16,16 @@ use super::{RefusalReason, files};
 pub enum Grantee {
     /// The app with this digest, and no other version of it.
     App(Digest),
-    /// Whatever app is in this absolute folder, without symbolic links: while developing.
-    Folder(PathBuf),
+    /// Whatever app is in this absolute folder, without symbolic links: while developing. As text:
+    /// a folder whose path is none is not granted to, because what stands for it could be another's.
+    Folder(String),
+}
+
+impl Grantee {
+    /// This absolute folder; `None` if its path is not UTF-8.
+    pub fn folder(folder: &Path) -> Option<Self> {
+        folder.to_str().map(|path| Self::Folder(path.to_owned()))
+    }
 }
 
 /// What an app is known by.
@@ -41,7 +49,10 @@ impl AppIdentity<'_> {
         let Some(folder) = self.folder.filter(|_| !to_digest_alone) else {
             return to_digest;
         };
-        to_digest.or_else(|why| match find(&Grantee::Folder(folder.to_owned())) {
+        let Some(grantee) = Grantee::folder(folder) else {
+            return to_digest;
+        };
+        to_digest.or_else(|why| match find(&grantee) {
             Ok(found) => match files::check_folder(folder) {
                 Ok(()) => Ok(found),
                 Err(problem) => Err(RefusalReason::OpenFolder {
@@ -60,7 +71,7 @@ impl fmt::Display for Grantee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::App(digest) => digest.fmt(f),
-            Self::Folder(folder) => write!(f, "{FOLDER}{}", folder.display()),
+            Self::Folder(folder) => write!(f, "{FOLDER}{folder}"),
         }
     }
 }
@@ -74,8 +85,8 @@ impl FromStr for Grantee {
     type Err = NoGrantee;
 
     fn from_str(text: &str) -> Result<Self, NoGrantee> {
-        match text.strip_prefix(FOLDER).map(Path::new) {
-            Some(folder) if folder.is_absolute() => Ok(Self::Folder(folder.to_owned())),
+        match text.strip_prefix(FOLDER) {
+            Some(folder) if Path::new(folder).is_absolute() => Ok(Self::Folder(folder.to_owned())),
             Some(_) => Err(NoGrantee),
             None => text.parse().map(Self::App).map_err(|_| NoGrantee),
         }

@@ -184,7 +184,12 @@ impl StoreOptions {
             key => (key?, false),
         };
         if made_store {
-            create::make(&place, &key, self)?;
+            create::make(&place, &key, self).inspect_err(|_| {
+                // It opens nothing.
+                if made_key {
+                    let _ = files::remove(key_file);
+                }
+            })?;
         }
         drop(lock);
         let store = self.open_in(&place.folder, &place.path, &key)?;

@@ -90,6 +90,7 @@ impl SecretStore {
                 snapshot.record_one_of(&mut record)?;
             }
             if !refusals.is_empty() {
+                snapshot.refuses = true;
                 return Ok(Vec::new());
             }
             for (wanted, one, by) in &released {
@@ -126,6 +127,7 @@ impl SecretStore {
             return Ok(());
         }
         self.write(|snapshot| {
+            snapshot.refuses = true;
             let mut record = request.record(snapshot);
             refused.iter().try_for_each(|(wanted, reason)| {
                 fill_denied(&mut record, wanted, reason);

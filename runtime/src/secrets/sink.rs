@@ -2,7 +2,8 @@
 //!
 //! A sink that is required gets a record before it is committed, and what cannot be written there is
 //! not done; so it may hold a record of what was then not done, never lack one. Any other sink gets
-//! it after the commit; where it does not take it, it remembers that for whoever has the sink.
+//! it after the commit; where it does not take it, it remembers that for whoever has the sink. So
+//! does a required one with a refusal, which stands and is on record in the store all the same.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -67,7 +68,7 @@ impl AuditSink {
     }
 
     /// The last time that records could not be written there and are in the store alone, since this
-    /// was last asked; never where it is required.
+    /// was last asked; where it is required, records of refusals.
     pub fn take_failure(&self) -> Option<SinkFailure> {
         self.failure
             .lock()
@@ -88,10 +89,13 @@ impl AuditSink {
 
     /// After a commit: writes to any other.
     pub(super) fn after(&self, records: &[String]) {
-        if self.required {
-            return;
+        if !self.required {
+            self.tell(records);
         }
-        // Nobody asked to stop where it fails.
+    }
+
+    /// Writes to it, and remembers where that fails: nothing stops.
+    pub(super) fn tell(&self, records: &[String]) {
         if let Err(failed) = self.write(records) {
             let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
             *last = Some(failed);

@@ -30,6 +30,8 @@ pub(super) struct Snapshot<'t> {
     pub(super) keks: Vec<KekRow>,
     /// The audit records that were added, as they are written.
     pub(super) recorded: Vec<String>,
+    /// Whether all that is written is that something was refused.
+    pub(super) refuses: bool,
     header: HeaderRow,
     known: tree::Known,
     /// The KEK that was opened last: what is bound at once is mostly under one.
@@ -66,6 +68,7 @@ impl<'t> Snapshot<'t> {
             slots,
             keks,
             recorded: Vec::new(),
+            refuses: false,
             known: tree::Known::default(),
             opened: RefCell::default(),
             header,
@@ -413,6 +416,7 @@ impl<'t> Snapshot<'t> {
             slots: Vec::new(),
             keks: Vec::new(),
             recorded: Vec::new(),
+            refuses: false,
             known: tree::Known::default(),
             opened: RefCell::default(),
             header,
@@ -441,14 +445,14 @@ impl<'t> Snapshot<'t> {
         (self.header.audit_sequence, self.header.audit_mac) = (link.sequence, link.mac);
     }
 
-    /// Fills the tables of a new store, which has one KEK and one slot.
+    /// Fills the tables of a new store, which has one KEK and one slot; what that recorded.
     pub(super) fn make(
         tables: Tables<'t>,
         keys: &'t StoreKeys,
         actor: &'t Actor,
         store: StoreId,
         slot: SlotRow,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<String>, StoreError> {
         let created = now().as_microsecond();
         let mut snapshot = Self::empty(tables, keys, actor, store, created)?;
         let kek = KeyBox::random()?;
@@ -458,7 +462,8 @@ impl<'t> Snapshot<'t> {
         added.slot = Some(slot.label.clone());
         snapshot.add_slot(slot)?;
         snapshot.record(added)?;
-        snapshot.seal().map(|_| ())
+        snapshot.seal()?;
+        Ok(snapshot.recorded)
     }
 }
 

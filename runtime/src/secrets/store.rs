@@ -135,7 +135,13 @@ impl SecretStore {
         let result = change(&mut snapshot)?;
         let mark = snapshot.seal()?;
         let recorded = std::mem::take(&mut snapshot.recorded);
-        self.commit(transaction, &recorded)?;
+        match (snapshot.refuses, &self.sink) {
+            (true, Some(sink)) => {
+                transaction.commit().map_err(failed)?;
+                sink.tell(&recorded);
+            }
+            _ => self.commit(transaction, &recorded)?,
+        }
         let noted = self.note(mark);
         noted.map_err(|error| self.not_noted(error))?;
         Ok(result)

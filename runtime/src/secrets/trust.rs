@@ -138,7 +138,7 @@ impl SecretStore {
     ) -> Result<Vec<Coverage>, StoreError> {
         self.read(|snapshot| {
             let mut hosts = Vec::new();
-            let folder = app.folder.map(|folder| Grantee::Folder(folder.to_owned()));
+            let folder = app.folder.and_then(Grantee::folder);
             for grantee in [Grantee::App(app.digest)].into_iter().chain(folder) {
                 if let (_, Some(head)) = snapshot.find_app(&grantee)? {
                     hosts.extend(head.hosts.into_iter().map(|host| (grantee.clone(), host)));
@@ -261,10 +261,9 @@ impl SecretStore {
 
 /// Remembers an app as the one that was granted to last in its folder, if it has one.
 fn remember(snapshot: &mut Snapshot<'_>, seen: &SeenApp<'_>) -> Result<(), StoreError> {
-    let Some(folder) = seen.app.folder else {
+    let Some(folder) = seen.app.folder.and_then(Grantee::folder) else {
         return Ok(());
     };
-    let folder = Grantee::Folder(folder.to_owned());
     let (place, head) = snapshot.find_app(&folder)?;
     let mut head = head.unwrap_or_else(|| AppHead::new(&folder));
     head.last = Some(Trusted {

@@ -82,10 +82,8 @@ impl Seen {
                 requests.map(|request| (request, None)).collect()
             }
         };
-        let last = match (store, app.folder()) {
-            (Some(store), Some(folder)) => {
-                store.last_granted(&Grantee::Folder(folder.to_owned()))?
-            }
+        let last = match (store, app.folder().and_then(Grantee::folder)) {
+            (Some(store), Some(folder)) => store.last_granted(&folder)?,
             _ => None,
         };
         let manifest_changed = last.as_ref().is_some_and(|last| {

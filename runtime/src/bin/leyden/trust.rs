@@ -1,7 +1,7 @@
 //! `leyden trust`: grants an app what it asks for, once somebody has seen it.
 
 use std::fmt::Write as _;
-use std::path::{self, Path, PathBuf};
+use std::path::{self, Component, Path, PathBuf};
 
 use anyhow::Context as _;
 use leyden::App;
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
     let question = match &to {
         Grantee::Folder(folder) => format!(
             "Grant that to whatever app is in {}, also when it changes?",
-            report::in_line(folder.display())
+            report::in_line(folder)
         ),
         _ => "Grant that to this version of the app?".into(),
     };
@@ -56,20 +56,38 @@ pub(crate) fn run(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
 fn revoke(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
     let named = &arguments.app;
     let digest = named.to_str().filter(|typed| typed.starts_with("sha256:"));
-    let from = match digest {
-        Some(typed) => vec![Grantee::App(
-            typed.parse().map_err(|error| usage(format!("{error}")))?,
-        )],
-        None if arguments.folder => vec![Grantee::Folder(trusted_folder(named)?)],
-        None => trusted_app(named).context(
-            "nothing was taken back; where there is no such app any more, name its digest \
-             (sha256:…), or say --folder for what was granted to its folder",
-        )?,
+    let (from, before) = match digest {
+        Some(typed) => {
+            let digest = typed.parse().map_err(|error| usage(format!("{error}")))?;
+            (vec![Grantee::App(digest)], None)
+        }
+        None if arguments.folder => {
+            let (folder, before) = folders(&trusted_folder(named)?)?;
+            (vec![folder], before)
+        }
+        None => (
+            trusted_app(named).context(
+                "nothing was taken back; where there is no such app any more, name its digest \
+                 (sha256:…), or say --folder for what was granted to its folder",
+            )?,
+            None,
+        ),
     };
     let store = unlock::open(paths)?;
-    for to in &from {
-        say(&standing(to, &store.grants_to(to)?));
+    let mut found = Vec::new();
+    for to in from {
+        found.push((store.grants_to(&to)?, to));
     }
+    if let Some(before) = before {
+        let grants = store.grants_to(&before)?;
+        if !grants.is_empty() {
+            found.push((grants, before));
+        }
+    }
+    for (grants, to) in &found {
+        say(&standing(to, grants));
+    }
+    let from: Vec<Grantee> = found.into_iter().map(|(_, to)| to).collect();
     let shown: Vec<_> = from.iter().map(report::in_line).collect();
     let question = format!(
         "Take back all that was granted to {}?",
@@ -97,7 +115,7 @@ fn revoke(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
 /// An app as it is now and its folder, if it has one: whoever takes back what it may do means both.
 fn trusted_app(named: &Path) -> anyhow::Result<Vec<Grantee>> {
     let app = App::from_path(named).map_err(leyden::Error::from)?;
-    let folder = app.folder().is_some().then(|| grantee(&app, true));
+    let folder = app.folder().and_then(Grantee::folder).map(Ok);
     let version = std::iter::once(grantee(&app, false));
     version.chain(folder).collect()
 }
@@ -111,24 +129,45 @@ fn trusted_folder(named: &Path) -> anyhow::Result<PathBuf> {
             explain(&problem)
         ));
     }
-    let unusable = |error: std::io::Error| usage(format!("{}: {error}", named.display()));
-    let named = path::absolute(named).map_err(unusable)?;
+    let named =
+        path::absolute(named).map_err(|error| usage(format!("{}: {error}", named.display())))?;
     let is_manifest = named.ends_with(MANIFEST_FILE) && !named.is_dir();
     let folder = named.parent().filter(|_| is_manifest);
-    absolute(folder.unwrap_or(&named)).map_err(unusable)
+    Ok(folder.unwrap_or(&named).to_owned())
 }
 
-/// The absolute path of a folder, without symbolic links as far as it is there: what is granted to
-/// one that is gone can be taken back, too.
-pub(crate) fn absolute(folder: &Path) -> std::io::Result<PathBuf> {
-    let folder = path::absolute(folder)?;
+/// Whom a folder's name means to somebody who takes back: the folder that is there, and, if that is
+/// another, the one that was there before a link was.
+pub(crate) fn folders(named: &Path) -> anyhow::Result<(Grantee, Option<Grantee>)> {
+    let named =
+        path::absolute(named).map_err(|error| usage(format!("{}: {error}", named.display())))?;
+    let there = of_folder(&without_links(&named))?;
+    let before = Grantee::folder(&without_dots(&named)).filter(|before| *before != there);
+    Ok((there, before))
+}
+
+/// An absolute path without symbolic links as far as it is there: what is granted to a folder that
+/// is gone can be taken back, too.
+fn without_links(folder: &Path) -> PathBuf {
     for above in folder.ancestors() {
         if let Ok(mut found) = above.canonicalize() {
             found.extend(folder.strip_prefix(above).into_iter().flatten());
-            return Ok(found);
+            return without_dots(&found);
         }
     }
-    Ok(folder)
+    without_dots(folder)
+}
+
+/// An absolute path without `..`, whatever is there.
+fn without_dots(folder: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in folder.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// What is granted to somebody, for whoever takes it back.
@@ -169,5 +208,13 @@ fn grantee(app: &App, folder: bool) -> anyhow::Result<Grantee> {
     let folder = app
         .folder()
         .context("a bare component has no folder of its own")?;
-    Ok(Grantee::Folder(folder.to_owned()))
+    of_folder(folder)
+}
+
+/// Why a folder cannot be granted to.
+pub(crate) const NOT_TEXT: &str = "has a path that is not UTF-8, and such a folder cannot be granted to: rename it, or grant to the app's digest";
+
+/// A folder as somebody that is granted to.
+pub(crate) fn of_folder(folder: &Path) -> anyhow::Result<Grantee> {
+    Grantee::folder(folder).ok_or_else(|| usage(format!("{} {NOT_TEXT}", folder.display())))
 }

@@ -11,12 +11,11 @@ pub(crate) fn warning(to: &Grantee) -> Option<String> {
     };
     let home = etcetera::home_dir().ok();
     let home = home.and_then(|home| home.canonicalize().ok());
-    let what = kind(folder, home.as_ref())?;
+    let what = kind(folder.as_ref(), home.as_ref())?;
     Some(format!(
-        "{} is {what}, and not a folder of one app: a grant to it permits whatever app is put \
+        "{folder} is {what}, and not a folder of one app: a grant to it permits whatever app is put \
          there, also one that is unpacked or saved there by a program of yours, to have what is \
-         granted, and nobody is asked again",
-        folder.display()
+         granted, and nobody is asked again"
     ))
 }
 

@@ -217,11 +217,11 @@ pub(in crate::secrets) fn slots(
 }
 
 /// Makes a store's database in an empty file: all of it in one transaction, which `fill` ends.
-pub(in crate::secrets) fn make(
+pub(in crate::secrets) fn make<T>(
     path: &Path,
     busy_timeout: Duration,
-    fill: impl FnOnce(Tables<'_>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+    fill: impl FnOnce(Tables<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let mut connection = connect_any(path, busy_timeout, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let failed = |error| Tables::error(path, error);
     let transaction = connection.transaction().map_err(failed)?;
@@ -233,7 +233,7 @@ pub(in crate::secrets) fn make(
             "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
         ))
         .map_err(failed)?;
-    fill(Tables {
+    let filled = fill(Tables {
         connection: &transaction,
         path,
     })?;
@@ -241,7 +241,8 @@ pub(in crate::secrets) fn make(
     // The mark for write-ahead logging goes into the file itself, and no log may be left beside
     // it: the file is renamed next.
     give_log(&connection, path)?;
-    make_single(connection, path)
+    make_single(connection, path)?;
+    Ok(filled)
 }
 
 /// Copies one state of a store into an empty file, which then has no log.

@@ -125,7 +125,7 @@ fn a_grant_to_a_folder_binds_there_unless_others_may_write_to_it() {
     let (_bed, store) = bed();
     let folder = TempDir::new().unwrap();
     let path = folder.path().canonicalize().unwrap();
-    let to = Grantee::Folder(path.clone());
+    let to = Grantee::folder(&path).unwrap();
     let mode = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
     mode(0o777);
     let open = store.grant(&name("token"), &grant(to.clone()));
@@ -148,7 +148,7 @@ fn a_restricted_secret_takes_a_grant_to_the_digest_even_for_the_operator() {
     let path = folder.path().canonicalize().unwrap();
     let bind = |by, digest| bound(&store, by, digest, Some(&path));
     assert_eq!(bind(Authority::Operator, digest()), Ok(()));
-    let to_folder = grant(Grantee::Folder(path.clone()));
+    let to_folder = grant(Grantee::folder(&path).unwrap());
     store.grant(&name("token"), &to_folder).unwrap();
     store.restrict(&name("token"), true).unwrap();
     assert!(matches!(
@@ -309,12 +309,14 @@ fn a_trusted_app_is_granted_all_that_it_asks_for_and_nothing_more() {
         let coverage = store.coverage(&app, std::slice::from_ref(request)).unwrap();
         assert_eq!(coverage, [Coverage::Refused(RefusalReason::NotGranted)]);
     }
-    let last = store.last_granted(&Grantee::Folder(path.clone())).unwrap();
+    let last = store
+        .last_granted(&Grantee::folder(&path).unwrap())
+        .unwrap();
     let last = last.unwrap();
     assert_eq!(last.digest, digest().to_string());
     assert_eq!(last.asks.len(), 3);
 
-    let in_folder = Grantee::Folder(path.clone());
+    let in_folder = Grantee::folder(&path).unwrap();
     trust(&store, changed, &in_folder).unwrap();
     assert_eq!(covered(&store, &changed), [true; 3]);
     let hosts = store.grants_to(&in_folder).unwrap().hosts;

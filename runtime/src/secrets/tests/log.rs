@@ -191,6 +191,38 @@ fn g6_an_older_checkpoint_that_is_put_back_is_the_first_broken_record() {
     );
 }
 
+#[test]
+fn g5_the_second_place_has_a_store_from_its_first_record() {
+    let bed = Bed::new();
+    let path = bed.folder.path().join("audit.jsonl");
+    let options = |to: &std::path::Path, required| {
+        let sink = AuditSink::new(AuditTarget::File(to.to_owned()), required);
+        bed.options().audit_sink(sink)
+    };
+    // Nothing is made that cannot be recorded there: neither a store nor a key for it.
+    let nowhere = bed.folder.path().join("not/there");
+    let refused = options(&nowhere, true).open_or_create(bed.path(), bed.key_path());
+    assert!(matches!(refused, Err(StoreError::AuditSink { .. })));
+    assert!(!bed.path().exists() && !bed.key_path().exists());
+    for required in [false, true] {
+        let made = options(&path, required).open_or_create(bed.path(), bed.key_path());
+        let kept = made
+            .unwrap()
+            .store
+            .audit_list(&AuditFilter::default())
+            .unwrap();
+        let written = std::fs::read_to_string(&path).unwrap();
+        let written = written
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        assert_eq!(written.collect::<Vec<AuditRecord>>(), kept);
+        for file in [&*path, &bed.path(), &bed.key_path()] {
+            std::fs::remove_file(file).unwrap();
+        }
+        std::fs::remove_dir_all(bed.folder.path().join("state")).unwrap();
+    }
+}
+
 fn with_sink(bed: &Bed, path: &std::path::Path, required: bool) -> SecretStore {
     let sink = AuditSink::new(AuditTarget::File(path.to_owned()), required);
     let options = bed.options().audit_sink(sink);
@@ -232,6 +264,11 @@ fn g5_nothing_is_released_that_a_required_second_place_does_not_take() {
     let refused = store.set_secret(&name("a"), value("y"));
     assert!(matches!(refused, Err(StoreError::AuditSink { .. })));
     assert_eq!(store.audit_verify().unwrap(), before);
+    // A refusal stands, and is on record here alone.
+    let refused = release(&store, &[wanted("nothing", None)]);
+    assert!(matches!(refused, Err(StoreError::Refused { .. })));
+    let last = store.audit_list(&AuditFilter::default().limit(1)).unwrap();
+    assert_eq!(last[0].reason.as_deref(), Some("not-found"));
     // Where nobody asked for more, it does not hold anybody up; whoever has the sink is told.
     let sink = AuditSink::new(AuditTarget::File(nowhere.clone()), false);
     let options = bed.options().audit_sink(sink.clone());

@@ -21,6 +21,7 @@ use super::problem::Problem;
 use super::secret::{named, path};
 use super::{Admin, pieces};
 use crate::cli::future;
+use crate::trust::NOT_TEXT;
 use crate::wide;
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
@@ -75,7 +76,7 @@ fn grantee(grant: &Grant) -> Markup {
                 @let of = of.to_string();
                 a href=(format!("/app/{}", encoded(&of))) { (grant.app.as_deref().unwrap_or("an app")) } " " (digest(&of))
             }
-            Grantee::Folder(folder) => code { (folder.display()) },
+            Grantee::Folder(folder) => code { (folder) },
         }
     }
 }
@@ -160,11 +161,11 @@ fn named_grantee(posted: &Posted) -> Result<Grantee, String> {
 fn grantee_of(posted: &Posted) -> Result<Grantee, String> {
     Ok(match named_grantee(posted)? {
         // As the command line does: without links.
-        Grantee::Folder(folder) => Grantee::Folder(
-            folder
-                .canonicalize()
-                .map_err(|error| format!("{}: {error}", folder.display()))?,
-        ),
+        Grantee::Folder(folder) => {
+            let found = Path::new(&folder).canonicalize();
+            let found = found.map_err(|error| format!("{folder}: {error}"))?;
+            Grantee::folder(&found).ok_or_else(|| format!("{folder} {NOT_TEXT}"))?
+        }
         app => app,
     })
 }
@@ -211,7 +212,7 @@ fn granted(posted: &Posted) -> Result<NewGrant, String> {
 /// form has it.
 fn app(to: &Grantee, path: &str) -> Option<App> {
     let path = match to {
-        Grantee::Folder(folder) => folder,
+        Grantee::Folder(folder) => Path::new(folder),
         Grantee::App(_) => Path::new(path),
     };
     let app = App::from_path(path).ok()?;

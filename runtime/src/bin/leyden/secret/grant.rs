@@ -1,9 +1,11 @@
 //! `leyden secret grant`, `revoke` and `restrict`.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use leyden::App;
 use leyden::app::{EnvName, NameError, SecretName};
-use leyden::secrets::{Grantee, NewGrant};
+use leyden::secrets::{Grantee, NewGrant, StoreError};
 use serde_json::json;
 
 use super::read_name;
@@ -18,11 +20,10 @@ pub(super) fn run(arguments: &Grant, paths: &Paths) -> anyhow::Result<()> {
     let name = read_name(&arguments.name)?;
     let (to, app) = grantee(&arguments.to)?;
     if let Grantee::Folder(path) = &to
-        && !path.is_dir()
+        && !Path::new(path).is_dir()
     {
         return Err(usage(format!(
-            "{} is no folder; name the app's own, or a component with --app",
-            path.display()
+            "{path} is no folder; name the app's own, or a component with --app"
         )));
     }
     let is_named = matches!(to, Grantee::App(_));
@@ -49,9 +50,19 @@ pub(super) fn run(arguments: &Grant, paths: &Paths) -> anyhow::Result<()> {
 /// Takes grants back.
 pub(super) fn revoke(arguments: &Revoke, paths: &Paths) -> anyhow::Result<()> {
     let name = read_name(&arguments.name)?;
-    let (to, _) = grantee(&arguments.to)?;
+    let (mut to, before) = match &arguments.to.folder {
+        Some(folder) => trust::folders(folder)?,
+        None => (grantee(&arguments.to)?.0, None),
+    };
     let env = env(arguments.env.as_deref())?;
-    unlock::open(paths)?.revoke(&name, &to, env.as_ref())?;
+    let store = unlock::open(paths)?;
+    match (store.revoke(&name, &to, env.as_ref()), before) {
+        (Err(StoreError::NoGrant { .. }), Some(before)) => {
+            store.revoke(&name, &before, env.as_ref())?;
+            to = before;
+        }
+        (revoked, _) => drop(revoked?),
+    }
     done(&arguments.report, "revoked", "from", &name, &to)
 }
 
@@ -73,12 +84,9 @@ pub(super) fn restrict(
 /// Who is meant, and the app, where it can be looked at: in a folder there may be none yet.
 fn grantee(to: &To) -> anyhow::Result<(Grantee, Option<App>)> {
     if let Some(folder) = &to.folder {
-        // One that is gone can still be taken back.
-        let found = trust::absolute(folder);
-        let found = found.map_err(|error| usage(format!("{}: {error}", folder.display())))?;
-        let app = App::from_path(&found).ok();
+        let app = App::from_path(folder).ok();
         return Ok((
-            Grantee::Folder(found),
+            trust::folders(folder)?.0,
             app.filter(|app| app.digest().is_ok()),
         ));
     }
