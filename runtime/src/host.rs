@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::Error;
-use crate::app::{App, ComponentPlan, DEFAULT_MEMORY, Encoding, Plan, WorkPlan};
+use crate::app::{App, ComponentPlan, Encoding, Plan, WorkPlan};
 use crate::granted::FLOW;
 use crate::run::journal::{Beginning, Claim, Journal, JournalError, Runs};
 use crate::run::{
@@ -224,7 +224,7 @@ impl Host {
             folders: self.folders(component)?,
             egress: Arc::new(egress),
             limits: Limits {
-                memory: component.memory.unwrap_or(DEFAULT_MEMORY),
+                memory: component.memory,
                 timeout: component.timeout,
             },
         })

@@ -88,4 +88,8 @@ fn a_manifest_that_asks_for_too_much_memory_is_told() {
     assert!(inspected.succeeded().stdout.contains(told));
     let allowed = app.run(&home, &["--memory", "4GiB"], &json!([]));
     allowed.succeeded().never_shows("asks for");
+    // What the operator gives is for each component.
+    let script = json!([{ "start": { "work": "probe", "input": "allocate" } }, { "wait": "all" }]);
+    let ran = app.run(&home, &["--memory", "16MiB"], &script);
+    ran.says(&["its limit of 16.0 MiB"]);
 }

@@ -230,7 +230,8 @@ impl App {
         self
     }
 
-    /// Limits the Flow's memory, in bytes; overrides the manifest.
+    /// Limits the memory of each component, in bytes: the Flow has that, whatever the manifest says,
+    /// and Works what they ask for or 1 GiB, and no more than that.
     #[must_use]
     pub fn memory(mut self, bytes: u64) -> Self {
         self.given.memory = Some(bytes);

@@ -53,7 +53,7 @@ pub struct ComponentPlan {
     /// How long it may run.
     pub timeout: Option<Duration>,
     /// How much memory it may have, in bytes.
-    pub memory: Option<u64>,
+    pub memory: u64,
 }
 
 /// What a Work is given.
@@ -90,10 +90,10 @@ pub enum Authority {
 }
 
 impl App {
-    /// The most memory that its manifest can ask for, in bytes: what the operator gave, and 1 GiB in
-    /// any case.
+    /// The most memory that each of its components can have, in bytes: what the operator gave, else
+    /// 1 GiB.
     pub fn most_memory(&self) -> u64 {
-        self.given.memory.unwrap_or_default().max(DEFAULT_MEMORY)
+        self.given.memory.unwrap_or(DEFAULT_MEMORY)
     }
 
     /// Resolves who sees what, where nothing but the operator's own bindings counts.
@@ -137,14 +137,11 @@ impl App {
         };
         let mut flow = component(None, &self.flow, &self.manifest.flow)?;
         flow.timeout = timeout.or(flow.timeout);
-        let most_memory = self.most_memory();
-        let capped = |asked: Option<u64>| asked.map(|bytes| bytes.min(most_memory));
-        flow.memory = memory.or(capped(flow.memory));
+        flow.memory = memory.unwrap_or(flow.memory);
         let mut works = BTreeMap::new();
         for ((name, source), spec) in self.works.iter().zip(self.manifest.works.values()) {
             let mut component = component(Some(name), source, &spec.component)?;
             component.timeout.get_or_insert(DEFAULT_WORK_TIMEOUT);
-            component.memory = capped(component.memory);
             let (parallel, retries) = (spec.parallel, spec.retries);
             let (retry_on, cache) = (spec.retry_on, spec.cache);
             works.insert(
@@ -231,6 +228,7 @@ impl Resolver<'_> {
                 }
             }
         }
+        let asked = self.spec.memory.unwrap_or(DEFAULT_MEMORY);
         Ok(ComponentPlan {
             source: source.clone(),
             env,
@@ -238,7 +236,7 @@ impl Resolver<'_> {
             dirs: self.alone(&self.given.dirs).collect(),
             hosts,
             timeout: self.spec.timeout,
-            memory: self.spec.memory,
+            memory: asked.min(self.given.memory.unwrap_or(DEFAULT_MEMORY)),
         })
     }
 

@@ -320,11 +320,14 @@ fn a_manifest_cannot_raise_its_own_memory_limit() {
             .map(|component| component.memory)
             .collect()
     };
-    let gib = |number: u64| Some(number << 30);
+    let gib = |number: u64| number << 30;
     let plan = parts.app().plan().unwrap();
-    assert_eq!(memory(plan), [gib(1), gib(1), None]);
+    assert_eq!(memory(plan), [gib(1), gib(1), gib(1)]);
     let plan = parts.app().memory(3 << 30).plan().unwrap();
-    assert_eq!(memory(plan), [gib(3), gib(3), None]);
+    assert_eq!(memory(plan), [gib(3), gib(3), gib(1)]);
+    // Nor is there a component that does not keep to the operator's.
+    let plan = parts.app().memory(1 << 20).plan().unwrap();
+    assert_eq!(memory(plan), [1 << 20; 3]);
 }
 
 #[test]
@@ -344,7 +347,7 @@ fn limits() {
     let plan = parts.app().plan().unwrap();
     assert_eq!(
         limits(&plan),
-        [(Some(1), Some(mib)), (Some(2), Some(2 * mib)), (work, None)]
+        [(Some(1), mib), (Some(2), 2 * mib), (work, DEFAULT_MEMORY)]
     );
     let a = &plan.works[&"a".parse().unwrap()];
     assert_eq!((a.parallel.map(NonZeroU32::get), a.retries), (Some(3), 4));
@@ -357,11 +360,11 @@ fn limits() {
 
     let app = parts.app().timeout(Duration::from_secs(9)).memory(9);
     let plan = app.plan().unwrap();
+    assert_eq!(limits(&plan), [(Some(9), 9), (Some(2), 9), (work, 9)]);
     assert_eq!(
-        limits(&plan),
-        [(Some(9), Some(9)), (Some(2), Some(2 * mib)), (work, None)]
+        limits(&NOTHING.app().plan().unwrap())[0],
+        (None, DEFAULT_MEMORY)
     );
-    assert_eq!(limits(&NOTHING.app().plan().unwrap())[0], (None, None));
 }
 
 #[test]

@@ -246,7 +246,7 @@ pub(crate) struct RunApp {
     /// How long the app may run, such as 30s or 5min; no limit if not given
     #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub(crate) timeout: Option<Duration>,
-    /// How much memory the app may have, such as 256MiB; 1GiB if not given
+    /// How much memory each of the app's components may have, such as 256MiB; 1GiB if not given
     #[arg(long, value_parser = size, value_name = "SIZE")]
     pub(crate) memory: Option<ByteSize>,
     /// Take the app's secrets out of its standard output, too
