@@ -152,9 +152,12 @@ pub(super) fn seal(
     subject: &Subject<'_>,
     content: &[u8],
 ) -> Result<Vec<u8>, StoreError> {
+    let mut drawn = [0; SALT + NONCE];
+    random(&mut drawn)?;
     let (mut salt, mut nonce) = ([0; SALT], [0; NONCE]);
-    random(&mut salt)?;
-    random(&mut nonce)?;
+    let (to_salt, to_nonce) = drawn.split_at(SALT);
+    salt.copy_from_slice(to_salt);
+    nonce.copy_from_slice(to_nonce);
     Ok(seal_with(parent, subject, content, &salt, &nonce))
 }
 
