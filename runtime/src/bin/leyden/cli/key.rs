@@ -94,8 +94,9 @@ pub(crate) struct NewKey {
 pub(crate) struct Rotate {
     /// Make a new root key as well: keep the slots whose key is given, drop all others
     ///
-    /// What opens the store now is kept. Other processes that have the store open must be started
-    /// again, commands that begin at the same moment may have to be given again, and inputs and outputs in the journals of earlier runs cannot be read any more.
+    /// What opens the store now is kept, with the key that it has. Other processes that have the
+    /// store open must be started again, commands that begin at the same moment may have to be given
+    /// again, and inputs and outputs in the journals of earlier runs cannot be read any more.
     #[arg(long)]
     pub(crate) root: bool,
     /// Keep the slot of this key file (or of the recovery code in it), too
@@ -139,6 +140,10 @@ Examples:
                                         when the root key may be known: asks for the recovery code,
                                         so that its slot stays
   leyden key rotate --root --keep-key-file /media/usb/leyden.key --yes
+  leyden key add new --key-file-to new.key
+  leyden --key-file new.key key rotate --root
+                                        when the key file may be known: what it opened, the new one
+                                        opens alone from now on; put it where the old one was
 Whoever had the old keys and a copy of the store knows the values in it: change the secrets
 themselves, too (leyden secret set).";
 
