@@ -355,6 +355,10 @@ fn a_second_place_that_holds_something_else_is_left_as_it_is() {
         let words = ["secret", "reveal", "my-secret", "--yes", "--audit-required"];
         home.run([&words[..], &["--audit-to", to]].concat())
     };
+    let link = home.path().join("link");
+    std::os::unix::fs::symlink("elsewhere", &link).unwrap();
+    let ran = reveal(&link).ended_with(125);
+    assert_eq!(ran.says(&["it is a symbolic link"]).stdout, "");
     for path in [home.key_file(), home.store()] {
         let before = std::fs::read(&path).unwrap();
         let ran = reveal(&path).ended_with(125).says(&["something else"]);

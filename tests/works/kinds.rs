@@ -21,6 +21,29 @@ fn programs_and_core_modules_are_works_too() {
 }
 
 #[test]
+fn a_program_that_writes_for_ever_is_ended_by_its_output() {
+    let home = Home::new();
+    let app = App::scripted(
+        &home,
+        "[works.flood]\ncomponent = \"flood.wat\"\ntimeout = \"5min\"\nretries = 1\n",
+    );
+    let flood = "(module
+        (import \"wasi_snapshot_preview1\" \"fd_write\"
+            (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory (export \"memory\") 2)
+        (func (export \"_start\")
+            (i32.store (i32.const 4) (i32.const 65536))
+            (loop $more
+                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+                (br $more))))";
+    std::fs::write(app.path().join("flood.wat"), flood).unwrap();
+    let script = json!([{ "start": { "work": "flood", "text": "" } }, { "wait": "all" }]);
+    let told = lines(&app.run(&home, &[], &script).succeeded());
+    assert_eq!(told[0]["failure"], "refused", "{told:?}");
+    assert!(told[0].to_string().contains("64 MiB"), "{told:?}");
+}
+
+#[test]
 fn a_flow_of_wasi_0_3_awaits_its_works() {
     let home = Home::new();
     let works = format!("[works.probe]\ncomponent = \"work-probe.wasm\"\n{LIMITS}");

@@ -192,15 +192,18 @@ impl Program {
                 },
             );
         }
-        // One byte more, to see that there is more.
-        let (stdout, output) = Output::capture(MAX_PAYLOAD + 1);
+        // One byte more, to see that there is more: it ends with the next.
+        let (stdout, output) = Output::capture_all(MAX_PAYLOAD + 1);
         setup.stdin = Input::Bytes(input);
         setup.stdout = stdout;
         setup.mask_stdout = false;
         let ending = self.run(setup).await?;
         Ok(match ending {
             Ending::Exited(0) => bounded(output.take()),
-            other => Err(other.into()),
+            other => Err(match bounded(output.take()) {
+                Err(refused) if matches!(other, Ending::OutputClosed) => refused,
+                _ => other.into(),
+            }),
         })
     }
 }

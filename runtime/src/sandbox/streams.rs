@@ -118,13 +118,30 @@ impl Output {
 
     /// Kept in memory, the first `limit` bytes; what comes after is dropped.
     pub fn capture(limit: usize) -> (Self, Captured) {
+        Self::keep(limit, || Ok(()))
+    }
+
+    /// The same, where the first byte beyond ends the guest.
+    pub(super) fn capture_all(limit: usize) -> (Self, Captured) {
+        Self::keep(limit, || Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn keep(limit: usize, beyond: fn() -> io::Result<()>) -> (Self, Captured) {
         let captured = Captured::default();
         let kept = captured.clone();
         let output = Self::to(move |bytes| {
             let mut kept = kept.lock();
-            let room = limit.saturating_sub(kept.len()).min(bytes.len());
-            kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-            Ok(())
+            let room = limit.saturating_sub(kept.len());
+            match bytes.get(..room) {
+                Some(first) if first.len() < bytes.len() => {
+                    kept.extend_from_slice(first);
+                    beyond()
+                }
+                _ => {
+                    kept.extend_from_slice(bytes);
+                    Ok(())
+                }
+            }
         });
         (output, captured)
     }

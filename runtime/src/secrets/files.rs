@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
@@ -215,13 +216,14 @@ pub(super) fn open_private(path: &Path, owner: Owner) -> io::Result<Result<File,
 /// waiting, as for the other end of a FIFO.
 pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = options.custom_flags(flags).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not a regular file",
-        )),
+    let refuse = |problem| Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+    match options.custom_flags(flags).open(path) {
+        Ok(file) if file.metadata()?.is_file() => Ok(file),
+        Ok(_) => refuse("it is not a regular file"),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
+            refuse("it is a symbolic link: give the path of the file itself")
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where everything is: the store, its key, and Leyden's folders.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -240,13 +240,11 @@ impl Paths {
 
 /// A file, `syslog`, or `syslog:` and another socket than the system's.
 fn audit_target(to: PathBuf) -> AuditTarget {
-    if to == Path::new("syslog") {
-        return AuditTarget::Syslog(AuditTarget::SYSLOG_SOCKET.into());
-    }
-    let socket = to.to_str().and_then(|to| to.strip_prefix("syslog:"));
-    match socket.map(PathBuf::from) {
-        Some(socket) => AuditTarget::Syslog(socket),
-        None => AuditTarget::File(to),
+    let text = to.to_str().unwrap_or_default();
+    match text.strip_prefix("syslog:") {
+        Some(socket) if !socket.is_empty() => AuditTarget::Syslog(socket.into()),
+        None if text != "syslog" => AuditTarget::File(to),
+        _ => AuditTarget::Syslog(AuditTarget::SYSLOG_SOCKET.into()),
     }
 }
 
