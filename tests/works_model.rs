@@ -303,7 +303,7 @@ fn end_of(line: &Value) -> &str {
 }
 
 fn has_answered(work: &Value) -> bool {
-    !work["ended"].is_null() && ["output", "error"].contains(&kind(&work["failure"]))
+    !work["ended"].is_null() && ["output", "error", "exit"].contains(&kind(&work["failure"]))
 }
 
 fn attempts(work: &Value) -> &Vec<Value> {

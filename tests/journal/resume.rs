@@ -150,11 +150,12 @@ fn what_cannot_be_gone_on_with_says_why() {
 }
 
 #[test]
-fn an_error_of_the_works_own_is_an_answer_and_a_fault_is_not() {
+fn an_error_or_status_of_the_works_own_is_an_answer_and_a_fault_is_not() {
     let (home, app, data) = counting_app();
     let dir = format!("probe:{}::/d", data.display());
     let script = json!([
         { "start": { "work": "probe", "input": [{ "attempt": "/d/error" }, { "error": "exactly this" }] } },
+        { "start": { "work": "probe", "input": [{ "attempt": "/d/exit" }, { "exit": 3 }] } },
         { "start": { "work": "probe", "input": [{ "attempt": "/d/trap" }, "trap"] } },
         { "wait": "all" },
         { "exit": 1 },
@@ -165,8 +166,8 @@ fn an_error_of_the_works_own_is_an_answer_and_a_fault_is_not() {
     assert_eq!(first.stdout, again.stdout);
     let runs_of = |name: &str| std::fs::read_to_string(data.join(name)).unwrap();
     assert_eq!(
-        (runs_of("error"), runs_of("trap")),
-        ("1\n".into(), "2\n".into())
+        [runs_of("error"), runs_of("exit"), runs_of("trap")],
+        ["1\n", "1\n", "2\n"]
     );
 }
 

@@ -61,8 +61,8 @@ struct Row {
 impl Places {
     /// Those of a run that is gone on with, and the first number that is free.
     ///
-    /// What the Work itself answered, output or error, is an answer. Traps, time-outs and the like
-    /// are not: whoever resumes the run wants these tried again.
+    /// What the Work itself answered, an output, an error or an exit status, is an answer. Traps,
+    /// time-outs and the like are not: whoever resumes the run wants these tried again.
     pub(super) fn resume(path: &Path) -> rusqlite::Result<Option<(Self, u64)>> {
         let Some(journal) = sql::look(path)? else {
             return Ok(None);
@@ -149,8 +149,14 @@ impl Places {
             })
             .ok()??;
         if failed {
-            let error = key.open(super::writer::ERROR, number, &sealed)?;
-            return Some(Err(Failure::Error(String::from_utf8(error).ok()?)));
+            let failure = match key.open(super::writer::ERROR, number, &sealed) {
+                Some(error) => Failure::Error(String::from_utf8(error).ok()?),
+                None => {
+                    let status = key.open(super::writer::EXIT, number, &sealed)?;
+                    Failure::Exit(i32::from_be_bytes(status.try_into().ok()?))
+                }
+            };
+            return Some(Err(failure));
         }
         Some(Ok(key.open(super::writer::OUTPUT, number, &sealed)?.into()))
     }

@@ -25,6 +25,7 @@ use super::sql::{EndedRow, QueuedRow, RunEnd};
 const INPUT: &str = "input";
 pub(super) const OUTPUT: &str = "output";
 pub(super) const ERROR: &str = "error";
+pub(super) const EXIT: &str = "exit";
 
 /// The journal of one run, while it is written.
 pub struct Journal {
@@ -177,6 +178,7 @@ impl Journal {
         let output = match &end.result {
             Ok(output) => self.seal(OUTPUT, number, &output.bytes),
             Err(Failure::Error(text)) => self.seal(ERROR, number, text.as_bytes()),
+            Err(Failure::Exit(status)) => self.seal(EXIT, number, &status.to_be_bytes()),
             Err(_) => None,
         };
         let size = output.as_ref().map_or(0, Vec::len);
