@@ -1,6 +1,7 @@
 //! The journal: what it keeps of runs, and what can be done with them.
 
 mod damaged;
+mod killed;
 mod listed;
 mod log;
 mod resume;

@@ -52,7 +52,7 @@ fn runs_are_listed_shown_and_removed() {
         "2 attempts",
         "█",
         "▒",
-        "metadata only",
+        "metadata only: no store was open",
     ] {
         assert!(shown.contains(words), "no {words} in {shown}");
     }

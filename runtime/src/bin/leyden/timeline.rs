@@ -25,12 +25,13 @@ const FAILS: char = '▒';
 pub(crate) fn draw(run: &RunInfo, works: &[WorkInfo], all: bool) -> String {
     let end = end(run, works);
     let mut text = String::new();
-    head(&mut text, run, end);
+    head(&mut text, run, &lasted(run, end));
     let (shown, left_out) = match all {
         true => (works.iter().collect(), 0),
         false => choose(works),
     };
-    if !shown.is_empty() {
+    // Where there are Works, the last thing is known that is.
+    if let Some(end) = end.filter(|_| !shown.is_empty()) {
         let name = |work: &WorkInfo| printable(&format!("{}#{}", work.work, work.number));
         let names: Vec<_> = shown.iter().map(|work| name(work)).collect();
         let width = names.iter().map(|name| name.chars().count()).max();
@@ -62,7 +63,7 @@ pub(crate) fn draw(run: &RunInfo, works: &[WorkInfo], all: bool) -> String {
     text
 }
 
-fn head(text: &mut String, run: &RunInfo, end: Timestamp) {
+fn head(text: &mut String, run: &RunInfo, lasted: &str) {
     let mut line = |what: &str, value: &str| {
         let _ = writeln!(text, "{what:9}{}", printable(value));
     };
@@ -79,33 +80,47 @@ fn head(text: &mut String, run: &RunInfo, end: Timestamp) {
     if let Some(damage) = &run.damage {
         line("damaged", damage);
     }
-    let took = duration(micros(run.started, end));
-    line("started", &format!("{}, {took}", time(run.started)));
+    line("started", &format!("{}, {lasted}", time(run.started)));
     line("by", &format!("{}@{} ({})", run.user, run.host, run.pid));
     if run.lives > 1 {
         line("resumed", &counted(u64::from(run.lives - 1), "time"));
     }
     line("works", &format!("{}, {} failed", run.works, run.failed));
     let size = ByteSize::b(run.size);
-    let keeps = match run.sealed {
-        true => format!("{size}, inputs and outputs among it"),
-        false => format!("{size}, metadata only: it was made without a store"),
+    let keeps = match (run.sealed, run.works) {
+        (true, _) => format!("{size}, inputs and outputs among it"),
+        // An app without Works opens no store for its journal.
+        (false, 0) => format!("{size}, metadata only: no Work was started"),
+        (false, _) => format!("{size}, metadata only: no store was open to seal more"),
     };
     line("keeps", &keeps);
 }
 
-/// When the run ended, or the last thing that is known of it.
-pub(crate) fn end(run: &RunInfo, works: &[WorkInfo]) -> Timestamp {
-    if let Some(ended) = run.ended {
-        return ended;
+/// When the run ended, or the last thing that is known of it; of one whose process died before a Work
+/// was started, that is nothing.
+pub(crate) fn end(run: &RunInfo, works: &[WorkInfo]) -> Option<Timestamp> {
+    if run.ended.is_some() {
+        return run.ended;
     }
     if run.state == RunState::Running {
-        return Timestamp::now();
+        return Some(Timestamp::now());
     }
     let attempts = works.iter().flat_map(|work| &work.attempts);
     let known = attempts.flat_map(|attempt| [Some(attempt.started), attempt.ended]);
     let known = known.chain(works.iter().map(|work| Some(work.queued)));
-    known.flatten().max().unwrap_or(run.started)
+    known.flatten().max()
+}
+
+/// For how long it ran, up to its [`end`], or what is known of that.
+pub(crate) fn lasted(run: &RunInfo, end: Option<Timestamp>) -> String {
+    let Some(end) = end else {
+        return "until when is not known".to_owned();
+    };
+    let took = duration(micros(run.started, end));
+    match run.state {
+        RunState::Interrupted => format!("last heard of after {took}"),
+        RunState::Running | RunState::Ended => took,
+    }
 }
 
 /// Of many Works, those that tell most; how many are left out.
@@ -163,7 +178,7 @@ fn bar(run: &RunInfo, work: &WorkInfo, scale: &Scale) -> String {
     let mut bar = vec![' '; WIDTH];
     let last = match run.state {
         RunState::Running => WIDTH - 1,
-        _ => scale.column(end(run, std::slice::from_ref(work))),
+        _ => scale.column(end(run, std::slice::from_ref(work)).unwrap_or(work.queued)),
     };
     let mut paint = |from: usize, to: usize, with: char| {
         for cell in bar.iter_mut().take(to + 1).skip(from) {

@@ -45,10 +45,10 @@ pub enum JournalError {
         /// The process, where it has said so already.
         pid: Option<u32>,
     },
-    /// It was made without a store, and so without what is needed to go on.
+    /// No store was open to seal what is needed to go on.
     #[error(
-        "the run {0} keeps metadata only, because it was made without a store that could seal \
-         more: it cannot be resumed"
+        "the run {0} keeps metadata only, because no store was open to seal more: it cannot be \
+         resumed"
     )]
     NotSealed(RunId),
     /// Its payloads do not open.

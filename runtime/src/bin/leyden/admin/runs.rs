@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::{Admin, timeline};
 use crate::report::counted;
 use crate::runs::{ask_to_stop, log_of, state};
-use crate::timeline::{duration, end, micros, outcome};
+use crate::timeline::{duration, end, lasted, micros, outcome};
 
 /// Runs on a page, Works in the table of one, and lines of its log.
 const ON_A_PAGE: usize = 50;
@@ -97,7 +97,10 @@ pub(super) fn table(runs: &[RunInfo]) -> Markup {
                 th scope="row" { a href=(format!("/run/{}", run.id)) { (run.app) } }
                 (cell("State", shown_state(run)))
                 (cell("Started", time(run.started)))
-                (cell("Took", html! { @if let Some(ended) = run.ended { (duration(micros(run.started, ended))) } }))
+                (cell("Took", html! {
+                    @if let Some(ended) = run.ended { (duration(micros(run.started, ended))) }
+                    @else if run.state == RunState::Interrupted { "not known" }
+                }))
                 (cell("Works", html! { (run.works) @if run.failed > 0 { ", " (run.failed) " failed" } }))
                 (cell("Run", html! { code { (run.id) } }))
             } } }
@@ -161,7 +164,7 @@ async fn show(
 }
 
 fn facts(run: &RunInfo, works: &[WorkInfo]) -> Markup {
-    let took = duration(micros(run.started, end(run, works)));
+    let took = lasted(run, end(run, works));
     html! {
         div id="facts" {
             @if let Some(reason) = run.reason.as_ref().filter(|_| run.status != Some(0)) { p.error { (reason) } }

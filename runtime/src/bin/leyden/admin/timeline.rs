@@ -5,7 +5,7 @@ use leyden::run::journal::{RunInfo, RunState, WorkInfo};
 use maud::{Markup, html};
 
 use crate::report::{self, counted};
-use crate::timeline::{choose, duration, end, has_failed, micros, outcome};
+use crate::timeline::{choose, duration, end, has_failed, lasted, micros, outcome};
 
 /// The picture's measures, in its own units.
 const WIDTH: i64 = 1000;
@@ -21,7 +21,9 @@ const LETTERS: usize = 24;
 
 /// Draws a run.
 pub(super) fn draw(run: &RunInfo, works: &[WorkInfo]) -> Markup {
-    let end = end(run, works);
+    let Some(end) = end(run, works) else {
+        return html! { p.quiet { "Until when it ran is not known, and no Work was started." } };
+    };
     let scale = Scale {
         start: run.started,
         total: micros(run.started, end).max(1),
@@ -31,7 +33,7 @@ pub(super) fn draw(run: &RunInfo, works: &[WorkInfo]) -> Markup {
     let height = TOP + rows * ROW + 6;
     html! {
         div.scroll tabindex="0" role="region" aria-label="Timeline" {
-            svg.timeline viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-label=(told(run, works, &scale)) {
+            svg.timeline viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-label=(told(run, works, &lasted(run, Some(end)))) {
                 (grid(&scale, height))
                 (row(0, "Flow", "", html! { (bar("ran", &scale, 0, run.started, end, "the Flow")) }))
                 @for (place, work) in (1..).zip(&shown) {
@@ -48,14 +50,10 @@ pub(super) fn draw(run: &RunInfo, works: &[WorkInfo]) -> Markup {
     }
 }
 
-fn told(run: &RunInfo, works: &[WorkInfo], scale: &Scale) -> String {
+fn told(run: &RunInfo, works: &[WorkInfo], lasted: &str) -> String {
     let (count, failed) = (works.len(), run.failed);
-    format!(
-        "{}: {}, {failed} failed, in {}",
-        run.app,
-        counted(count as u64, "Work"),
-        duration(scale.total)
-    )
+    let works = counted(count as u64, "Work");
+    format!("{}: {works}, {failed} failed; {lasted}", run.app)
 }
 
 /// Places of moments in the picture.
