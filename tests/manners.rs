@@ -10,6 +10,8 @@ fn help_teaches_by_examples_and_tells_the_exit_statuses() {
         "leyden run app app.wasm",
         "--env FOO=bar",
         "--secret MY_APP_SECRET=my-secret",
+        // What the app wrote has its line ends.
+        "jq -j 'select(.event == \"stdout\").text'",
         "134",
         "124",
         "77",

@@ -278,7 +278,7 @@ Examples:
   leyden run app app.wasm --dir data::/data:ro --timeout 30s --memory 256MiB -- --verbose input
   leyden run app pipeline/ --env train:LEVEL=debug      only for the Work `train`
   leyden run app pipeline/ --secret train:TOKEN=hf      a secret that only `train` sees
-  leyden run app app.wasm --output json | jq -r 'select(.event == \"stdout\").text'
+  leyden run app app.wasm --output json | jq -j 'select(.event == \"stdout\").text'
 A secret that is not text is bound with :base64, as in --secret CERT=my-cert:base64.
 --allow-host opens HTTPS to a host; HOST:PORT opens HTTPS and TCP to that port; http://HOST plain
 HTTP.";
