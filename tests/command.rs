@@ -158,6 +158,19 @@ fn a_limit_on_the_size_of_files_is_an_error_that_is_said_once() {
         }
         assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
     }
+    // Also where an app's secrets are released, which comes before all else that a run writes.
+    let env = guest("env-p2").display().to_string();
+    for blocks in [0, 8, 64] {
+        let mut command = home.limited(blocks);
+        let bind = ["run", "app", &env, "--secret", "S=my-secret"];
+        let ran = run(command.args(bind), b"").ended_with(125);
+        let ran = ran.says(&["store.db", "ulimit -f"]);
+        assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+    }
+    // Nor is there room for an instance's memory, which is a file, too.
+    run(home.limited(8).args(["run", "app", &env]), b"")
+        .ended_with(125)
+        .says(&["no room for an instance", "ulimit -a"]);
     let listed = home.run(["secret", "list"]).succeeded();
     assert!(!listed.stdout.contains("other"), "{listed:?}");
     home.run(["audit", "verify"]).succeeded();

@@ -210,7 +210,9 @@ pub(super) async fn run(
             return Err(SandboxError::Full);
         }
         Some(Err(error)) if is_the_hosts(&error) => {
-            return Err(SandboxError::Host(ending::one_line(&error.to_string())));
+            let why = ending::one_line(&error.to_string());
+            let why = format!("{why}; `ulimit -a` shows the limits of this process");
+            return Err(SandboxError::Host(why));
         }
         Some(Err(error)) if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => {
             Ending::Trapped(format!(

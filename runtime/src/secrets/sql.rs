@@ -441,12 +441,16 @@ impl Tables<'_> {
 
 /// What SQLite says, which rusqlite's error and its source both have in their text.
 fn said_once(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqliteFailure(code, Some(text)) => {
-            format!("{text} (SQLite's error {})", code.extended_code)
+    let rusqlite::Error::SqliteFailure(code, Some(text)) = error else {
+        return error.to_string();
+    };
+    let hint = match code.code {
+        ErrorCode::SystemIoFailure | ErrorCode::DiskFull => {
+            "; look whether its disk is full, and whether a limit (`ulimit -f`) keeps files smaller"
         }
-        other => other.to_string(),
-    }
+        _ => "",
+    };
+    format!("{text} (SQLite's error {}){hint}", code.extended_code)
 }
 
 fn audit_row(row: &Row<'_>) -> rusqlite::Result<AuditRow> {

@@ -67,8 +67,9 @@ pub(crate) fn app(
         Some(again) => (Some(again.claim), Some(again.store)),
         None => (None, None),
     };
-    let host = host(&app, &paths, store)?;
+    // Before the store is opened, which writes files, too.
     signals::watch().context("cannot wait for signals")?;
+    let host = host(&app, &paths, store)?;
     let bound = progress::during("compiling the app", || host.bind_here(&app));
     paths.tell_of_audit_sink();
     let bound = bound?;
