@@ -7,6 +7,7 @@ pub mod journal;
 mod lines;
 mod runner;
 mod running;
+mod unread;
 
 pub(crate) use bound::{BoundApp, BoundComponent, BoundWork};
 pub use event::{Answer, Event, Observer, WorkId};

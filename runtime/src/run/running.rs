@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
 use crate::Error;
@@ -12,28 +10,25 @@ use crate::sandbox::SandboxError;
 use super::bound::BoundApp;
 use super::event::{Event, Observer};
 use super::flow::{self, Outcome, Start, Stopper};
-
-/// Events that are kept for whoever is slow to read them; older ones are then missed.
-const KEPT: usize = 4096;
+use super::unread::{self, Reader};
 
 /// An app that runs. Dropping this stops it.
 pub struct Running {
     app: Arc<BoundApp>,
     stopper: Stopper,
-    events: broadcast::Receiver<Event>,
+    events: Reader,
     task: JoinHandle<Result<Outcome, SandboxError>>,
 }
 
 impl Running {
     pub(crate) fn start(app: Arc<BoundApp>, mut start: Start) -> Self {
-        let (sender, events) = broadcast::channel(KEPT);
+        let (writer, events) = unread::channel();
         let also = start.input.observer.take();
         start.input.observer = Some(Observer::new(move |event| {
             if let Some(observer) = &also {
                 observer.tell(event);
             }
-            // Nobody may be there to read.
-            let _ = sender.send(event.clone());
+            writer.write(event.clone());
         }));
         let stopper = start.stopper.clone();
         let task = tokio::spawn({
@@ -48,14 +43,10 @@ impl Running {
         }
     }
 
-    /// The next thing that happens; `None` once the run has ended. Whoever reads too slowly is told
-    /// how many were missed ([`Event::Missed`]).
+    /// The next thing that happens; `None` once the run has ended. What is not read yet takes up to
+    /// 4 MiB: whoever reads too slowly is told how many were missed ([`Event::Missed`]).
     pub async fn next_event(&mut self) -> Option<Event> {
-        match self.events.recv().await {
-            Ok(event) => Some(event),
-            Err(RecvError::Lagged(missed)) => Some(Event::Missed(missed)),
-            Err(RecvError::Closed) => None,
-        }
+        self.events.next().await
     }
 
     /// Asks the run to end: its Flow and its Works are stopped.
