@@ -385,8 +385,9 @@ pub struct Bound(Arc<BoundApp>);
 
 impl Bound {
     /// Runs the app: its Flow in an instance of its own, and so each Work that it starts. Must be
-    /// called within a tokio runtime with time and I/O enabled, where Works then run; dropping the
-    /// future stops them all.
+    /// called within a tokio runtime with time and I/O enabled (`Builder::enable_all`, which
+    /// `#[tokio::main]` calls), where Works then run; dropping the future stops them all. Without
+    /// time, whatever first waits for a time panics, with tokio's words.
     ///
     /// # Errors
     ///
@@ -421,7 +422,7 @@ impl Bound {
     }
 
     /// Starts the app on a task of its own, to be watched and stopped while it runs. Must be called
-    /// within a tokio runtime.
+    /// within a tokio runtime as [`run`](Self::run) must.
     pub fn start(&self, input: Input, journal: Option<Journal>) -> Running {
         let start = Start {
             input,
