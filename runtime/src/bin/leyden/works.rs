@@ -99,14 +99,14 @@ impl Watch {
     fn see(&self, event: &Event) {
         match event {
             Event::Queued(id) => self.change(&id.work, |kind| kind.waiting += 1),
-            Event::Started(id, _) => self.change(&id.work, |kind| {
+            Event::Started(id, attempt) => self.change(&id.work, |kind| {
+                kind.retries += u64::from(*attempt > 1);
                 kind.again.remove(&id.number);
                 kind.waiting = kind.waiting.saturating_sub(1);
                 kind.running += 1;
             }),
             Event::Retrying(id, attempt, failure, wait) => {
                 self.change(&id.work, |kind| {
-                    kind.retries += 1;
                     kind.again.insert(id.number);
                     kind.running = kind.running.saturating_sub(1);
                     kind.waiting += 1;
