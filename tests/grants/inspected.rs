@@ -202,6 +202,27 @@ fn what_a_run_refuses_is_not_shown_as_granted() {
 }
 
 #[test]
+fn an_app_is_inspected_where_the_store_is_damaged_and_that_is_told() {
+    let home = Home::with_my_secret();
+    let report = app(&home, "report", MANIFEST);
+    leyden(&home, "trust APP --yes", &report).succeeded();
+    let database = rusqlite::Connection::open(home.store()).unwrap();
+    let damage = "UPDATE head SET body = replace(body, 'my-secret', 'My-secret')";
+    assert!(database.execute(damage, ()).unwrap() > 0);
+    let seen = leyden(&home, "inspect APP", &report).ended_with(77);
+    for words in [
+        "digest      sha256:",
+        "wasi:cli/environment@",
+        "api.example.com",
+        "has been tampered with or is damaged",
+        "in this folder: not known, because the store is damaged",
+    ] {
+        assert!(seen.stdout.contains(words), "{words}: {seen:#?}");
+    }
+    seen.says(&["restore a backup"]);
+}
+
+#[test]
 fn an_app_is_inspected_where_no_key_can_be_had_and_its_grants_are_not_known() {
     let home = Home::with_my_secret();
     let report = app(&home, "report", MANIFEST);

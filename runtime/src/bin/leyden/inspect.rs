@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use bytesize::ByteSize;
 use leyden::App;
 use leyden::app::{self, Request};
-use leyden::secrets::{Coverage, Grantee, RefusalReason, SecretStore, Trusted};
+use leyden::secrets::{Coverage, Grantee, RefusalReason, SecretStore, StoreError, Trusted};
 use serde_json::json;
 
 use crate::cli::Inspect;
@@ -21,22 +21,36 @@ pub(crate) fn run(arguments: &Inspect, paths: &Paths) -> anyhow::Result<()> {
     // What an app asks for that asks for nothing is seen without a key, too.
     let looks = asks || (app.folder().is_some() && unlock::has_key(paths));
     let is_there = unlock::is_there(&paths.store);
-    let (store, unopened) = match (is_there && looks).then(|| unlock::look(paths)) {
+    let (store, unread) = match (is_there && looks).then(|| unlock::look(paths)) {
         None => (None, None),
         Some(Ok(store)) => (Some(store), None),
         Some(Err(error)) => match error.downcast_ref() {
             // All else is seen without a key, too. Whoever names one means it.
-            Some(Failure::Denied(why)) if !unlock::has_key(paths) => (None, Some(why.clone())),
+            Some(Failure::Denied(why)) if !unlock::has_key(paths) => {
+                (None, Some(format!("the store cannot be opened: {why}")))
+            }
             _ => return Err(error),
         },
     };
-    let mut seen = Seen::of(&app, store.as_ref())?;
-    seen.looked_for_last = !is_there || (looks && unopened.is_none());
-    seen.unopened = unopened;
+    let (mut seen, damaged) = match Seen::of(&app, store.as_ref()) {
+        // It is told, after what does not depend on the store.
+        Err(leyden::Error::Store(damaged @ StoreError::Tampered { .. })) => {
+            (Seen::of(&app, None)?, Some(damaged))
+        }
+        seen => (seen?, None),
+    };
+    let unread = unread.or(damaged.as_ref().map(ToString::to_string));
+    seen.last_unknown = match (&damaged, &unread) {
+        (Some(_), _) => Some("not known, because the store is damaged"),
+        (None, None) if looks || !is_there => None,
+        (None, _) => Some("not looked for, which takes a key (--ask-key, --key-file FILE)"),
+    };
+    seen.unread = unread;
     match arguments.report.output {
-        Format::Json => report::json(&seen.json()),
-        Format::Text => report::print(report::printable(&seen.text())),
+        Format::Json => report::json(&seen.json())?,
+        Format::Text => report::print(report::printable(&seen.text()))?,
     }
+    damaged.map_or(Ok(()), |damaged| Err(damaged.into()))
 }
 
 /// What there is to see of an app.
@@ -49,10 +63,10 @@ pub(crate) struct Seen {
     /// What it asks for, and whether that is granted; nothing is without a store.
     requests: Vec<(Request, Option<Coverage>)>,
     /// Why the store that there is could not be asked.
-    unopened: Option<String>,
+    unread: Option<String>,
     last: Option<Trusted>,
-    /// Whether that one was looked for, where there may be one.
-    looked_for_last: bool,
+    /// Why it is not known whether there is one.
+    last_unknown: Option<&'static str>,
     /// Whether its manifest differs from that one's.
     manifest_changed: bool,
     too_much_memory: Vec<String>,
@@ -96,9 +110,9 @@ impl Seen {
             folder: app.folder().map(|folder| folder.display().to_string()),
             components,
             requests,
-            unopened: None,
+            unread: None,
             last,
-            looked_for_last: true,
+            last_unknown: None,
             manifest_changed,
             too_much_memory: too_much_memory(app),
         })
@@ -149,13 +163,10 @@ impl Seen {
             );
         }
         if self.folder.is_some() {
-            match self.last {
-                Some(_) => {}
-                None if self.looked_for_last => line("granted", "nothing in this folder so far"),
-                None => line(
-                    "granted",
-                    "in this folder: not looked for, which takes a key (--ask-key, --key-file FILE)",
-                ),
+            match (&self.last, self.last_unknown) {
+                (Some(_), _) => {}
+                (None, None) => line("granted", "nothing in this folder so far"),
+                (None, Some(why)) => line("granted", &format!("in this folder: {why}")),
             }
         }
         for change in self.changes() {
@@ -174,11 +185,11 @@ impl Seen {
 
     /// Whether it is granted, in words, also where no store can be asked.
     fn told_of(&self, found: Option<&Coverage>) -> String {
-        match (found, &self.unopened) {
+        match (found, &self.unread) {
             (Some(found), _) => told(found),
             (None, Some(why)) => {
                 let why = report::in_line(why);
-                format!("not known: the store cannot be opened: {why}")
+                format!("not known: {why}")
             }
             (None, None) => "not granted: there is no store here".into(),
         }
@@ -231,8 +242,8 @@ impl Seen {
             .iter()
             .map(|(request, found)| {
                 let granted = found.as_ref().map(Coverage::is_granted);
-                // Where there is no store, that is known; where it cannot be opened, it is not.
-                let granted = granted.or(self.unopened.is_none().then_some(false));
+                // Where there is no store, that is known; where it cannot be read, it is not.
+                let granted = granted.or(self.unread.is_none().then_some(false));
                 let why = self.told_of(found.as_ref());
                 json!({ "ask": request.to_string(), "granted": granted, "why": why })
             })
@@ -251,9 +262,9 @@ impl Seen {
             "imports": imports,
             "too_much_memory": self.too_much_memory,
             "requests": requests,
-            "granted": self.unopened.is_none().then(|| self.is_granted()),
+            "granted": self.unread.is_none().then(|| self.is_granted()),
             "last_granted": self.last,
-            "looked_for_last_granted": self.looked_for_last,
+            "looked_for_last_granted": self.last_unknown.is_none(),
             "changes": self.changes(),
         })
     }
