@@ -205,6 +205,57 @@ fn g5_each_release_has_its_audit_record() {
 }
 
 #[test]
+fn a_damaged_audit_log_is_told_hides_no_secret_and_is_not_made_whole() {
+    let home = Home::with_my_secret();
+    home.run_app(&guest("env-p2"), &["--secret", "A=my-secret"])
+        .succeeded();
+    home.create_secret("other", "x");
+    let show = |words: &[&str]| {
+        let show = ["secret", "show", "my-secret"].iter().chain(words);
+        home.run(show).succeeded().stdout
+    };
+    assert!(show(&[]).contains("released    version 1 at"));
+    let database = rusqlite::Connection::open(home.store()).unwrap();
+    let damage =
+        "UPDATE audit SET body = replace(body, '\"done\"', '\"denied\"') WHERE sequence = 4";
+    assert_eq!(database.execute(damage, []).unwrap(), 1);
+    drop(database);
+
+    let broken = "is broken at record 4: it is not what was written";
+    let shown = show(&[]);
+    for words in [
+        "my-secret",
+        "10 bytes",
+        "released    not known",
+        broken,
+        "leyden audit verify",
+    ] {
+        assert!(shown.contains(words), "{shown}");
+    }
+    let shown: serde_json::Value = serde_json::from_str(&show(&["--output", "json"])).unwrap();
+    assert_eq!(shown["name"], "my-secret");
+    assert!(shown.get("last_released").is_none(), "{shown}");
+    let why = shown["last_released_problem"].as_str().unwrap();
+    assert!(why.contains(broken), "{shown}");
+    // What would begin a log that looks whole is refused, and says what to do.
+    for (words, says) in [
+        ("audit verify", "its secrets can be used as before"),
+        ("store backup backup.db", "no backup was written"),
+        ("audit prune --before 0s --yes", "nothing was removed"),
+        ("key rotate --root --yes", "the root key stays"),
+    ] {
+        home.run(words.split(' ')).ended_with(77).says(&[
+            broken,
+            says,
+            "leyden store restore FILE",
+        ]);
+    }
+    assert!(!home.path().join("backup.db").exists());
+    home.run_app(&guest("env-p2"), &["--secret", "A=my-secret"])
+        .succeeded();
+}
+
+#[test]
 fn keys_can_be_added_and_exported() {
     let home = Home::with_my_secret();
     let passphrase = home.path().join("passphrase");

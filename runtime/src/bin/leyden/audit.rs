@@ -4,12 +4,12 @@ use std::num::NonZeroU32;
 
 use jiff::Timestamp;
 use leyden::app::{Digest, SecretRef, check_app_name};
-use leyden::secrets::{AuditFilter, AuditOutcome, AuditRecord};
+use leyden::secrets::{AuditFilter, AuditOutcome, AuditRecord, StoreError};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::{AuditCommand, Report};
-use crate::exit::{say, usage};
+use crate::exit::{Failure, say, usage};
 use crate::paths::Paths;
 use crate::progress::Shown;
 use crate::report::{self, Format, cell, time};
@@ -114,7 +114,8 @@ fn verify(report: &Report, paths: &Paths) -> anyhow::Result<()> {
     let store = unlock::open(paths)?;
     let verified = {
         let _shown = Shown::now("verifying");
-        store.verify()?
+        let verified = store.verify();
+        verified.map_err(|error| or_damaged(error, "its secrets can be used as before"))?
     };
     match report.output {
         Format::Json => report::json(&verified),
@@ -136,7 +137,8 @@ fn prune(before: Timestamp, yes: bool, report: &Report, paths: &Paths) -> anyhow
     prompt::confirm_or_refuse(&question, yes, "nothing was removed")?;
     let pruned = {
         let _shown = Shown::now("pruning");
-        store.audit_prune(before)?
+        let pruned = store.audit_prune(before);
+        pruned.map_err(|error| or_damaged(error, "nothing was removed, which would hide that"))?
     };
     match report.output {
         Format::Json => report::json(&json!({ "pruned": pruned })),
@@ -144,6 +146,19 @@ fn prune(before: Timestamp, yes: bool, report: &Report, paths: &Paths) -> anyhow
             "removed {}",
             report::counted(pruned, "audit record")
         )),
+    }
+}
+
+/// What is told where something is not done because the audit log is damaged: what then is so, and
+/// what mends it.
+pub(crate) fn or_damaged(error: StoreError, what: &str) -> anyhow::Error {
+    match error {
+        StoreError::AuditBroken { .. } => Failure::Denied(format!(
+            "{error}; {what}: keep a copy of the store's files to find out what happened, and put a \
+             backup from before in its place (leyden store restore FILE)"
+        ))
+        .into(),
+        other => other.into(),
     }
 }
 

@@ -8,6 +8,7 @@ use leyden::secrets::{Holder, Key, RootRotation, SecretStore, SlotInfo, SlotKind
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use crate::audit::or_damaged;
 use crate::cli::{KeyCommand, NewKey, Report, Rotate};
 use crate::exit::{say, usage};
 use crate::paths::Paths;
@@ -253,7 +254,10 @@ fn rotate_root(
         let _shown = Shown::now("making a new root key");
         store.rotate_root_as(&plan, &keep).map_err(|error| {
             let changed = matches!(error, StoreError::Busy { .. });
-            let error = anyhow::Error::new(error);
+            let error = or_damaged(
+                error,
+                "the root key stays, because a new one would hide that",
+            );
             match changed {
                 true => error.context(
                     "nothing was changed: a key slot was added or removed meanwhile; run it again",

@@ -16,8 +16,8 @@ use comfy_table::Cell;
 use jiff::Timestamp;
 use leyden::app::{SecretName, SecretRef};
 use leyden::secrets::{
-    AuditEvent, AuditFilter, AuditOutcome, AuditRecord, SecretInfo, SecretState, SecretStore,
-    SecretValue, SecretsFound, StoreError, VersionOptions,
+    AuditEvent, AuditFilter, AuditFound, AuditOutcome, AuditRecord, SecretInfo, SecretState,
+    SecretStore, SecretValue, SecretsFound, StoreError, VersionOptions,
 };
 use serde_json::json;
 
@@ -170,19 +170,35 @@ fn show(name: &SecretName, report: &Report, paths: &Paths) -> anyhow::Result<()>
         .outcome(AuditOutcome::Done)
         .limit(1);
     // One of this name may have been destroyed before.
-    let released = store.audit_list(&released)?.pop();
-    let released = released.filter(|released| released.time >= secret.created);
+    let AuditFound {
+        mut records,
+        broken,
+        ..
+    } = store.audit_look(&released)?;
+    let released = match broken {
+        None => Ok(records
+            .pop()
+            .filter(|released| released.time >= secret.created)),
+        // Any release may have stood there.
+        Some(broken) => Err(format!(
+            "not known: {broken}; leyden audit verify tells where the damage begins"
+        )),
+    };
     if report.output == Format::Json {
         let mut told = serde_json::to_value(&secret)?;
         if let Some(told) = told.as_object_mut() {
-            told.insert("last_released".into(), serde_json::to_value(&released)?);
+            match &released {
+                Ok(released) => told.insert("last_released".into(), json!(released)),
+                Err(why) => told.insert("last_released_problem".into(), json!(why)),
+            };
         }
         return report::json(&told);
     }
-    report::print(report::printable(&describe(&secret, released.as_ref())))
+    report::print(report::printable(&describe(&secret, &released)))
 }
 
-fn describe(secret: &SecretInfo, released: Option<&AuditRecord>) -> String {
+/// What is told of a secret, and of its last release, if there was one, or why that is not known.
+fn describe(secret: &SecretInfo, released: &Result<Option<AuditRecord>, String>) -> String {
     let mut lines = Vec::new();
     let mut line = |name: &str, text: String| lines.push(format!("{name:<12}{text}\n"));
     line("name", secret.name.clone());
@@ -222,7 +238,11 @@ fn describe(secret: &SecretInfo, released: Option<&AuditRecord>) -> String {
     }
     line(
         "released",
-        released.map_or_else(|| "never, as far as the audit log goes".into(), last),
+        match released {
+            Ok(Some(released)) => last(released),
+            Ok(None) => "never, as far as the audit log goes".into(),
+            Err(why) => why.clone(),
+        },
     );
     lines.concat()
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use leyden::secrets::{StoreError, Verified};
 use serde_json::json;
 
+use crate::audit::or_damaged;
 use crate::cli::{Report, StoreCommand};
 use crate::exit::usage;
 use crate::paths::Paths;
@@ -31,7 +32,9 @@ fn backup(to: &Path, report: &Report, paths: &Paths) -> anyhow::Result<()> {
     let store = unlock::open(paths)?;
     let verified = {
         let _shown = Shown::now("writing the backup");
-        store.backup(to)?
+        let written = store.backup(to);
+        written
+            .map_err(|error| or_damaged(error, "no backup was written, which would hide that"))?
     };
     done("wrote", to, &verified, report)
 }
