@@ -272,6 +272,21 @@ fn a_folder_without_an_app_is_asked_about_and_a_deleted_secret_gets_no_version()
         .ended_with(303);
     let deleted = session.get("/secret/my-secret/versions").ended_with(409);
     assert!(!deleted.text().contains("name=\"value\""));
+    // What was granted of it comes back with it, and can be taken back before.
+    let deleted = session.get("/secret/my-secret").ended_with(200).text();
+    assert!(deleted.contains("It is deleted"), "{deleted}");
+    assert!(deleted.contains("They count again once"), "{deleted}");
+    let shown = format!("<code>{}</code>", app.display());
+    assert!(deleted.contains(&shown), "{deleted}");
+    assert!(deleted.contains("action=\"/secret/my-secret/revoke\""));
+    for gone in ["grants", "restrict"] {
+        let action = format!("action=\"/secret/my-secret/{gone}\"");
+        assert!(!deleted.contains(&action), "{deleted}");
+    }
+    let to = format!("folder:{}", app.display());
+    let revoked = session.post("/secret/my-secret/revoke", &[("to", &to)]);
+    let left = session.follow(&revoked).ended_with(200).text();
+    assert!(!left.contains(&shown), "{left}");
     let check = session.get("/secrets/check?name=").ended_with(200).text();
     assert_eq!(check, "It is empty.");
 }

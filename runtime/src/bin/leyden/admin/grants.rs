@@ -31,13 +31,17 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
         .route("/secret/{name}/restrict", post(restrict))
 }
 
-/// The part of a secret's page that is about grants.
-pub(super) fn section(visit: &Visit, secret: &SecretInfo) -> Markup {
+/// The part of a secret's page that is about grants. A deleted one's can be taken back.
+pub(super) fn section(visit: &Visit, secret: &SecretInfo, is_active: bool) -> Markup {
     html! {
         section aria-labelledby="grants" {
             h2 id="grants" { "Grants" }
-            p.quiet { "An app that asks for this secret in its leyden.toml is refused, unless --secret or a \
-                grant allows it." }
+            p.quiet {
+                @if is_active { "An app that asks for this secret in its leyden.toml is refused, unless \
+                    --secret or a grant allows it." }
+                @else if secret.grants.is_empty() { "None." }
+                @else { "They count again once it is restored." }
+            }
             div id="grants-list" {
                 @if !secret.grants.is_empty() {
                     table.rows {
@@ -46,11 +50,13 @@ pub(super) fn section(visit: &Visit, secret: &SecretInfo) -> Markup {
                     }
                 }
             }
-            details {
-                summary { "Grant it to an app" }
-                (new_form(visit, &secret.name, None))
+            @if is_active {
+                details {
+                    summary { "Grant it to an app" }
+                    (new_form(visit, &secret.name, None))
+                }
+                (restriction(visit, secret))
             }
-            (restriction(visit, secret))
         }
     }
 }

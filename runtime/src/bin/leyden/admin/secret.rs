@@ -82,7 +82,7 @@ async fn show(visit: Visit, InPath(name): InPath) -> Result<Markup, Problem> {
         }
         (facts(secret))
         (versions(&visit, secret, is_active))
-        @if is_active { (grants::section(&visit, secret)) }
+        (grants::section(&visit, secret, is_active))
         div id="damage" { (audit::damage(seen.log.broken.as_ref())) }
         (apps(&seen.log.records))
         section aria-labelledby="recent" {
