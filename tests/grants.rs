@@ -379,6 +379,31 @@ fn g2_a_folder_whose_path_is_no_text_is_not_granted_to() {
 }
 
 #[test]
+fn grants_are_taken_back_beside_a_damaged_secret() {
+    let home = Home::with_my_secret();
+    home.create_secret("damaged", "x");
+    let report = app(&home, "report", MANIFEST);
+    leyden(&home, "trust APP --yes", &report).succeeded();
+    runs(&home, &report);
+    let database = rusqlite::Connection::open(home.store()).unwrap();
+    let damage =
+        "UPDATE head SET body = replace(body, '\"name\":\"damaged\"', '\"name\":\"Damaged\"')";
+    database.execute(damage, []).unwrap();
+    drop(database);
+    let revoked = leyden(&home, "trust APP --revoke --yes", &report).ended_with(77);
+    assert!(
+        revoked.stdout.contains("revoked 2 grants to sha256:"),
+        "{revoked:#?}"
+    );
+    revoked.says(&[
+        "`damaged` by its own words",
+        "restore a backup",
+        "could not be read",
+    ]);
+    refused(&home, &report).says(&["--secret A=my-secret", "--allow-host api.example.com"]);
+}
+
+#[test]
 fn a_restricted_secret_is_bound_by_a_grant_to_the_digest_alone() {
     let home = Home::with_my_secret();
     home.run(["secret", "restrict", "my-secret"]).succeeded();

@@ -19,6 +19,7 @@ use super::actor::now;
 use super::chain::{self, Link};
 use super::head::Head;
 use super::snapshot::Snapshot;
+use super::trust::whole_app;
 use super::{AuditRecord, Grant, Grantee, HostGrant, SecretInfo, SecretStore, StoreError};
 
 /// Beyond so many records since the last look, all heads are read again.
@@ -123,7 +124,7 @@ impl SecretStore {
     /// # Errors
     /// As [`look`](Self::look).
     pub fn page(&self, query: &SecretQuery) -> Result<SecretPage, StoreError> {
-        let found = self.with_catalogue(|snapshot, catalogue| {
+        let found = self.with_catalogue(|snapshot, catalogue, _| {
             let (names, matching) = catalogue.find(query, now());
             let secrets = names.into_iter().map(|name| read(snapshot, name));
             let secrets = secrets.collect::<Result<_, _>>()?;
@@ -142,7 +143,7 @@ impl SecretStore {
     /// # Errors
     /// As [`page`](Self::page).
     pub fn grants_to(&self, to: &Grantee) -> Result<GrantsFound, StoreError> {
-        let found = self.with_catalogue(|snapshot, catalogue| {
+        let found = self.with_catalogue(|snapshot, catalogue, damaged| {
             let (mut grants, mut of_deleted) = (Vec::new(), Vec::new());
             let with = catalogue.entries.iter();
             for (name, entry) in with.filter(|(_, entry)| entry.grantees.contains(to)) {
@@ -154,7 +155,7 @@ impl SecretStore {
                     true => of_deleted.extend(theirs),
                 }
             }
-            let hosts = snapshot.find_app(to)?.1.map(|head| head.hosts);
+            let hosts = whole_app(snapshot, to, damaged)?.map(|(_, head)| head.hosts);
             Ok((grants, of_deleted, hosts.unwrap_or_default()))
         });
         found.map(|((grants, of_deleted, hosts), damaged)| GrantsFound {
@@ -165,10 +166,11 @@ impl SecretStore {
         })
     }
 
-    /// Reads by the catalogue, as far as the store is what was written; and what is not.
+    /// Reads by the catalogue, as far as the store is what was written; and what is not, of which
+    /// `read` is told, too.
     fn with_catalogue<T>(
         &self,
-        read: impl Fn(&Snapshot<'_>, &Catalogue) -> Result<T, StoreError>,
+        read: impl Fn(&Snapshot<'_>, &Catalogue, &[StoreError]) -> Result<T, StoreError>,
     ) -> Result<(T, Vec<StoreError>), StoreError> {
         self.read(|snapshot| {
             let kept = self.catalogue.lock();
@@ -176,13 +178,13 @@ impl SecretStore {
             // What failed half-way is not kept. Whatever it was, reading all heads tells.
             let followed = kept.take().and_then(|kept| kept.follow(snapshot).ok()?);
             if let Some(catalogue) = followed
-                && let Ok(found) = read(snapshot, &catalogue)
+                && let Ok(found) = read(snapshot, &catalogue, &[])
             {
                 *kept = Some(catalogue);
                 return Ok((found, Vec::new()));
             }
             let (catalogue, damaged) = Catalogue::read(snapshot)?;
-            let found = read(snapshot, &catalogue)?;
+            let found = read(snapshot, &catalogue, &damaged)?;
             *kept = Some(catalogue).filter(|_| damaged.is_empty());
             Ok((found, damaged))
         })

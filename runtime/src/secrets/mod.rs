@@ -107,5 +107,5 @@ pub use run_key::RunKey;
 pub use sink::{AuditSink, AuditTarget, SinkFailure};
 pub use slot::check_label;
 pub use store::SecretStore;
-pub use trust::{Coverage, HostGrant, NewTrust, SeenApp, Trusted};
+pub use trust::{Coverage, HostGrant, NewTrust, SeenApp, TakenBack, Trusted};
 pub use value::{MAX_VALUE_BYTES, NotText, SecretValue};

@@ -14,6 +14,7 @@ use crate::app::{Ask, Authority, Request, SecretBinding, SecretName};
 use super::actor::{clip, now};
 use super::edit::checked_expiry;
 use super::grant::{self, NewGrant, check_grantee, standing};
+use super::keys::Hash;
 use super::snapshot::Snapshot;
 use super::{AppIdentity, AuditEvent, Grantee, RefusalReason, SecretStore, StoreError};
 
@@ -111,6 +112,17 @@ pub struct SeenApp<'a> {
     pub components: BTreeMap<String, String>,
     /// All that it asks for.
     pub requests: Vec<Request>,
+}
+
+/// What was taken back of an app, or of a folder.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TakenBack {
+    /// How many grants.
+    pub revoked: usize,
+    /// What is wrong with secrets, and with what was granted to apps, that are not what was written:
+    /// nobody can use them, and a backup that has them may have such grants, too.
+    pub damaged: Vec<StoreError>,
 }
 
 /// An app that is to be trusted: all that it asks for is granted.
@@ -230,21 +242,22 @@ impl SecretStore {
     }
 
     /// Takes back all that was granted to this grantee, of every secret, deleted or not, and every
-    /// host; returns of how many.
+    /// host; but for what is not what was written.
     ///
     /// # Errors
-    /// [`StoreError::Tampered`].
-    pub fn distrust(&self, to: &Grantee) -> Result<usize, StoreError> {
+    /// [`StoreError::Tampered`] if it cannot be told which of them are what was written.
+    pub fn distrust(&self, to: &Grantee) -> Result<TakenBack, StoreError> {
         self.write(|snapshot| {
-            let mut removed = 0;
-            for (_, head) in snapshot.heads()? {
+            let (heads, damaged) = snapshot.look()?;
+            let mut revoked = 0;
+            for (_, head) in heads {
                 if head.grants.iter().any(|grant| grant.to == *to) {
                     let name = super::edit::name_of(&head)?;
-                    removed += grant::remove(snapshot, &name, to, None)?;
+                    revoked += grant::remove(snapshot, &name, to, None)?;
                 }
             }
-            if let (place, Some(mut head)) = snapshot.find_app(to)? {
-                removed += head.hosts.len();
+            if let Some((place, mut head)) = whole_app(snapshot, to, &damaged)? {
+                revoked += head.hosts.len();
                 for host in std::mem::take(&mut head.hosts) {
                     let mut record = snapshot.actor.record(AuditEvent::HostRevoked);
                     record.grantee = Some(to.to_string());
@@ -254,8 +267,26 @@ impl SecretStore {
                 }
                 snapshot.put_app(&place, &head)?;
             }
-            Ok(removed)
+            Ok(TakenBack { revoked, damaged })
         })
+    }
+}
+
+/// The app's place and head, if anything was granted to it. Where it is damaged, that is among what
+/// was found so.
+pub(super) fn whole_app(
+    snapshot: &Snapshot<'_>,
+    app: &Grantee,
+    damaged: &[StoreError],
+) -> Result<Option<(Hash, AppHead)>, StoreError> {
+    match snapshot.find_app(app) {
+        Ok((place, head)) => Ok(head.map(|head| (place, head))),
+        Err(StoreError::Tampered { .. } | StoreError::NewerFeature { .. })
+            if !damaged.is_empty() =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

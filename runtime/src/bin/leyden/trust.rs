@@ -94,22 +94,29 @@ fn revoke(arguments: &Trust, paths: &Paths) -> anyhow::Result<()> {
         shown.join(" and to ")
     );
     prompt::confirm_or_refuse(&question, arguments.yes, "nothing was taken back")?;
-    let revoked = from
-        .iter()
-        .map(|to| Ok((to, store.distrust(to)?)))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    match arguments.report.output {
-        Format::Json => {
-            let rows = revoked
-                .iter()
-                .map(|(to, revoked)| json!({ "to": to, "revoked": revoked }));
-            report::json(&rows.collect::<Vec<_>>())
-        }
-        Format::Text => revoked.iter().try_for_each(|(to, revoked)| {
-            let grants = report::counted(*revoked as u64, "grant");
-            report::line(&format!("revoked {grants} to {}", report::in_line(to)))
-        }),
+    let (mut rows, mut lines, mut damaged) = (Vec::new(), Vec::new(), Vec::new());
+    for to in &from {
+        let taken = store.distrust(to)?;
+        let grants = report::counted(taken.revoked as u64, "grant");
+        lines.push(format!("revoked {grants} to {}", report::in_line(to)));
+        rows.push(json!({ "to": to, "revoked": taken.revoked }));
+        // The same each time.
+        damaged = taken.damaged;
     }
+    match arguments.report.output {
+        Format::Json => report::json(&rows)?,
+        Format::Text => lines.iter().try_for_each(|line| report::line(line))?,
+    }
+    let last = damaged.pop();
+    for error in &damaged {
+        say(&error.to_string());
+    }
+    last.map_or(Ok(()), |error| {
+        Err(anyhow::Error::new(error).context(
+            "what else may be granted there could not be read, nor taken back; do so again once a \
+             backup was restored",
+        ))
+    })
 }
 
 /// An app as it is now and its folder, if it has one: whoever takes back what it may do means both.

@@ -200,7 +200,7 @@ fn what_was_granted_of_a_deleted_secret_is_taken_back_and_does_not_come_back_wit
         assert_eq!((found.grants.len(), found.of_deleted.len()), (0, 1));
         let removed = match by_name {
             true => store.revoke(&name("token"), &to, None),
-            false => store.distrust(&to),
+            false => store.distrust(&to).map(|taken| taken.revoked),
         };
         assert_eq!(removed.unwrap(), 1);
         assert!(store.grants_to(&to).unwrap().of_deleted.is_empty());
@@ -214,6 +214,40 @@ fn what_was_granted_of_a_deleted_secret_is_taken_back_and_does_not_come_back_wit
     let given = store.grant(&name("token"), &grant(to));
     assert!(matches!(given, Err(StoreError::Deleted { .. })));
     store.verify().unwrap();
+}
+
+#[test]
+fn what_can_be_taken_back_is_beside_what_is_damaged() {
+    let (bed, store) = bed();
+    let to = Grantee::App(digest());
+    let damage = |of: &str| {
+        let sql = r#"UPDATE head SET body = replace(body, 'by":"', 'by":"x') WHERE body LIKE ?"#;
+        assert_eq!(bed.attacker().execute(sql, [of]).unwrap(), 1);
+    };
+    let app = AppIdentity {
+        digest: digest(),
+        folder: None,
+    };
+    trust(&store, app, &to).unwrap();
+    store.grant(&name("other"), &grant(to.clone())).unwrap();
+    // Also where the names are known already.
+    assert_eq!(store.grants_to(&to).unwrap().grants.len(), 2);
+    damage("%\"canonical\":\"other\"%");
+    let found = store.grants_to(&to).unwrap();
+    assert_eq!((found.grants.len(), found.hosts.len()), (1, 2));
+    assert_eq!(found.damaged.len(), 1);
+    let taken = store.distrust(&to).unwrap();
+    assert_eq!((taken.revoked, taken.damaged.len()), (3, 1));
+    let other = taken.damaged[0].to_string();
+    assert!(other.contains("`other` by its own words"), "{other}");
+    assert_eq!(covered(&store, &app), [false; 3]);
+    // What was granted of hosts is in a head of the app's own.
+    trust(&store, app, &to).unwrap();
+    damage("{\"app\"%");
+    assert_eq!(store.grants_to(&to).unwrap().damaged.len(), 2);
+    let taken = store.distrust(&to).unwrap();
+    assert_eq!((taken.revoked, taken.damaged.len()), (1, 2));
+    assert_eq!(granted(&store, digest()), Err("not-granted"));
 }
 
 #[test]
@@ -327,12 +361,12 @@ fn a_trusted_app_is_granted_all_that_it_asks_for_and_nothing_more() {
         (Some("train"), "db.example.com:5432"),
     ];
     assert_eq!(hosts, expected);
-    assert_eq!(store.distrust(&in_folder).unwrap(), 3);
+    assert_eq!(store.distrust(&in_folder).unwrap().revoked, 3);
     assert!(store.grants_to(&in_folder).unwrap().hosts.is_empty());
     assert_eq!(covered(&store, &changed), [false; 3]);
-    assert_eq!(store.distrust(&to).unwrap(), 3);
+    assert_eq!(store.distrust(&to).unwrap().revoked, 3);
     assert_eq!(covered(&store, &app), [false; 3]);
-    assert_eq!(store.distrust(&to).unwrap(), 0);
+    assert_eq!(store.distrust(&to).unwrap().revoked, 0);
     store.verify().unwrap();
 }
 

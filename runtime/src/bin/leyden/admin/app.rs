@@ -353,14 +353,15 @@ async fn trust(visit: Visit, InPath(of): InPath, posted: Posted) -> Result<Respo
 async fn distrust(visit: Visit, InPath(of): InPath, posted: Posted) -> Result<Response, Problem> {
     let of = parsed(&of)?;
     let to = address(&of.to_string(), posted.text("path"));
-    let revoked = visit
+    let taken = visit
         .store(move |store| store.distrust(&Grantee::App(of)))
         .await?;
-    Ok(visit.done(
-        &to,
-        format!(
-            "Took back {}.",
-            crate::report::counted(revoked as u64, "grant")
+    let grants = crate::report::counted(taken.revoked as u64, "grant");
+    let notice = match taken.damaged.is_empty() {
+        true => format!("Took back {grants}."),
+        false => format!(
+            "Took back {grants}. What damaged secrets grant could not be read, nor taken back."
         ),
-    ))
+    };
+    Ok(visit.done(&to, notice))
 }
