@@ -143,7 +143,7 @@ fn a_secret_is_granted_by_name_for_a_time_and_taken_back() {
     while home.run_app(&report, &[]).status == 0 {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    refused(&home, &report);
+    refused(&home, &report).says(&["its grant expired at", "--secret A=my-secret"]);
     let seen = leyden(&home, "inspect APP", &report).succeeded();
     assert!(seen.stdout.contains("its grant expired at"), "{seen:#?}");
     // What is restricted is not to be had by `--secret`, which is not what is told then.

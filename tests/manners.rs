@@ -97,9 +97,11 @@ fn a_secrets_life_on_the_command_line() {
     assert!(shown.stdout.contains("My-Secret"), "{shown:?}");
     home.run(["secret", "show", "my-secre"])
         .says(&["did you mean"]);
-    home.run(["secret", "versions", "my-secret@1:base64"])
-        .ended_with(2)
-        .says(&["leave out `@1:base64`"]);
+    for (of, more) in [("show", "@1"), ("versions", "@1:base64"), ("restore", "@1")] {
+        home.run(["secret", of, &format!("my-secret{more}")])
+            .ended_with(2)
+            .says(&[&format!("leave out `{more}`")]);
+    }
     home.run(["secret", "delete", "my-secret", "--yes"])
         .succeeded();
     home.run_app(&guest("probe-p2"), &["--secret", "A=my-secret"])
