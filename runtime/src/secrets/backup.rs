@@ -72,7 +72,14 @@ impl SecretStore {
         let folder = files::parent(to);
         let file = files::private_temp(folder).map_err(failed)?;
         self.write(|snapshot| snapshot.record(self.actor.record(AuditEvent::StoreBackedUp)))?;
-        sql::copy(&self.path, file.path(), self.busy_timeout)?;
+        let copied = sql::copy(&self.path, file.path(), self.busy_timeout);
+        copied.map_err(|error| match error {
+            StoreError::Database { path, source } if path == file.path() => StoreError::Database {
+                path: to.to_owned(),
+                source,
+            },
+            other => other,
+        })?;
         let copy = sql::connect(file.path(), self.busy_timeout, true)?;
         let verified = {
             let snapshot = self.load(&copy)?;

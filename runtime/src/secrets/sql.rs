@@ -7,7 +7,7 @@ pub(super) use open::{refuse_backup, shorten_log, slots};
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi, params};
 
 use super::StoreError;
 use super::keys::{Hash, StoreId};
@@ -439,18 +439,37 @@ impl Tables<'_> {
     }
 }
 
-/// What SQLite says, which rusqlite's error and its source both have in their text.
+/// What SQLite says, which rusqlite's error and its source both have in their text; of what cannot be
+/// written, what to do: SQLite tells a full disk from the rest, and no more of it.
 fn said_once(error: &rusqlite::Error) -> String {
-    let rusqlite::Error::SqliteFailure(code, Some(text)) = error else {
+    let rusqlite::Error::SqliteFailure(code, text) = error else {
         return error.to_string();
     };
-    let hint = match code.code {
-        ErrorCode::SystemIoFailure | ErrorCode::DiskFull => {
-            "; look whether its disk is full, and whether a limit (`ulimit -f`) keeps files smaller"
-        }
-        _ => "",
+    let code = code.extended_code;
+    let text = match code {
+        ffi::SQLITE_FULL => Some("the disk is full; make room there, and try again"),
+        _ if is_of_writing(error) => Some(
+            "it cannot be written to: lift what stops it, which may be a limit on the size of files \
+             (ulimit -f), a quota, or the disk itself, and try again",
+        ),
+        _ => text.as_deref(),
     };
-    format!("{text} (SQLite's error {}){hint}", code.extended_code)
+    text.map_or_else(
+        || error.to_string(),
+        |text| format!("{text} (SQLite's error {code})"),
+    )
+}
+
+/// Whether a file could not be written to, or not become as long as it had to.
+fn is_of_writing(error: &rusqlite::Error) -> bool {
+    const OF_WRITING: [i32; 4] = [
+        ffi::SQLITE_FULL,
+        ffi::SQLITE_IOERR_WRITE,
+        ffi::SQLITE_IOERR_TRUNCATE,
+        ffi::SQLITE_IOERR_SHMSIZE,
+    ];
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    code.is_some_and(|code| OF_WRITING.contains(&code))
 }
 
 fn audit_row(row: &Row<'_>) -> rusqlite::Result<AuditRow> {

@@ -7,7 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{SlotRow, Tables};
+use super::{SlotRow, Tables, is_of_writing};
 use crate::secrets::StoreError;
 use crate::secrets::files;
 use crate::secrets::keys::StoreId;
@@ -245,7 +245,8 @@ pub(in crate::secrets) fn make<T>(
     Ok(filled)
 }
 
-/// Copies one state of a store into an empty file, which then has no log.
+/// Copies one state of a store into an empty file, which then has no log; what cannot be written is
+/// told of that.
 pub(in crate::secrets) fn copy(
     from: &Path,
     to: &Path,
@@ -264,7 +265,10 @@ pub(in crate::secrets) fn copy(
     connection
         .execute("VACUUM INTO ?1", [shown])
         .map(|_| ())
-        .map_err(failed)
+        .map_err(|error| match is_of_writing(&error) {
+            true => Tables::error(to, error),
+            false => failed(error),
+        })
 }
 
 /// Brings a database's log into it, and closes it, so that it is one file.

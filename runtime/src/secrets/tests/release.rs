@@ -1,5 +1,7 @@
 //! Release: all or nothing, audited and committed before a value leaves.
 
+use std::error::Error as _;
+
 use rusqlite::Connection;
 
 use super::bed::{Bed, get, name, release, text, value, wanted};
@@ -95,10 +97,10 @@ fn g5_what_cannot_be_recorded_is_not_released() {
     };
     limit(&store.connection.lock().unwrap(), 1);
     let many: Vec<_> = (0..200).map(|_| wanted("token", None)).collect();
-    assert!(matches!(
-        release(&store, &many),
-        Err(StoreError::Database { .. })
-    ));
+    let refused = release(&store, &many).unwrap_err();
+    assert!(matches!(refused, StoreError::Database { .. }));
+    let why = refused.source().unwrap().to_string();
+    assert!(why.starts_with("the disk is full; make room"), "{why}");
     assert_eq!(audit(&store).len(), before);
     limit(&store.connection.lock().unwrap(), 1 << 20);
     assert_eq!(release(&store, &many).unwrap().len(), 200);
