@@ -181,6 +181,32 @@ fn a_backup_is_written_restored_and_refused_when_damaged() {
 }
 
 #[test]
+fn a_backup_at_a_second_path_takes_the_place_of_the_first_and_says_so() {
+    let home = Home::with_my_secret();
+    home.run(["store", "backup", "backup.db"]).succeeded();
+    let told = "counts as rolled back from now on";
+    let over = home.run(["store", "restore", "backup.db", "--yes"]);
+    over.succeeded().never_shows(told);
+    home.create_secret("late", "x");
+    std::fs::create_dir(home.path().join("second")).unwrap();
+    let second = ["--store", "second/store.db"];
+    home.run(second.iter().chain(&["store", "restore", "backup.db"]))
+        .succeeded()
+        .says(&[told]);
+    home.run(second.iter().chain(&["secret", "list"]))
+        .succeeded();
+    home.run(["secret", "list"]).ended_with(77).says(&[
+        "restored a backup of it at another path",
+        "--accept-rollback",
+    ]);
+    home.run(["secret", "list", "--accept-rollback"])
+        .succeeded();
+    assert_eq!(reveal(&home, "late"), "x");
+    home.run(second.iter().chain(&["secret", "list"]))
+        .ended_with(77);
+}
+
+#[test]
 fn a_backup_that_somebody_looks_at_as_a_store_stays_a_backup() {
     let home = Home::with_my_secret();
     let folder = home.path().join("backups");

@@ -133,7 +133,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The store is older than, or parted from, what this machine has seen of it.
-    #[error("{} is not the store that this machine saw last: {what}; if you put an older copy there yourself, say --accept-rollback", .path.display())]
+    #[error("{} is not the store that this machine saw last: {what}; if you put an older copy there yourself, or restored a backup of it at another path, say --accept-rollback", .path.display())]
     RolledBack {
         /// The store.
         path: PathBuf,

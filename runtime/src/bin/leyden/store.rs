@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::audit::or_damaged;
 use crate::cli::{Report, StoreCommand};
-use crate::exit::usage;
+use crate::exit::{say, usage};
 use crate::paths::Paths;
 use crate::progress::Shown;
 use crate::report::{self, Format};
@@ -47,7 +47,8 @@ fn restore(from: &Path, yes: bool, report: &Report, paths: &Paths) -> anyhow::Re
             from.display()
         )));
     }
-    if unlock::is_there(&paths.store) {
+    let replaces = unlock::is_there(&paths.store);
+    if replaces {
         let question = format!(
             "Replace the store {} by {}? What is in it now is lost.",
             paths.store.display(),
@@ -68,6 +69,13 @@ fn restore(from: &Path, yes: bool, report: &Report, paths: &Paths) -> anyhow::Re
             false => error,
         }
     })?;
+    if !replaces {
+        say(
+            "if the store that this backup is of is still at another path on this machine, it counts \
+             as rolled back from now on, because one state of a store is remembered, wherever it is: \
+             go on with one of the two (--accept-rollback says with which)",
+        );
+    }
     done("restored", &paths.store, &verified, report)
 }
 

@@ -22,7 +22,8 @@ pub(crate) enum StoreCommand {
     /// Put a backup in the place of the store
     ///
     /// The backup is verified whole before anything is replaced. What the store holds now is lost.
-    /// The key is the backup's.
+    /// The key is the backup's. A machine remembers one state of each store, wherever it is: where the
+    /// backup is put at another path, the store that it is of counts as rolled back there.
     #[command(after_long_help = RESTORE)]
     Restore {
         /// The backup
