@@ -274,6 +274,48 @@ fn a_hidden_prompt_that_is_stopped_leaves_the_terminal_to_the_shell_until_it_goe
     assert_eq!(printed.matches(" icanon").count(), 2, "{printed}");
 }
 
+#[test]
+fn what_was_typed_at_a_hidden_prompt_before_it_was_stopped_is_forgotten() {
+    let stopping = format!(
+        r#"
+        set -m
+        {{ {UNTIL_HIDDEN}; until [ -e go ]; do sleep 0.02; done; kill -s TSTP "$(cat pid)"; }} &
+        sh -c 'echo $$ > pid; exec "$LEYDEN" secret create typed'
+        fg
+        echo "status $?"
+    "#
+    );
+    for _ in 0..20 {
+        let home = Home::new();
+        let mut child = home.on_terminal(&stopping).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let (mut printed, mut asked) = (Vec::new(), 0);
+        for byte in BufReader::new(child.stdout.take().unwrap()).bytes() {
+            printed.push(byte.unwrap());
+            if printed.ends_with(b"typed: ") || printed.ends_with(b"again: ") {
+                asked += 1;
+                match asked {
+                    1 => stdin.write_all(b"some-value wrong").unwrap(),
+                    _ => stdin.write_all(b"some-value right\n").unwrap(),
+                }
+                std::fs::write(home.path().join("go"), "").unwrap();
+            }
+        }
+        let printed = String::from_utf8(printed).unwrap();
+        wait(&mut child);
+        // It came only once the shell had the terminal, which shows what is typed: once more.
+        if printed.contains("wrong") {
+            continue;
+        }
+        assert!(printed.contains("status 0"), "{printed}");
+        assert_eq!(asked, 3, "{printed}");
+        let shown = home.run(["secret", "reveal", "typed", "--yes"]);
+        assert_eq!(shown.succeeded().stdout, "some-value right");
+        return;
+    }
+    panic!("what is typed comes too late each time");
+}
+
 /// What is printed on a terminal, where each of these is typed once it is asked for: `Value of
 /// NAME: ` or `…, again: `. And how often it was asked for, and the exit status.
 fn typed(mut terminal: Command, answers: &[&[u8]]) -> (String, usize, i32) {
