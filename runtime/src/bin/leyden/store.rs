@@ -69,6 +69,7 @@ fn restore(from: &Path, yes: bool, report: &Report, paths: &Paths) -> anyhow::Re
             false => error,
         }
     })?;
+    done("restored", &paths.store, &verified, report)?;
     if !replaces {
         say(
             "if the store that this backup is of is still at another path on this machine, it counts \
@@ -76,7 +77,7 @@ fn restore(from: &Path, yes: bool, report: &Report, paths: &Paths) -> anyhow::Re
              go on with one of the two (--accept-rollback says with which)",
         );
     }
-    done("restored", &paths.store, &verified, report)
+    Ok(())
 }
 
 fn done(what: &str, path: &Path, verified: &Verified, report: &Report) -> anyhow::Result<()> {
