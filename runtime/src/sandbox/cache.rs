@@ -237,6 +237,7 @@ fn index_entry(name: &str, digest: &Digest) -> [u8; ENTRY] {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
