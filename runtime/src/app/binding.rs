@@ -130,6 +130,9 @@ pub enum BindingError {
         /// What was typed.
         typed: String,
     },
+    /// A folder or a host with the Flow in place of a Work.
+    #[error("{0}; a folder or a host that names no Work is for the Flow")]
+    ForTheFlow(NameError),
     /// A folder could not be read.
     #[error(transparent)]
     Dir(#[from] DirRuleError),

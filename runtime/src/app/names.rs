@@ -37,6 +37,13 @@ pub struct NameError {
     suggestion: Option<String>,
 }
 
+impl NameError {
+    /// Whether it is what the Flow is called.
+    pub(super) fn is_the_flow(&self) -> bool {
+        self.problem == NameProblem::TheFlow
+    }
+}
+
 /// What was typed up to an `=`: after it stands a value, at the wrong place.
 fn before_value(typed: &str) -> &str {
     typed

@@ -76,7 +76,7 @@ impl FromStr for Scoped<DirRule> {
 
     fn from_str(typed: &str) -> Result<Self, BindingError> {
         // `a::b` is a folder and its guest path, `a:ro` a folder to be read only.
-        let (work, rest) = split_work(typed, |rest| !rest.starts_with(':') && rest != "ro");
+        let (work, rest) = split_work(typed, |rest| !rest.starts_with(':') && rest != "ro")?;
         Ok(Self {
             work,
             item: rest.parse()?,
@@ -99,7 +99,7 @@ impl FromStr for Scoped<HostRule> {
         } else {
             split_work(typed, |rest| {
                 !rest.starts_with("//") && !rest.bytes().all(|byte| byte.is_ascii_digit())
-            })
+            })?
         };
         Ok(Self {
             work,
@@ -133,15 +133,22 @@ fn split_named<'t>(
 }
 
 /// Takes a Work's name off the front, if what follows its `:` is accepted as the rest.
-fn split_work(typed: &str, rest_is_good: impl FnOnce(&str) -> bool) -> (Option<WorkName>, &str) {
+fn split_work(
+    typed: &str,
+    rest_is_good: impl FnOnce(&str) -> bool,
+) -> Result<(Option<WorkName>, &str), BindingError> {
     if let Some((work, rest)) = typed.split_once(':')
-        && let Ok(work) = work.parse()
         && !rest.is_empty()
         && rest_is_good(rest)
     {
-        return (Some(work), rest);
+        match work.parse() {
+            Ok(work) => return Ok((Some(work), rest)),
+            Err(error) if error.is_the_flow() => return Err(BindingError::ForTheFlow(error)),
+            // It may be part of a path, or of an address.
+            Err(_) => {}
+        }
     }
-    (None, typed)
+    Ok((None, typed))
 }
 
 #[cfg(test)]

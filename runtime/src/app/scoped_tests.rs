@@ -209,6 +209,22 @@ fn a_work_before_a_folder() {
     }
 }
 
+#[test]
+fn the_flow_is_no_work_before_a_host_or_a_folder_either() {
+    let host = |typed: &str| typed.parse::<Scoped<HostRule>>().map_err(|e| e.to_string());
+    let folder = |typed: &str| typed.parse::<Scoped<DirRule>>().map_err(|e| e.to_string());
+    let told = "`flow` is not a Work's name: that is what the Flow is called; a folder or a host \
+                that names no Work is for the Flow";
+    assert_eq!(host("flow:example.com").unwrap_err(), told);
+    assert_eq!(host("flow:db:5432").unwrap_err(), told);
+    assert_eq!(folder("flow:state::/x").unwrap_err(), told);
+    assert_eq!(folder("flow:/data:ro").unwrap_err(), told);
+    // A host and a folder may be called so.
+    assert_eq!(host("flow:5432").unwrap().item.to_string(), "flow:5432");
+    assert_eq!(folder("flow::/x:ro").unwrap().item.guest, "/x");
+    assert!(folder("flow:ro").unwrap().item.read_only);
+}
+
 fn work_names() -> impl Strategy<Value = Option<WorkName>> {
     proptest::option::of("[A-Za-z][A-Za-z0-9_-]{0,8}".prop_map(|name| name.parse().unwrap()))
 }
