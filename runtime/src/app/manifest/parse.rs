@@ -120,6 +120,9 @@ fn read_work(
     asked: &BTreeMap<EnvName, SecretRef>,
 ) -> Result<WorkSpec, ManifestError> {
     let retry_on = |value: Value<'_>| match value.text()? {
+        "error" if table.get("retries").is_none() => {
+            Err(value.refuse("does nothing without `retries`, which says how often"))
+        }
         "error" => Ok(RetryOn::Error),
         _ => Err(value.refuse(
             "can only be \"error\": start the Work again when it returned an error, too \

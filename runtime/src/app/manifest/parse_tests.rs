@@ -189,6 +189,11 @@ fn values_that_cannot_be() {
     }
     assert!(in_work("retries = -1").contains("must be a number from 0"));
     assert!(in_work("retry = 'always'").contains("can only be \"error\""));
+    let alone = in_work("retry = 'error'");
+    assert!(
+        alone.contains(":5:9: `works.train.retry` does nothing without `retries`"),
+        "{alone}"
+    );
     for line in [
         "timeout = '30'",
         "timeout = ''",
