@@ -107,6 +107,23 @@ fn runs_are_listed_shown_and_removed() {
 }
 
 #[test]
+fn a_name_that_fits_many_runs_names_the_newest_few() {
+    let home = Home::new();
+    for _ in 0..7 {
+        home.run_app(&crate::support::guest("env-p2"), &[])
+            .succeeded();
+    }
+    let listed = home.run(["runs", "list", "--output", "json"]).succeeded();
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    // The newest comes first there, too.
+    let ids: Vec<_> = (0..5)
+        .map(|at| listed[at]["id"].as_str().unwrap())
+        .collect();
+    let told = format!("`2`: {}, and 2 more\n", ids.join(", "));
+    home.run(["runs", "show", "2"]).ended_with(2).says(&[&told]);
+}
+
+#[test]
 fn what_is_no_run_is_told_and_left_alone() {
     let home = Home::new();
     home.run_app(&crate::support::guest("env-p2"), &[])

@@ -20,8 +20,8 @@ use crate::report::{self, Format, cell, print, printable, time};
 use crate::run::Again;
 use crate::{cli, run, timeline, unlock};
 
-/// How many things are named that are no runs.
-const STRAYS: usize = 5;
+/// How many are named where many could be: of what is no run, and of runs that may be meant.
+const NAMED: usize = 5;
 
 pub(crate) fn run(command: RunsCommand, store: &StoreOptions) -> anyhow::Result<u8> {
     let paths = Paths::find(store)?;
@@ -64,10 +64,11 @@ fn find(runs: &Runs, typed: &str) -> anyhow::Result<RunId> {
             _ => format!("there is no run `{typed}`; `leyden runs list` shows those there are"),
         })),
         Err(several) => {
-            let names: Vec<_> = several.iter().map(RunId::as_str).collect();
+            // The newest first, of which one is meant most likely.
+            let names = several.iter().rev().map(ToString::to_string);
+            let names = a_few(names, several.len());
             Err(usage(format!(
-                "several runs are called like `{typed}`: {}",
-                names.join(", ")
+                "several runs are called like `{typed}`: {names}"
             )))
         }
     }
@@ -121,17 +122,22 @@ fn tell_of_strays(runs: &Runs) -> anyhow::Result<()> {
     if strays.is_empty() {
         return Ok(());
     }
-    let named = strays.iter().take(STRAYS);
-    let mut names: Vec<_> = named.map(|name| report::in_line(name.display())).collect();
-    if strays.len() > STRAYS {
-        names.push(format!("and {} more", strays.len() - STRAYS));
-    }
+    let names = strays.iter().map(|name| report::in_line(name.display()));
     exit::say(&format!(
         "warning: in {} lies what is no run: {}",
         runs.folder().display(),
-        names.join(", ")
+        a_few(names, strays.len())
     ));
     Ok(())
+}
+
+/// The first of so many names, and how many there are beside them.
+fn a_few(names: impl Iterator<Item = String>, count: usize) -> String {
+    let mut names: Vec<_> = names.take(NAMED).collect();
+    if count > NAMED {
+        names.push(format!("and {} more", count - NAMED));
+    }
+    names.join(", ")
 }
 
 /// Where a run is, or how it ended.
