@@ -249,6 +249,32 @@ fn a_panic_of_the_host_fails_the_work_and_others_have_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_panics_ends_its_run_and_is_told_for_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::builder().instances(1).works(1).build().unwrap();
+    let bound = host.bind(&probe_app(folder.path(), "")).await.unwrap();
+    let input = || Input {
+        stdout: Output::to(|_| panic!("of the embedder's")),
+        ..script(r#"[{"print":"line"}]"#)
+    };
+    for error in [
+        bound.run(input()).await.unwrap_err(),
+        bound.start(input(), None).outcome().await.unwrap_err(),
+    ] {
+        let told = error.to_string();
+        assert!(
+            matches!(error, leyden::Error::Task(_))
+                && told.starts_with("a task of the host ended early: ")
+                && told.contains("panicked"),
+            "{told}"
+        );
+    }
+    // Its place is free again.
+    let outcome = bound.run(script("[]")).await.unwrap();
+    assert_eq!(outcome.ending, Ending::Exited(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_started_app_can_be_stopped_and_its_journal_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let host = Host::builder().instances(1).works(4).build().unwrap();

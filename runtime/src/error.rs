@@ -45,7 +45,8 @@ pub enum Error {
     /// The engine or its cache cannot be used.
     #[error(transparent)]
     Engine(#[from] SandboxError),
-    /// A blocking task panicked or was cancelled with its runtime.
+    /// A task of the host panicked, in an embedder's output for instance, or was cancelled with its
+    /// runtime.
     #[error("a task of the host ended early: {0}")]
     Task(String),
 }

@@ -413,12 +413,7 @@ impl Bound {
             stopper,
             journal,
         };
-        run::run(&self.0, start)
-            .await
-            .map_err(|source| Error::Sandbox {
-                component: self.0.name.clone(),
-                source,
-            })
+        run::run(&self.0, start).await
     }
 
     /// Starts the app on a task of its own, to be watched and stopped while it runs. Must be called

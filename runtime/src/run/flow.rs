@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::SetOnce;
 use tokio::task::JoinSet;
 
+use crate::Error;
 use crate::sandbox::{self, Ending, Output, SandboxError, Works};
 
 use super::bound::BoundApp;
@@ -66,19 +67,23 @@ pub(crate) struct Start {
 }
 
 /// Runs a bound app to its end. Dropping the future stops the Flow and its Works.
-pub(crate) async fn run(app: &Arc<BoundApp>, start: Start) -> Result<Outcome, SandboxError> {
+pub(crate) async fn run(app: &Arc<BoundApp>, start: Start) -> Result<Outcome, Error> {
+    let failed = |source| Error::Sandbox {
+        component: app.name.clone(),
+        source,
+    };
     if app.works.is_empty() {
-        return run_here(app, start).await;
+        return run_here(app, start).await.map_err(failed);
     }
     // A task among those of its Works: the end of one then wakes it without waking a thread.
     let mut flow = JoinSet::new();
-    let app = Arc::clone(app);
-    flow.spawn(async move { run_here(&app, start).await });
+    let here = Arc::clone(app);
+    flow.spawn(async move { run_here(&here, start).await });
     match flow.join_next().await {
-        Some(Ok(outcome)) => outcome,
-        Some(Err(error)) => Err(SandboxError::Host(error.to_string())),
+        Some(Ok(outcome)) => outcome.map_err(failed),
+        Some(Err(error)) => Err(Error::Task(error.to_string())),
         // Not reached: it was put there.
-        None => Err(SandboxError::Host("the Flow's task is gone".into())),
+        None => Err(Error::Task("the Flow's task is gone".into())),
     }
 }
 

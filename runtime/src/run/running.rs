@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use crate::Error;
-use crate::sandbox::SandboxError;
 
 use super::bound::BoundApp;
 use super::event::{Event, Observer};
@@ -14,10 +13,9 @@ use super::unread::{self, Reader};
 
 /// An app that runs. Dropping this stops it.
 pub struct Running {
-    app: Arc<BoundApp>,
     stopper: Stopper,
     events: Reader,
-    task: JoinHandle<Result<Outcome, SandboxError>>,
+    task: JoinHandle<Result<Outcome, Error>>,
 }
 
 impl Running {
@@ -31,12 +29,8 @@ impl Running {
             writer.write(event.clone());
         }));
         let stopper = start.stopper.clone();
-        let task = tokio::spawn({
-            let app = Arc::clone(&app);
-            async move { flow::run(&app, start).await }
-        });
+        let task = tokio::spawn(async move { flow::run(&app, start).await });
         Self {
-            app,
             stopper,
             events,
             task,
@@ -65,12 +59,8 @@ impl Running {
     ///
     /// As [`Bound::run`](crate::Bound::run).
     pub async fn outcome(mut self) -> Result<Outcome, Error> {
-        let failed = |source| Error::Sandbox {
-            component: self.app.name.clone(),
-            source,
-        };
         match (&mut self.task).await {
-            Ok(outcome) => outcome.map_err(failed),
+            Ok(outcome) => outcome,
             Err(error) => Err(Error::Task(error.to_string())),
         }
     }
