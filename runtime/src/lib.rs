@@ -1,5 +1,10 @@
 #![doc = include_str!("crate.md")]
 
+// Its examples are compiled, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 pub mod app;
 pub mod host;
 pub mod run;
