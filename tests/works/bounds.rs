@@ -74,8 +74,41 @@ fn a_flow_that_holds_too_many_handles_is_told_so() {
     let script = json!([{ "start": { "work": "none", "text": "", "times": 140_000 } }]);
     app.run(&home, &[], &script).ended_with(134).says(&[
         "it holds 400000 handles (of started Works, pollables,",
-        "drop those that have ended",
+        "drop what it needs no more",
     ]);
+}
+
+#[test]
+fn a_program_that_holds_too_many_secrets_is_told_so_too() {
+    let home = Home::with_my_secret();
+    let component = r#"(component
+        (import "leyden:app/secrets@0.1.0" (instance $secrets
+            (type $e (enum "unbound")) (export "error" (type $error (eq $e)))
+            (export "secret" (type $secret (sub resource)))
+            (export "get" (func (param "name" string)
+                (result (result (own $secret) (error $error)))))))
+        (alias export $secrets "get" (func $get))
+        (core module $libc
+            (memory (export "memory") 1) (data (i32.const 0) "TOKEN")
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
+        (core instance $libc (instantiate $libc))
+        (core func $get (canon lower (func $get)
+            (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+        (core module $main
+            (import "" "get" (func $get (param i32 i32 i32)))
+            (func (export "run") (result i32)
+                (loop $again (call $get (i32.const 0) (i32.const 5) (i32.const 16)) (br $again))
+                unreachable))
+        (core instance $main (instantiate $main
+            (with "" (instance (export "get" (func $get))))))
+        (func $run (result (result)) (canon lift (core func $main "run")))
+        (instance $run (export "run" (func $run)))
+        (export "wasi:cli/run@0.2.0" (instance $run)))"#;
+    let file = home.path().join("hoards.wat");
+    std::fs::write(&file, component).unwrap();
+    let ran = home.run_app(&file, &["--secret", "TOKEN=my-secret"]);
+    ran.ended_with(134)
+        .says(&["it holds 100000 handles", "drop what it needs no more"]);
 }
 
 #[test]

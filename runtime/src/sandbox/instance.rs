@@ -214,11 +214,10 @@ pub(super) async fn run(
             let why = format!("{why}; `ulimit -a` shows the limits of this process");
             return Err(SandboxError::Host(why));
         }
-        Some(Err(error)) if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => {
+        Some(Err(error)) if let Some(most) = most_handles(&error, &counts) => {
             Ending::Trapped(format!(
-                "it holds {} handles (of started Works, pollables, files, streams), which is the \
-                 most: drop those that have ended",
-                counts.resources
+                "it holds {most} handles (of started Works, pollables, files, streams, secrets), \
+                 which is the most: drop what it needs no more"
             ))
         }
         Some(Err(error)) => {
@@ -236,6 +235,17 @@ pub(super) async fn run(
         }
     };
     Ok(Called::Ended(ending))
+}
+
+/// How many handles it may hold, where an instance ended because it held as many.
+fn most_handles(error: &wasmtime::Error, counts: &Counts) -> Option<usize> {
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return Some(counts.resources);
+    }
+    // wasmtime tells it by these words alone (`vm/component/handle_table.rs`).
+    let text = error.root_cause().to_string();
+    text.ends_with("store handle limit exceeded")
+        .then_some(counts.handles)
 }
 
 /// Whether the operating system refused what an instance needs.
