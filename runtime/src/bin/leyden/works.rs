@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -25,9 +25,18 @@ const KINDS: usize = 50;
 pub(crate) struct Watch {
     since: Instant,
     /// On a terminal only.
-    live: Option<MultiProgress>,
+    live: Option<Live>,
     kinds: Mutex<BTreeMap<Arc<str>, Kind>>,
     ends: Mutex<Ends>,
+}
+
+/// Lines at the end of a terminal, drawn anew as things change.
+struct Live {
+    lines: MultiProgress,
+    /// How many kinds have one.
+    room: usize,
+    /// Below them, how many have none.
+    more: OnceLock<ProgressBar>,
 }
 
 /// All starts of one Work.
@@ -56,12 +65,11 @@ struct Ends {
 impl Watch {
     /// Draws live lines where standard error is a terminal.
     pub(crate) fn new() -> Arc<Self> {
-        let live = io::stderr()
-            .is_terminal()
-            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS)));
+        let is_live = io::stderr().is_terminal();
         Arc::new(Self {
             since: Instant::now(),
-            live,
+            live: is_live
+                .then(|| Live::new(ProgressDrawTarget::stderr_with_hz(REDRAWS), terminal_rows())),
             kinds: Mutex::default(),
             ends: Mutex::default(),
         })
@@ -91,7 +99,7 @@ impl Watch {
     fn write(&self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
         let write = || Outlet::new(stream).write_all(bytes);
         match &self.live {
-            Some(live) => live.suspend(write),
+            Some(live) => live.lines.suspend(write),
             None => write(),
         }
     }
@@ -161,15 +169,13 @@ impl Watch {
             true => &Arc::from("others"),
             false => work,
         };
-        let kind = kinds.entry(Arc::clone(work)).or_default();
+        let before = kinds.len();
+        let kind = kinds.entry(Arc::clone(work)).or_insert_with(|| Kind {
+            bar: self.live.as_ref().and_then(|live| live.line(work, before)),
+            ..Kind::default()
+        });
         change(kind);
-        if let Some(live) = &self.live {
-            let bar = kind.bar.get_or_insert_with(|| {
-                let bar = live.add(bar(work));
-                // Time goes on where nothing happens.
-                bar.enable_steady_tick(Duration::from_millis(500));
-                bar
-            });
+        if let Some(bar) = &kind.bar {
             bar.set_message(format!(
                 "waiting {}  running {}  done {}  failed {}",
                 kind.waiting, kind.running, kind.done, kind.failed
@@ -189,7 +195,7 @@ impl Watch {
     /// Takes the live lines away; what happened in all, where any Work was started.
     pub(crate) fn summary(&self) -> Option<String> {
         if let Some(live) = &self.live {
-            let _ = live.clear();
+            let _ = live.lines.clear();
         }
         let kinds = self.kinds();
         if kinds.is_empty() {
@@ -254,6 +260,47 @@ impl Watch {
 
     fn ends(&self) -> MutexGuard<'_, Ends> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    /// On a terminal of so many rows: one is for the line below, and one for the cursor.
+    fn new(target: ProgressDrawTarget, rows: usize) -> Self {
+        Self {
+            lines: MultiProgress::with_draw_target(target),
+            room: rows.saturating_sub(2).max(1),
+            more: OnceLock::new(),
+        }
+    }
+
+    /// The line of a kind, before which so many others were seen; where there is no room for it, it
+    /// is counted.
+    fn line(&self, work: &str, before: usize) -> Option<ProgressBar> {
+        if before < self.room {
+            let bar = self.lines.add(bar(work));
+            // Time goes on where nothing happens.
+            bar.enable_steady_tick(Duration::from_millis(500));
+            return Some(bar);
+        }
+        let more = self.more.get_or_init(|| {
+            let line = ProgressBar::no_length();
+            self.lines.add(match ProgressStyle::with_template("{msg}") {
+                Ok(style) => line.with_style(style),
+                Err(_) => line,
+            })
+        });
+        let count = u64::try_from(before + 1 - self.room).unwrap_or(u64::MAX);
+        more.set_message(format!("… and {}", counted(count, "more kind")));
+        None
+    }
+}
+
+/// How many rows the terminal at standard error has; what is usual where it does not say.
+fn terminal_rows() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    match size.map(|size| size.ws_row) {
+        Ok(0) | Err(_) => 24,
+        Ok(rows) => rows.into(),
     }
 }
 
@@ -405,6 +452,26 @@ mod tests {
     #[test]
     fn a_name_drives_no_terminal_in_its_live_line_either() {
         assert_eq!(bar("a\u{202e}b").prefix(), "a\\u{202e}b");
+    }
+
+    #[test]
+    fn kinds_without_room_on_the_terminal_are_counted_below_the_others() {
+        let live = Live::new(ProgressDrawTarget::hidden(), 5);
+        let watch = Watch {
+            live: Some(live),
+            ..watch()
+        };
+        for kind in 0..9 {
+            for number in 1..=2 {
+                let work = format!("kind-{kind}").into();
+                watch.see(&Event::Queued(WorkId { work, number }));
+            }
+        }
+        let drawn = |kind: &&Kind| kind.bar.is_some();
+        assert_eq!(watch.kinds().values().filter(drawn).count(), 3);
+        let live = watch.live.as_ref().unwrap();
+        let more = live.more.get().map(ProgressBar::message);
+        assert_eq!(more.as_deref(), Some("… and 6 more kinds"));
     }
 
     #[test]
