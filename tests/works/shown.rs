@@ -144,6 +144,8 @@ fn a_terminal_shows_each_kind_live_and_the_summary_at_the_end() {
         let summary = format!("  {kind}  done 0  failed 0  stopped 1");
         assert!(plain.contains(&summary), "no {summary:?} in {plain}");
     }
+    let (_, last) = plain.split_once("2 Works in ").unwrap();
+    assert!(!last.contains("waiting"), "drawn once more: {plain}");
 }
 
 /// What a terminal shows, as lines, without its control sequences (`ESC [ … letter`).

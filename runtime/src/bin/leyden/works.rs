@@ -196,6 +196,8 @@ impl Watch {
     pub(crate) fn summary(&self) -> Option<String> {
         if let Some(live) = &self.live {
             let _ = live.lines.clear();
+            // They would be drawn once more as they tick, and as they are dropped.
+            live.lines.set_draw_target(ProgressDrawTarget::hidden());
         }
         let kinds = self.kinds();
         if kinds.is_empty() {
