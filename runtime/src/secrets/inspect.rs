@@ -8,7 +8,7 @@ use super::chain::{self, Link};
 use super::head::{self, Head};
 use super::keys::Hash;
 use super::snapshot::Snapshot;
-use super::sql::KekRow;
+use super::sql::{self, KekRow};
 use super::{
     AuditFilter, AuditFound, AuditRecord, KekInfo, SecretInfo, SecretStore, SecretsFound,
     StoreError, Verified, VersionInfo,
@@ -155,6 +155,8 @@ impl SecretStore {
     /// # Errors
     /// [`StoreError::Tampered`] or [`StoreError::AuditBroken`].
     pub fn verify(&self) -> Result<Verified, StoreError> {
+        // What keeps it from being written to is only seen where it may be.
+        drop(sql::connect(&self.path, self.busy_timeout, false)?);
         self.read_beside(verify_all)
     }
 }

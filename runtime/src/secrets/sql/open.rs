@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::{SlotRow, Tables, is_of_writing};
 use crate::secrets::StoreError;
@@ -172,6 +172,8 @@ fn connect_any(
     let failed = |error| Tables::error(path, error);
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let read_only = || connection.is_readonly(MAIN_DB).map_err(failed);
+    let opened_read_only = read_only()?;
     connection.busy_timeout(busy_timeout).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     for (setting, on) in [
@@ -197,6 +199,15 @@ fn connect_any(
              PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;",
         )
         .map_err(failed)?;
+    // The header has been read. A write version that SQLite does not know makes it refuse each
+    // write alone (its file format, "File format version numbers").
+    if read_only()? != opened_read_only {
+        let tables = Tables {
+            connection: &connection,
+            path,
+        };
+        return Err(tables.tampered("its header says that nobody may write to it"));
+    }
     Ok(connection)
 }
 

@@ -186,6 +186,38 @@ fn g6_a_damaged_backup_replaces_nothing() {
 }
 
 #[test]
+fn g6_a_header_that_forbids_writing_is_damage_of_a_backup_and_of_a_store() {
+    let (bed, store, backup) = bed();
+    store.backup(&backup).unwrap();
+    drop(store);
+    let (good, good_backup) = (bed.bytes(), std::fs::read(&backup).unwrap());
+    // The file format's write version, of which SQLite knows no more than 2.
+    for version in [3, 5, 129, 255] {
+        let with_version = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            bytes[18] = version;
+            bytes
+        };
+        bed.put_back(&with_version(&good));
+        let looked = bed.options().read_only(true).open(bed.path(), bed.key());
+        let verified = looked.unwrap().verify().map(drop);
+        for damaged in [bed.open().map(drop), verified] {
+            assert!(
+                matches!(damaged, Err(StoreError::Tampered { .. })),
+                "{damaged:?}"
+            );
+        }
+        bed.put_back(&good);
+        std::fs::write(&backup, with_version(&good_backup)).unwrap();
+        let told = restore(&bed, &backup).unwrap_err().to_string();
+        assert!(
+            told.contains("backup.db") && told.contains("is damaged"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn backups_are_consistent_while_others_write() {
     let (bed, store, backup) = bed();
     let ended = AtomicBool::new(false);
