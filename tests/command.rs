@@ -317,7 +317,7 @@ fn what_was_typed_at_a_hidden_prompt_before_it_was_stopped_is_forgotten() {
 }
 
 /// What is printed on a terminal, where each of these is typed once it is asked for: `Value of
-/// NAME: ` or `…, again: `. And how often it was asked for, and the exit status.
+/// NAME: `, `…, again: ` or `[y/N] `. And how often it was asked for, and the exit status.
 fn typed(mut terminal: Command, answers: &[&[u8]]) -> (String, usize, i32) {
     let mut child = terminal.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -325,7 +325,8 @@ fn typed(mut terminal: Command, answers: &[&[u8]]) -> (String, usize, i32) {
     for byte in BufReader::new(child.stdout.take().unwrap()).bytes() {
         printed.push(byte.unwrap());
         // Nothing is shown any more once it asks.
-        if printed.ends_with(b"typed: ") || printed.ends_with(b"again: ") {
+        let questions: [&[u8]; 3] = [b"typed: ", b"again: ", b"[y/N] "];
+        if questions.iter().any(|asked| printed.ends_with(asked)) {
             stdin.write_all(answers[asked]).unwrap();
             asked += 1;
         }
@@ -391,6 +392,21 @@ fn what_is_pasted_behind_a_hidden_answer_reaches_neither_the_next_question_nor_t
     assert!(printed.contains("left: []"), "{printed}");
     let shown = home.run(["secret", "reveal", "typed", "--yes"]);
     assert_eq!(shown.succeeded().stdout, "some-value one");
+}
+
+#[test]
+fn a_question_that_nobody_answers_leaves_its_line() {
+    let home = Home::with_my_secret();
+    let delete = home.on_terminal("\"$LEYDEN\" secret delete my-secret");
+    // Ctrl-D
+    let (printed, asked, status) = typed(delete, &[b"\x04"]);
+    assert_eq!((asked, status), (1, 1), "{printed}");
+    let (question, answer) = printed.split_once("[y/N] ").unwrap();
+    assert!(question.contains("restored for 30 days."), "{printed}");
+    assert!(
+        answer.ends_with("\r\nleyden: nothing was deleted\r\n"),
+        "{printed:?}"
+    );
 }
 
 #[test]

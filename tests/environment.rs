@@ -78,7 +78,7 @@ fn g3_one_bad_binding_refuses_the_run_before_any_guest_code() {
             &["my-secrt", "did you mean `my-secret`"][..],
         ),
         ("OTHER=old", &["old", "deleted"]),
-        ("OTHER=my-secret@2", &["my-secret", "version 2"]),
+        ("OTHER=my-secret@2", &["OTHER=my-secret@2 for", "version 2"]),
     ] {
         for name in ENV_GUESTS {
             let ran = home

@@ -42,11 +42,13 @@ fn g3_an_app_runs_once_it_is_trusted_and_not_when_it_has_changed() {
     let report = app(&home, "report", MANIFEST);
     let trust = format!("leyden trust {}", report.canonicalize().unwrap().display());
     refused(&home, &report).says(&["--secret A=my-secret", &trust]);
-    leyden(&home, "trust APP", &report).ended_with(2).says(&[
-        "my-secret",
-        "api.example.com",
-        "--yes",
-    ]);
+    let hint = format!("to grant all of it: {trust}\n");
+    let seen = leyden(&home, "inspect APP", &report).succeeded().stdout;
+    assert!(seen.ends_with(&hint), "{seen}");
+    leyden(&home, "trust APP", &report)
+        .ended_with(2)
+        .says(&["my-secret", "api.example.com", "--yes"])
+        .never_shows("to grant all of it");
     refused(&home, &report);
     leyden(&home, "trust APP --yes", &report).succeeded();
     runs(&home, &report);

@@ -104,6 +104,11 @@ fn a_secrets_life_on_the_command_line() {
     }
     home.run(["secret", "delete", "my-secret", "--yes"])
         .succeeded();
+    for look in ["secret list", "secret show my-secret"] {
+        let shown = home.run(look.split(' ')).succeeded().stdout;
+        let until = "deleted; it can be restored until 2";
+        assert!(shown.contains(until), "{shown}");
+    }
     home.run_app(&guest("probe-p2"), &["--secret", "A=my-secret"])
         .ended_with(77);
 }

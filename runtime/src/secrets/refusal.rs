@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use jiff::Timestamp;
 
-use crate::app::{Digest, EnvName};
+use crate::app::{Digest, EnvName, SecretRef};
 
 use super::NotText;
 
@@ -17,8 +17,8 @@ pub struct Refusal {
     pub component: String,
     /// The environment name that it was for.
     pub env: EnvName,
-    /// The secret's name as the binding had it.
-    pub secret: String,
+    /// The secret as the binding had it.
+    pub secret: SecretRef,
     /// Why.
     pub reason: RefusalReason,
 }
@@ -109,6 +109,7 @@ impl fmt::Display for Refusal {
         write!(f, "{env}={secret} for `{}`: {reason}", shown(component))?;
         match reason {
             RefusalReason::Restricted { app, .. } => {
+                let secret = &secret.name;
                 write!(f, "; leyden secret grant {secret} --app {app} --env {env}")
             }
             _ => Ok(()),

@@ -107,7 +107,7 @@ impl SecretStore {
         let refusal = |(wanted, reason): (&Wanted, RefusalReason)| Refusal {
             component: wanted.component.clone(),
             env: wanted.env.clone(),
-            secret: wanted.secret.name.as_str().to_owned(),
+            secret: wanted.secret.clone(),
             reason,
         };
         Err(StoreError::Refused {

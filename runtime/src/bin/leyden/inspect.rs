@@ -48,7 +48,10 @@ pub(crate) fn run(arguments: &Inspect, paths: &Paths) -> anyhow::Result<()> {
     seen.unread = unread;
     match arguments.report.output {
         Format::Json => report::json(&seen.json())?,
-        Format::Text => report::print(report::printable(&seen.text()))?,
+        Format::Text => {
+            let text = seen.text() + &seen.hint();
+            report::print(report::printable(&text))?;
+        }
     }
     damaged.map_or(Ok(()), |damaged| Err(damaged.into()))
 }
@@ -172,15 +175,21 @@ impl Seen {
         for change in self.changes() {
             line("changed", &change);
         }
-        let helps = self
-            .requests
-            .iter()
-            .any(|(_, found)| trust_helps(found.as_ref()));
-        if let Some(folder) = self.folder.as_ref().filter(|_| helps) {
-            let folder = app::shell_word(folder);
-            line("", &format!("to grant all of it: leyden trust {folder}"));
-        }
         out
+    }
+
+    /// How to grant what it asks for, in a line, where that is missing.
+    fn hint(&self) -> String {
+        let mut missing = self.requests.iter();
+        let helps = missing.any(|(_, found)| trust_helps(found.as_ref()));
+        match self.folder.as_ref().filter(|_| helps) {
+            Some(folder) => format!(
+                "{:<12}to grant all of it: leyden trust {}\n",
+                "",
+                app::shell_word(folder)
+            ),
+            None => String::new(),
+        }
     }
 
     /// Whether it is granted, in words, also where no store can be asked.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use jiff::Timestamp;
@@ -138,6 +139,20 @@ pub(crate) fn counted(number: u64, thing: &str) -> String {
     format!("{number} {thing}{plural}")
 }
 
+/// A span of time: `30 days`, `1h 30m`.
+pub(crate) fn span(span: Duration) -> String {
+    let written = humantime::format_duration(span).to_string();
+    let part = |part: &str| {
+        let digits = part.trim_end_matches(char::is_alphabetic);
+        match part.strip_prefix(digits) {
+            // A word, and no unit's sign.
+            Some(word) if word.len() > 2 => format!("{digits} {word}"),
+            _ => part.to_owned(),
+        }
+    };
+    written.split(' ').map(part).collect::<Vec<_>>().join(" ")
+}
+
 /// What was verified.
 pub(crate) fn verified(verified: &Verified) -> String {
     format!(
@@ -158,6 +173,19 @@ mod tests {
     fn control_characters_are_escaped() {
         assert_eq!(printable("a\u{1b}[2J\tb\nc"), "a\\u{1b}[2J\\u{9}b\nc");
         assert_eq!(printable("\u{9b}\u{202e}é"), "\\u{9b}\\u{202e}é");
+    }
+
+    #[test]
+    fn a_span_of_time_is_told_in_words_and_signs() {
+        for (seconds, told) in [
+            (0, "0s"),
+            (86_400, "1 day"),
+            (30 * 86_400, "30 days"),
+            (2 * 86_400 + 5400, "2 days 1h 30m"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), told);
+        }
+        assert_eq!(span(Duration::from_millis(1500)), "1s 500ms");
     }
 
     #[test]

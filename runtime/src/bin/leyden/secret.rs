@@ -297,10 +297,18 @@ fn state(secret: &SecretInfo) -> String {
         SecretState::Deleted {
             restorable_until: Some(until),
             ..
-        } => format!("deleted, restorable {}", expiry(Some(until))),
+        } => format!("deleted; {}", restorable(until)),
         SecretState::Deleted { .. } => "deleted".into(),
         _ => "other".into(),
     }
+}
+
+fn restorable(until: Timestamp) -> String {
+    let can = match until <= Timestamp::now() {
+        true => "could",
+        false => "can",
+    };
+    format!("it {can} be restored until {}", time(until))
 }
 
 fn newest(secret: &SecretInfo) -> String {
@@ -388,6 +396,20 @@ fn without_line_end(value: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn until_when_a_secret_can_be_restored_is_a_sentence() {
+        let past = restorable(Timestamp::UNIX_EPOCH);
+        assert!(
+            past.starts_with("it could be restored until 1970"),
+            "{past}"
+        );
+        let to_come = restorable(Timestamp::MAX);
+        assert!(
+            to_come.starts_with("it can be restored until 9999"),
+            "{to_come}"
+        );
+    }
 
     #[test]
     fn one_line_end_is_dropped_and_nothing_else() {

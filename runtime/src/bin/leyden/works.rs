@@ -119,7 +119,7 @@ impl Watch {
                     kind.running = kind.running.saturating_sub(1);
                     kind.waiting += 1;
                 });
-                let wait = humantime::format_duration(*wait);
+                let wait = report::span(*wait);
                 self.say(&format!(
                     "{id}: attempt {attempt} failed: {}; again in {wait}",
                     report::failure(failure)

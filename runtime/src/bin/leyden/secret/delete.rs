@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Delete, paths: &Paths) -> anyhow::Result<()> {
         false => format!(
             "Delete {}? No app can bind it any more; it can be restored for {}.",
             secret.name,
-            humantime::format_duration(arguments.recover_for)
+            report::span(arguments.recover_for)
         ),
     };
     prompt::confirm_or_refuse(&question, arguments.yes, "nothing was deleted")?;
