@@ -395,6 +395,15 @@ fn what_is_pasted_behind_a_hidden_answer_reaches_neither_the_next_question_nor_t
 }
 
 #[test]
+fn secrets_are_not_imported_from_what_is_typed_for_all_to_see() {
+    let home = Home::new();
+    let import = "\"$LEYDEN\" secret import - --format env";
+    let told = run(&mut home.on_terminal(import), b"").ended_with(2);
+    assert!(told.stdout.contains("would be shown"), "{told:?}");
+    assert!(!home.store().exists());
+}
+
+#[test]
 fn a_question_that_nobody_answers_leaves_its_line() {
     let home = Home::with_my_secret();
     let delete = home.on_terminal("\"$LEYDEN\" secret delete my-secret");

@@ -1,7 +1,7 @@
 //! `leyden secret import`: many secrets at once, from another tool's file.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -159,6 +159,12 @@ fn read(arguments: &Import) -> anyhow::Result<Found> {
     let failed = |error: io::Error| refused(format!("cannot read {}: {error}", from.display()));
     // One that is not there is told before what its name does not say.
     let file = match from == Path::new("-") {
+        true if io::stdin().is_terminal() => {
+            return Err(usage(
+                "what is typed here would be shown: pipe the secrets into standard input, or name \
+                 a file",
+            ));
+        }
         true => None,
         false => Some(fs::File::open(from).map_err(failed)?),
     };
