@@ -225,7 +225,11 @@ fn read_yaml(text: &[u8]) -> Result<Vec<(String, String)>, ImportError> {
         });
     }
     // `1e3`, `yes` and `null` are texts only in quotes: what another tool makes of them is not known.
-    let options = serde_saphyr::options! { no_schema: true };
+    // `<<` would take over what another map says, and the names in it.
+    let options = serde_saphyr::options! {
+        no_schema: true,
+        merge_keys: serde_saphyr::MergeKeyPolicy::Error,
+    };
     serde_saphyr::from_slice_with_options::<Texts>(text, options)
         .map(|texts| texts.0)
         .map_err(|error| {
@@ -233,7 +237,12 @@ fn read_yaml(text: &[u8]) -> Result<Vec<(String, String)>, ImportError> {
             ImportError::Shape {
                 line: place.map_or(0, |place| place.line()),
                 column: place.map_or(0, |place| place.column()),
-                wanted: "a YAML map",
+                wanted: match error.without_snippet() {
+                    serde_saphyr::Error::MergeKeyNotAllowed { .. } => {
+                        "a YAML map (merge keys are not taken)"
+                    }
+                    _ => "a YAML map",
+                },
             }
         })
 }
@@ -428,12 +437,23 @@ mod tests {
             (ImportFormat::Yaml, "A:\n  B: hunter2\n"),
             (ImportFormat::Yaml, "A: hunter2\nA: hunter2\n"),
             (ImportFormat::Yaml, "- hunter2\n"),
+            (ImportFormat::Yaml, "<<: {A: hunter2}\nB: x\n"),
         ] {
             let error = read(format, text).unwrap_err();
             let told = format!("{error} {error:?}");
             assert!(!told.contains("hunter2"), "{text}: {told}");
             assert!(!told.contains("7137"), "{text}: {told}");
         }
+    }
+
+    #[test]
+    fn a_merge_key_is_refused_and_a_name_that_looks_like_one_is_none() {
+        let merging = "B: text\n<<: {A: text}\n";
+        let told = read(ImportFormat::Yaml, merging).unwrap_err().to_string();
+        assert!(told.contains("line 2"), "{told}");
+        assert!(told.contains("merge keys are not taken"), "{told}");
+        let quoted = read(ImportFormat::Yaml, "'<<': text\n").unwrap_err();
+        assert!(matches!(quoted, ImportError::Name { .. }), "{quoted}");
     }
 
     proptest! {
