@@ -74,6 +74,26 @@ fn a_recovery_code_that_nobody_saw_opens_nothing() {
 }
 
 #[test]
+fn a_short_passphrase_is_warned_of_where_it_becomes_a_key() {
+    for (passphrase, is_short) in [("ünfünfünfün", true), ("ünfünfünfünf", false)] {
+        let home = Home::new();
+        let file = home.path().join("passphrase");
+        std::fs::write(&file, passphrase).unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+        let warned = |words: &str| {
+            let mut command = home.leyden();
+            command.env("LEYDEN_PASSPHRASE_FILE", &file);
+            command.env("LEYDEN_NEW_PASSPHRASE_FILE", &file);
+            let ran = run(command.args(words.split(' ')), b"some-value").succeeded();
+            ran.stderr.contains("less than 12 characters")
+        };
+        assert_eq!(warned("secret create my-secret"), is_short);
+        assert_eq!(warned("key add spare --passphrase"), is_short);
+        assert!(!warned("secret list"));
+    }
+}
+
+#[test]
 fn a_key_command_prints_the_key_and_takes_a_new_one() {
     let home = Home::with_my_secret();
     let vault = home.path().join("vault");

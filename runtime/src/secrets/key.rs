@@ -128,6 +128,16 @@ impl Key {
         Self(Credential::Passphrase(passphrase))
     }
 
+    /// Whether it is a passphrase that whoever has a copy of the store may guess: of less than 12
+    /// characters.
+    pub fn is_short_passphrase(&self) -> bool {
+        const LEAST: usize = 12;
+        match &self.0 {
+            Credential::Passphrase(text) => text.chars().nth(LEAST - 1).is_none(),
+            _ => false,
+        }
+    }
+
     /// A new random key, for a key file until [`held_by`](Self::held_by) says something else.
     ///
     /// # Errors

@@ -120,8 +120,11 @@ fn add(
         return add_recovery(&store, label, report);
     } else {
         let key = unlock::new_passphrase(paths)?;
-        let _shown = Shown::now("stretching the passphrase");
-        store.add_slot(label, &key)?;
+        {
+            let _shown = Shown::now("stretching the passphrase");
+            store.add_slot(label, &key)?;
+        }
+        unlock::warn_of_short(&key);
     }
     match report.output {
         Format::Json => report::json(&json!({ "label": label })),

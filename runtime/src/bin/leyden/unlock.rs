@@ -135,6 +135,7 @@ fn make_with(key: &Key, opener: &str, paths: &Paths) -> anyhow::Result<SecretSto
     };
     match made {
         Ok(store) => {
+            warn_of_short(key);
             say(&format!(
                 "made the secret store {}; {opener} opens it, and without it nobody can read what \
                  is in there",
@@ -145,6 +146,16 @@ fn make_with(key: &Key, opener: &str, paths: &Paths) -> anyhow::Result<SecretSto
         // Somebody else was faster.
         Err(StoreError::StoreExists { .. }) => open(paths),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Warns of a short passphrase, once it opens the store.
+pub(crate) fn warn_of_short(key: &Key) {
+    if key.is_short_passphrase() {
+        say(
+            "warning: the passphrase has less than 12 characters: whoever has a copy of the store \
+             can try out short ones until one opens it",
+        );
     }
 }
 
