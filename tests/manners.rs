@@ -244,9 +244,10 @@ fn a_damaged_audit_log_is_told_hides_no_secret_and_is_not_made_whole() {
     assert!(shown.get("last_released").is_none(), "{shown}");
     let why = shown["last_released_problem"].as_str().unwrap();
     assert!(why.contains(broken), "{shown}");
-    // What would begin a log that looks whole is refused, and says what to do.
+    // What needs a whole log, or would begin one that looks whole, is refused, and says what to do.
     for (words, says) in [
         ("audit verify", "its secrets can be used as before"),
+        ("audit list", "leyden audit verify tells where"),
         ("store backup backup.db", "no backup was written"),
         ("audit prune --before 0s --yes", "nothing was removed"),
         ("key rotate --root --yes", "the root key stays"),

@@ -83,7 +83,11 @@ pub(crate) fn want_app(filter: &mut AuditFilter, typed: &str) -> Result<(), Stri
 }
 
 fn list(filter: &AuditFilter, report: &Report, paths: &Paths) -> anyhow::Result<()> {
-    let records = unlock::open(paths)?.audit_list(filter)?;
+    let records = unlock::open(paths)?.audit_list(filter);
+    let records = records.map_err(|error| {
+        let what = "leyden audit verify tells where the damage begins";
+        or_damaged(error, what)
+    })?;
     if records.is_empty() {
         say("no records match");
         return Ok(());
