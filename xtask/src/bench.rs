@@ -62,6 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let root = repository::root()?;
     let quick = arguments.quick;
     // What fails, fails before minutes of measuring.
+    let _alone = alone(&root.join("target/bench"))?;
     let mut baseline = (arguments.check || arguments.save)
         .then(|| Baseline::read(quick))
         .transpose()?;
@@ -70,7 +71,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         file.with_context(|| format!("cannot write {}", path.display()))
     });
     let json = json.transpose()?;
-    let _alone = alone(&root.join("target/bench"))?;
     if !arguments.built {
         guests::build()?;
         step::run(&mut repository::cargo([
@@ -89,11 +89,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .with_context(|| format!("cannot copy {}", from.display()))?;
     }
 
+    install(&home)?;
     let wasmtime = wasmtime::find(&root, &home)?;
     let wasmtime = wasmtime.as_ref();
     let python = works::python();
 
-    let versions = versions(&root, wasmtime, python.as_deref())?;
+    let versions = versions(&root, &home, wasmtime, python.as_deref())?;
     let mut report = Report::begin(Machine::look(home.path(), versions)?, quick);
     for row in one_shot::measure(&home, wasmtime, quick)? {
         report.add(row);
@@ -139,6 +140,7 @@ fn alone(folder: &Path) -> Result<File> {
 /// What is measured, and what compiled it.
 fn versions(
     root: &Path,
+    home: &Home,
     wasmtime: Option<&Wasmtime>,
     python: Option<&Path>,
 ) -> Result<Vec<String>> {
@@ -150,7 +152,7 @@ fn versions(
     let of_crate = lock
         .split_once("name = \"wasmtime\"\nversion = \"")
         .and_then(|(_, rest)| rest.split('"').next());
-    let mut versions = vec![said(&repository::built("release")?.join("leyden"))?];
+    let mut versions = vec![said(&program(home, "leyden"))?];
     versions.extend(of_crate.map(|version| format!("wasmtime {version} crate")));
     // What is built already needs no compiler.
     versions.extend(said(Path::new("rustc")));
@@ -161,7 +163,24 @@ fn versions(
 
 /// The program that measures in turn within one process; `what` of it.
 fn in_process(home: &Home, what: &str) -> Result<Command> {
-    let mut program = home.command(repository::built("release")?.join("in-process"));
+    let mut program = home.command(program(home, "in-process"));
     program.arg(what);
     Ok(program)
+}
+
+/// Copies what was built, as whoever installs it does: of a file that a linker has just written, the
+/// kernel keeps smaller pieces in memory, each of which costs a page fault at every start.
+fn install(home: &Home) -> Result<()> {
+    fs::create_dir(program(home, ""))?;
+    for name in ["leyden", "bare-run", "in-process"] {
+        let from = repository::built("release")?.join(name);
+        fs::copy(&from, program(home, name))
+            .with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    Ok(())
+}
+
+/// Where it was copied to.
+fn program(home: &Home, name: &str) -> PathBuf {
+    home.path().join("bin").join(name)
 }

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -48,13 +48,16 @@ impl Ticker {
         }))
     }
 
-    /// Runs a guest, which gets ticks whenever it computes.
+    /// Runs a guest, which gets ticks whenever it computes. It is borrowed: moved here, it would take
+    /// its room twice.
     ///
     /// # Errors
     ///
     /// The operating system's, where no thread can be had.
-    pub(super) async fn attend<T>(&self, guest: impl Future<Output = T>) -> io::Result<T> {
-        let mut guest = pin!(guest);
+    pub(super) async fn attend<T>(
+        &self,
+        mut guest: Pin<&mut impl Future<Output = T>>,
+    ) -> io::Result<T> {
         poll_fn(|context| {
             let _busy = self.busy()?;
             guest.as_mut().poll(context).map(Ok)

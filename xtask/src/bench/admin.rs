@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use super::row::{Bound, Goal, Row};
 use super::samples::Samples;
 use crate::home::Home;
-use crate::{repository, step};
+use crate::step;
 
 const READERS: usize = 32;
 /// Pages that each reader asks for in a round.
@@ -20,7 +20,7 @@ const PAGES: usize = 20;
 
 pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
     let (secrets, rounds) = if quick { (5_000, 3) } else { (100_000, 10) };
-    let leyden = repository::built("release")?.join("leyden");
+    let leyden = super::program(home, "leyden");
     let store = home.path().join("admin");
     fill(home, &leyden, &store, secrets)?;
     let server = Server::start(home, &leyden, &store)?;

@@ -15,7 +15,7 @@ use super::row::{Bound, Goal, Row};
 use super::samples::Samples;
 use super::wasmtime::Wasmtime;
 use crate::home::Home;
-use crate::{repository, step};
+use crate::step;
 
 /// Rounds before the ones that count: caches are filled, and all must print the same.
 const WARM_UP: usize = 2;
@@ -47,7 +47,7 @@ struct Subject {
 
 /// Makes the store that all rows use, and measures.
 pub(crate) fn measure(home: &Home, wasmtime: Option<&Wasmtime>, quick: bool) -> Result<Vec<Row>> {
-    let leyden = repository::built("release")?.join("leyden");
+    let leyden = super::program(home, "leyden");
     create_secret(home, &leyden, "my-secret", "some-value")?;
     create_secret(home, &leyden, "other-secret", "other-value")?;
     let rounds = |most| if quick { most / 5 } else { most };
@@ -114,7 +114,7 @@ fn rust(
     let mut without = run_app(home, leyden, "hello.wasm", &plain());
     // The first run compiles, so that there is code for the bare program to map.
     output(&mut without)?;
-    let mut bare = home.command(repository::built("release")?.join("bare-run"));
+    let mut bare = home.command(super::program(home, "bare-run"));
     bare.arg(compiled(home)?).args(PLAIN);
     let mut subjects = vec![
         Subject::new("leyden, no secret", without),

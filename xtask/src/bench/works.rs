@@ -169,7 +169,7 @@ fn first(home: &Home, quick: bool) -> Result<Row> {
                     [works.echo]\ncomponent = \"work-echo.wasm\"\n";
     std::fs::write(app.join("leyden.toml"), manifest)?;
     let script = r#"[{"start":{"work":"echo","text":"x"}},{"wait":"all"}]"#;
-    let leyden = repository::built("release")?.join("leyden");
+    let leyden = super::program(home, "leyden");
     let mut samples = Samples::default();
     for round in 0..=rounds {
         let mut command = home.command(&leyden);
