@@ -1,6 +1,5 @@
 //! One running instance: wasmtime's store, what stands in it, and its run from start to end.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTableError;
@@ -186,16 +185,13 @@ pub(super) async fn run(
     // parked in a call to the host.
     let limit = limits.timeout;
     let since = std::time::Instant::now();
-    let ended = {
-        let call = pin!(pre.call(&mut store, input));
-        tokio::select! {
-            biased;
-            result = sandbox.ticker().attend(call) => {
-                Some(result.map_err(SandboxError::Ticker)?)
-            }
-            () = closed.wait() => return Ok(Called::Ended(Ending::OutputClosed)),
-            () = sleep(limit) => None,
+    let ended = tokio::select! {
+        biased;
+        result = sandbox.ticker().attend(pre.call(&mut store, input)) => {
+            Some(result.map_err(SandboxError::Ticker)?)
         }
+        () = closed.wait() => return Ok(Called::Ended(Ending::OutputClosed)),
+        () = sleep(limit) => None,
     };
     if let Some(Err(_)) = &ended {
         // On the thread of the trap still: nothing was awaited since.

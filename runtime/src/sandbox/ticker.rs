@@ -1,13 +1,14 @@
 //! The thread that makes running guests yield, so that time limits, cancelling and signals work.
 
-use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use wasmtime::Engine;
 
 /// Time between two ticks: the longest that a computing guest keeps a thread of the executor.
@@ -48,21 +49,12 @@ impl Ticker {
         }))
     }
 
-    /// Runs a guest, which gets ticks whenever it computes. It is borrowed: moved here, it would take
-    /// its room twice.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's, where no thread can be had.
-    pub(super) async fn attend<T>(
-        &self,
-        mut guest: Pin<&mut impl Future<Output = T>>,
-    ) -> io::Result<T> {
-        poll_fn(|context| {
-            let _busy = self.busy()?;
-            guest.as_mut().poll(context).map(Ok)
-        })
-        .await
+    /// Runs a guest, which gets ticks whenever it computes.
+    pub(super) fn attend<F>(&self, guest: F) -> Attended<'_, F> {
+        Attended {
+            ticker: self,
+            guest,
+        }
     }
 
     fn busy(&self) -> io::Result<Busy<'_>> {
@@ -72,6 +64,27 @@ impl Ticker {
             self.0.wake()?;
         }
         Ok(busy)
+    }
+}
+
+pin_project! {
+    /// A guest that gets ticks. No `async` block, in which a future that is moved takes its room
+    /// twice.
+    pub(super) struct Attended<'t, F> {
+        ticker: &'t Ticker,
+        #[pin]
+        guest: F,
+    }
+}
+
+impl<F: Future> Future for Attended<'_, F> {
+    /// The operating system's error, where no thread can be had.
+    type Output = io::Result<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let _busy = this.ticker.busy()?;
+        this.guest.poll(context).map(Ok)
     }
 }
 
