@@ -74,6 +74,7 @@ impl App {
             else {
                 continue;
             };
+            grantable &= reason.is_mended_by_a_grant();
             if *reason != RefusalReason::NotGranted {
                 request.why = Some(reason.to_string());
             }
@@ -82,9 +83,6 @@ impl App {
             };
             let name = &secret.name;
             let command = match reason {
-                RefusalReason::NotGranted
-                | RefusalReason::GrantExpired { .. }
-                | RefusalReason::OpenFolder { .. } => continue,
                 RefusalReason::Restricted { .. } => {
                     format!("leyden secret grant {name} --app {path} --env {env}")
                 }
@@ -101,12 +99,8 @@ impl App {
                     };
                     format!("--secret {env}={newest}")
                 }
-                RefusalReason::Undecryptable { .. } | RefusalReason::NotText(_) => {
-                    grantable = false;
-                    continue;
-                }
+                _ => continue,
             };
-            grantable &= matches!(reason, RefusalReason::Restricted { .. });
             request.options = vec![command];
         }
         grantable

@@ -78,6 +78,17 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
+    /// Whether granting the app what it asks for would allow it.
+    pub fn is_mended_by_a_grant(&self) -> bool {
+        matches!(
+            self,
+            Self::NotGranted
+                | Self::GrantExpired { .. }
+                | Self::OpenFolder { .. }
+                | Self::Restricted { .. }
+        )
+    }
+
     /// A short word for it, as the audit log has it.
     pub fn code(&self) -> &'static str {
         match self {

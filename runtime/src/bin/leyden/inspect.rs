@@ -311,16 +311,11 @@ fn sorted(app: &App) -> impl Iterator<Item = (String, &app::ComponentSource)> {
 
 /// Whether trusting the app would grant it, as far as is known.
 fn trust_helps(found: Option<&Coverage>) -> bool {
-    use RefusalReason::{Deleted, Expired, NoSuchVersion, NotFound};
-    !matches!(
-        found,
-        Some(
-            Coverage::Granted { .. }
-                | Coverage::Refused(
-                    Deleted | NotFound { .. } | NoSuchVersion { .. } | Expired { .. }
-                )
-        )
-    )
+    match found {
+        Some(Coverage::Refused(reason)) => reason.is_mended_by_a_grant(),
+        Some(_) => false,
+        None => true,
+    }
 }
 
 /// Whether it is granted, in words.
