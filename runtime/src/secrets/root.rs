@@ -123,7 +123,7 @@ impl SecretStore {
         let record = self.state.lock()?;
         record.write_both((&self.keys.state, before), (&keys.state, after))?;
         reached();
-        self.commit(transaction, &recorded)?;
+        self.commit(transaction, &recorded, false)?;
         reached();
         let noted = record.write(&keys.state, after);
         reached();

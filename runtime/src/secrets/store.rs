@@ -134,14 +134,8 @@ impl SecretStore {
         snapshot.check_end()?;
         let result = change(&mut snapshot)?;
         let mark = snapshot.seal()?;
-        let recorded = std::mem::take(&mut snapshot.recorded);
-        match (snapshot.refuses, &self.sink) {
-            (true, Some(sink)) => {
-                transaction.commit().map_err(failed)?;
-                sink.tell(&recorded);
-            }
-            _ => self.commit(transaction, &recorded)?,
-        }
+        let (recorded, refuses) = (std::mem::take(&mut snapshot.recorded), snapshot.refuses);
+        self.commit(transaction, &recorded, refuses)?;
         let noted = self.note(mark);
         noted.map_err(|error| self.not_noted(error))?;
         Ok(result)
@@ -182,25 +176,30 @@ impl SecretStore {
         snapshot.record(self.actor.record(AuditEvent::RollbackAccepted))?;
         let mark = snapshot.seal()?;
         let recorded = std::mem::take(&mut snapshot.recorded);
-        self.commit(transaction, &recorded)?;
+        self.commit(transaction, &recorded, false)?;
         let noted = self.state.force(&self.keys.state, mark);
         noted.map_err(|error| self.not_noted(error))
     }
 
-    /// Commits a transaction and what it recorded.
+    /// Commits a transaction and what it recorded; where that is `refusals` alone, whatever becomes
+    /// of the second place.
     pub(super) fn commit(
         &self,
         transaction: Transaction<'_>,
         recorded: &[String],
+        refusals: bool,
     ) -> Result<(), StoreError> {
-        if let Some(sink) = &self.sink {
+        let sink = self.sink.as_ref();
+        if let Some(sink) = sink.filter(|_| !refusals) {
             sink.before(recorded)?;
         }
         transaction
             .commit()
             .map_err(|error| Tables::error(&self.path, error))?;
-        if let Some(sink) = &self.sink {
-            sink.after(recorded);
+        match sink {
+            Some(sink) if refusals => sink.tell(recorded),
+            Some(sink) => sink.after(recorded),
+            None => {}
         }
         Ok(())
     }
