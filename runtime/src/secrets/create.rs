@@ -95,6 +95,8 @@ pub(super) fn make(place: &Place, key: &Key, options: &StoreOptions) -> Result<(
         files::remove(&files::with_suffix(&new, suffix))?;
     }
     drop(files::make_private(&new)?);
+    // Removed unless it gets its name.
+    let named = TempPath::try_from_path(&new).map_err(files::io("find", &new))?;
     let actor = Actor::current();
     let recorded = sql::make(&new, options.busy_timeout, |tables| {
         Snapshot::make(tables, &keys, &actor, store, slot)
@@ -103,7 +105,6 @@ pub(super) fn make(place: &Place, key: &Key, options: &StoreOptions) -> Result<(
     if let Some(sink) = &options.audit_sink {
         sink.before(&recorded)?;
     }
-    let named = TempPath::try_from_path(&new).map_err(files::io("find", &new))?;
     named
         .persist_noclobber(&place.path)
         .map_err(|error| files::io("name the store", &place.path)(error.error))?;

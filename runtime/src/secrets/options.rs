@@ -185,8 +185,8 @@ impl StoreOptions {
         };
         if made_store {
             create::make(&place, &key, self).inspect_err(|_| {
-                // It opens nothing.
-                if made_key {
+                // It opens nothing, unless the store got its name before something failed.
+                if made_key && matches!(files::check_file(&place.path), Ok(None)) {
                     let _ = files::remove(key_file);
                 }
             })?;
