@@ -93,7 +93,7 @@ impl App {
     /// The most memory that each of its components can have, in bytes: what the operator gave, else
     /// 1 GiB.
     pub fn most_memory(&self) -> u64 {
-        self.given.memory.unwrap_or(DEFAULT_MEMORY)
+        self.given.most_memory()
     }
 
     /// Resolves who sees what, where nothing but the operator's own bindings counts.
@@ -169,6 +169,12 @@ impl App {
     }
 }
 
+impl Given {
+    fn most_memory(&self) -> u64 {
+        self.memory.unwrap_or(DEFAULT_MEMORY)
+    }
+}
+
 /// Resolves what one component is given.
 struct Resolver<'a> {
     manifest: &'a Manifest,
@@ -236,7 +242,7 @@ impl Resolver<'_> {
             dirs: self.alone(&self.given.dirs).collect(),
             hosts,
             timeout: self.spec.timeout,
-            memory: asked.min(self.given.memory.unwrap_or(DEFAULT_MEMORY)),
+            memory: asked.min(self.given.most_memory()),
         })
     }
 
