@@ -14,6 +14,7 @@ mod support;
 mod admin_attacks;
 mod admin_browser;
 mod at_rest;
+mod audit;
 mod bindings;
 mod command;
 mod conformance;
