@@ -1,12 +1,11 @@
 //! Turns, places and attempts: runs what waits, and what failed once more.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 
 use crate::app::RetryOn;
 use crate::run::bound::BoundWork;
@@ -77,7 +76,7 @@ impl Runner {
         job.is_under_way = true;
         job.since.get_or_insert_with(Instant::now);
         let result = caught(self.attempt(&queue.work, &job, &input.bytes)).await;
-        let result = result.unwrap_or_else(|| Err(host_failed()));
+        let result = result.unwrap_or_else(|_| Err(host_failed()));
         match &result {
             Err(failure) if tries_again(&queue.work, failure, job.attempts) => {
                 self.again(queue, job, input, failure);
@@ -182,15 +181,10 @@ impl Drop for Unended {
     }
 }
 
-/// What a future comes to; none where it panics, of which the process's panic hook has told.
-async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
+/// What a future comes to, or an error where it panics, of which the process's panic hook has told.
+fn caught<T>(future: impl Future<Output = T>) -> impl Future<Output = std::thread::Result<T>> {
     // What it leaves behind is dropped with it; our locks hold their data whole.
-    std::future::poll_fn(|context| {
-        let poll = AssertUnwindSafe(|| future.as_mut().poll(context));
-        catch_unwind(poll).map_or(Poll::Ready(None), |polled| polled.map(Some))
-    })
-    .await
+    AssertUnwindSafe(future).catch_unwind()
 }
 
 fn host_failed() -> Failure {
