@@ -40,7 +40,7 @@ pub enum Input {
 impl Input {
     pub(super) fn stream(&self) -> Box<dyn StdinStream + Sync> {
         match self {
-            Self::Empty => Box::new(MemoryInputPipe::new(Bytes::new())),
+            Self::Empty => Box::new(tokio::io::empty()),
             Self::Inherit => Box::new(Inherited(wasmtime_wasi::cli::stdin())),
             Self::Bytes(bytes) => Box::new(MemoryInputPipe::new(bytes.clone())),
         }

@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
 use wasmtime::Engine;
 
 /// Time between two ticks: the longest that a computing guest keeps a thread of the executor.
@@ -53,7 +52,7 @@ impl Ticker {
     pub(super) fn attend<F>(&self, guest: F) -> Attended<'_, F> {
         Attended {
             ticker: self,
-            guest,
+            guest: Box::pin(guest),
         }
     }
 
@@ -67,24 +66,20 @@ impl Ticker {
     }
 }
 
-pin_project! {
-    /// A guest that gets ticks. No `async` block, in which a future that is moved takes its room
-    /// twice.
-    pub(super) struct Attended<'t, F> {
-        ticker: &'t Ticker,
-        #[pin]
-        guest: F,
-    }
+/// A guest that gets ticks. In a box of its own: it is the largest part of the futures around it,
+/// each of which would have room for it and be moved with it.
+pub(super) struct Attended<'t, F> {
+    ticker: &'t Ticker,
+    guest: Pin<Box<F>>,
 }
 
 impl<F: Future> Future for Attended<'_, F> {
     /// The operating system's error, where no thread can be had.
     type Output = io::Result<F::Output>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let _busy = this.ticker.busy()?;
-        this.guest.poll(context).map(Ok)
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let _busy = self.ticker.busy()?;
+        self.guest.as_mut().poll(context).map(Ok)
     }
 }
 
