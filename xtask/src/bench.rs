@@ -90,6 +90,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
 
     install(&home)?;
+    // What a build has left to be written would be written while others wait for the disk.
+    rustix::fs::sync();
     let wasmtime = wasmtime::find(&root, &home)?;
     let wasmtime = wasmtime.as_ref();
     let python = works::python();
