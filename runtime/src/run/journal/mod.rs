@@ -16,8 +16,9 @@
 //! the rest: names, times, sizes, endings. None of that is a secret's value: the app's secrets are
 //! taken out of log lines and failures.
 //!
-//! A Work counts as ended once that is committed, and only then its Flow hears of it. Commits are
-//! shared by all that waits (`synchronous=NORMAL`: a killed process loses none of them).
+//! A Work counts as ended once that is committed, and only then its Flow hears of it; but that it
+//! stopped what still waited it hears at once, since that runs again when the run is gone on with.
+//! Commits are shared by all that waits (`synchronous=NORMAL`: a killed process loses none of them).
 
 mod database;
 mod error;
