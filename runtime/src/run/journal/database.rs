@@ -5,7 +5,6 @@
 //! Work the file is opened, with a log in front of it: whatever is killed when, all that was
 //! committed is there. Nothing is lost by a power cut that was there before.
 
-use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,7 +16,8 @@ use rusqlite::Connection;
 
 use super::lock;
 use super::pending::What;
-use super::sql::{self, Begin, EndedRow};
+use super::rows;
+use super::sql::{self, Begin};
 
 pub(super) struct Database {
     file: PathBuf,
@@ -142,7 +142,7 @@ impl Database {
     fn write_all(&mut self, records: &[What]) -> rusqlite::Result<()> {
         match &mut self.kept {
             Kept::Nowhere => Ok(()),
-            Kept::Logged(connection) => write_rows(connection, records, self.life),
+            Kept::Logged(connection) => rows::write(connection, records, self.life),
             Kept::Whole(connection) => {
                 // There were no Works: this is the run's end.
                 for record in records {
@@ -206,145 +206,4 @@ fn save(connection: &mut Connection, file: &Path) -> rusqlite::Result<()> {
         fs::rename(&new, file)
     };
     write().map_err(failed)
-}
-
-/// Writes rows in one transaction. What begins and ends within it is written once, and not twice.
-fn write_rows(connection: &Connection, records: &[What], life: u32) -> rusqlite::Result<()> {
-    let ended = records.iter().filter_map(|record| match record {
-        What::Ended(row, ..) => Some((row.number, row)),
-        _ => None,
-    });
-    let ended: HashMap<u64, &EndedRow> = ended.collect();
-    let (mut whole_works, mut whole_attempts) = (HashSet::new(), HashSet::new());
-    sql::in_transaction(connection, || {
-        for record in records {
-            match record {
-                What::Queued(row) => {
-                    let end = ended.get(&row.number).copied();
-                    sql::queued(connection, row, end)?;
-                    whole_works.extend(end.map(|end| end.number));
-                }
-                What::Attempt(number, attempt, at) => {
-                    let end = ended.get(number).copied();
-                    let end = end.filter(|end| end.attempt == *attempt);
-                    sql::attempt(connection, (*number, life, *attempt), *at, end)?;
-                    whole_attempts.extend(end.map(|end| end.number));
-                }
-                What::Failed(number, attempt, at, failure) => {
-                    let place = (*number, life, *attempt);
-                    sql::attempt_ended(connection, place, *at, Some(failure))?;
-                }
-                What::Ended(row, ..) => {
-                    if row.attempt > 0 && !whole_attempts.contains(&row.number) {
-                        let place = (row.number, life, row.attempt);
-                        sql::attempt_ended(connection, place, row.at, row.failure.as_ref())?;
-                    }
-                    if !whole_works.contains(&row.number) {
-                        sql::ended(connection, row)?;
-                    }
-                }
-                What::RunEnded { end, .. } => sql::run_ended(connection, end)?,
-            }
-        }
-        Ok(())
-    })
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
-mod tests {
-    use rusqlite::types::Value;
-
-    use super::*;
-    use crate::run::journal::sql::QueuedRow;
-    use crate::sandbox::{Failure, Payload, Started};
-
-    fn queued(number: u64) -> What {
-        What::Queued(QueuedRow {
-            number,
-            name: "work".into(),
-            place: Some([7; 32]),
-            occurrence: 0,
-            at: 1,
-            input: Some(vec![1]),
-            input_size: 1,
-        })
-    }
-
-    fn ended(number: u64, attempt: u32, failure: Option<Failure>) -> What {
-        let row = EndedRow {
-            number,
-            attempt,
-            at: 9,
-            answer: "ran",
-            output: failure.is_none().then(|| vec![2]),
-            output_size: failure.is_none().then_some(1),
-            failure,
-        };
-        What::Ended(
-            row,
-            Started::new(Payload::default()),
-            Ok(Payload::default()),
-        )
-    }
-
-    /// One that ends well, one that is tried again, one that is never run, one that does not end.
-    fn records() -> Vec<What> {
-        vec![
-            queued(1),
-            What::Attempt(1, 1, 2),
-            queued(2),
-            ended(1, 1, None),
-            What::Attempt(2, 1, 3),
-            What::Failed(2, 1, 4, Failure::Exit(1)),
-            queued(3),
-            What::Attempt(2, 2, 5),
-            ended(3, 0, Some(Failure::Stopped)),
-            queued(4),
-            What::Attempt(4, 1, 6),
-            ended(2, 2, Some(Failure::Exit(2))),
-        ]
-    }
-
-    fn rows(connection: &Connection) -> Vec<Vec<Value>> {
-        let mut rows = Vec::new();
-        for table in ["work", "attempt"] {
-            let all = format!("SELECT * FROM {table} ORDER BY 1, 2, 3");
-            let mut all = connection.prepare(&all).unwrap();
-            let columns = all.column_count();
-            let read = all.query_map((), |row| (0..columns).map(|at| row.get(at)).collect());
-            rows.extend(read.unwrap().map(Result::unwrap));
-        }
-        rows
-    }
-
-    #[test]
-    fn the_rows_are_the_same_wherever_a_commit_falls() {
-        let written = |cuts: u32| {
-            let connection = sql::create(&Begin {
-                app: "app".into(),
-                digest: String::new(),
-                user: String::new(),
-                host: String::new(),
-                started: 0,
-                key: None,
-                invocation: None,
-            })
-            .unwrap();
-            sql::make_works(&connection).unwrap();
-            let (records, mut from) = (records(), 0);
-            for to in 1..=records.len() {
-                if to == records.len() || cuts & (1 << (to - 1)) != 0 {
-                    write_rows(&connection, &records[from..to], 1).unwrap();
-                    from = to;
-                }
-            }
-            rows(&connection)
-        };
-        let each_alone = written(u32::MAX);
-        assert_eq!(each_alone.len(), 4 + 4);
-        for cuts in 0..1 << (records().len() - 1) {
-            assert_eq!(written(cuts), each_alone, "{cuts:b}");
-        }
-    }
 }

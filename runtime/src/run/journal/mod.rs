@@ -28,6 +28,7 @@ mod log;
 mod pending;
 mod places;
 mod read;
+mod rows;
 mod runs;
 mod sql;
 mod wal;

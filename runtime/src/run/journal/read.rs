@@ -198,10 +198,7 @@ pub(super) fn works(folder: &Path) -> rusqlite::Result<Option<Vec<WorkInfo>>> {
             })
         })?
         .collect::<Result<Vec<_>, _>>()?;
-    let mut attempts = journal.prepare(
-        "SELECT number, life, attempt, started, ended, failure FROM attempt
-         ORDER BY number, life, attempt",
-    )?;
+    let mut attempts = journal.prepare(sql::ATTEMPTS)?;
     let mut rows = attempts.query(())?;
     while let Some(row) = rows.next()? {
         let number = count(row.get(0)?);
@@ -276,7 +273,8 @@ mod tests {
         connection
             .execute_batch(
                 r#"INSERT INTO work VALUES (1, 'train', zeroblob(32), 0, 2, x'00', 1,
-                     3, 'ran', '{"kind":"timed-out","detail":{"secs":1,"nanos":0}}', NULL, NULL);
+                     3, 'ran', '{"kind":"timed-out","detail":{"secs":1,"nanos":0}}', NULL, NULL,
+                     NULL, NULL, NULL);
                    INSERT INTO attempt VALUES (1, 1, 1, 2, 3, '{"kind":"trap","detail":"t"}'),
                      (1, 1, 2, 3, 4, NULL);"#,
             )

@@ -11,7 +11,7 @@ use crate::sandbox::Failure;
 /// `LEYJ`: tells a journal from other SQLite files.
 const APPLICATION: i32 = 0x4c45_594a;
 /// The version of the tables.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 
 const RUN: &str = "
 CREATE TABLE run (
@@ -21,15 +21,26 @@ CREATE TABLE run (
     key BLOB, invocation BLOB) STRICT;";
 
 /// Made with the first Work: most commands run none, and making tables takes a while.
+///
+/// Of a Work that began and ended between two commits, its last attempt stands in its own row
+/// (`life`, `attempt`, `began`): what is written for a short Work is then one row in one page.
 const WORKS: &str = "
 CREATE TABLE IF NOT EXISTS work (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, place BLOB, occurrence INTEGER NOT NULL,
     queued INTEGER NOT NULL, input BLOB, input_size INTEGER NOT NULL,
-    ended INTEGER, answer TEXT, failure TEXT, output BLOB, output_size INTEGER) STRICT;
+    ended INTEGER, answer TEXT, failure TEXT, output BLOB, output_size INTEGER,
+    life INTEGER, attempt INTEGER, began INTEGER) STRICT;
 CREATE TABLE IF NOT EXISTS attempt (
     number INTEGER NOT NULL, life INTEGER NOT NULL, attempt INTEGER NOT NULL,
     started INTEGER NOT NULL, ended INTEGER, failure TEXT,
     PRIMARY KEY (number, life, attempt)) STRICT, WITHOUT ROWID;";
+
+/// All attempts.
+pub(super) const ATTEMPTS: &str = "
+SELECT number, life, attempt, started, ended, failure FROM attempt
+UNION ALL
+SELECT number, life, attempt, began, ended, failure FROM work WHERE began IS NOT NULL
+ORDER BY number, life, attempt";
 
 /// What is known of a run when it begins. Times are microseconds since 1970.
 pub(super) struct Begin {
@@ -187,18 +198,40 @@ pub(super) struct EndedRow {
     pub(super) output_size: Option<usize>,
 }
 
+/// How a Work ended, and in which life, and when its last attempt began, where that is written with
+/// its end.
+#[derive(Clone, Copy)]
+pub(super) struct Last<'a> {
+    pub(super) end: &'a EndedRow,
+    pub(super) life: u32,
+    pub(super) began: Option<i64>,
+}
+
+impl<'a> Last<'a> {
+    /// One whose last attempt has a row of its own.
+    pub(super) fn new(end: &'a EndedRow, life: u32) -> Self {
+        Self {
+            end,
+            life,
+            began: None,
+        }
+    }
+}
+
 /// A Work's start, and its end where that is known already.
 pub(super) fn queued(
     connection: &Connection,
     row: &QueuedRow,
-    end: Option<&EndedRow>,
+    last: Option<&Last<'_>>,
 ) -> rusqlite::Result<()> {
+    let end = last.map(|last| last.end);
+    let began = last.and_then(|last| Some((last, last.began?)));
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO work
              (number, name, place, occurrence, queued, input, input_size,
-              ended, answer, failure, output, output_size)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+              ended, answer, failure, output, output_size, life, attempt, began)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             number(row.number),
@@ -213,33 +246,39 @@ pub(super) fn queued(
             end.and_then(|end| json(end.failure.as_ref())),
             end.and_then(|end| end.output.as_ref()),
             end.and_then(|end| end.output_size.map(size)),
+            began.map(|(last, _)| last.life),
+            began.map(|(last, _)| last.end.attempt),
+            began.map(|(_, at)| at),
         ])?;
     Ok(())
 }
 
-/// Which attempt: the Work's number, the life of the run, the attempt's number.
-type Attempt = (u64, u32, u32);
+/// Before a Work of an earlier life is started once more, which writes its row anew: its attempt
+/// there gets a row of its own.
+pub(super) fn keep_attempt(connection: &Connection, of: u64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO attempt (number, life, attempt, started, ended, failure)
+             SELECT number, life, attempt, began, ended, failure FROM work
+             WHERE number = ? AND began IS NOT NULL",
+        )?
+        .execute([number(of)])?;
+    Ok(())
+}
 
-/// An attempt's start, and its end where that is known already.
+/// Which attempt: the Work's number, the life of the run, the attempt's number.
+pub(super) type Attempt = (u64, u32, u32);
+
 pub(super) fn attempt(
     connection: &Connection,
     (of, life, attempt): Attempt,
     at: i64,
-    end: Option<&EndedRow>,
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO attempt (number, life, attempt, started, ended, failure)
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO attempt (number, life, attempt, started) VALUES (?, ?, ?, ?)",
         )?
-        .execute(params![
-            number(of),
-            life,
-            attempt,
-            at,
-            end.map(|end| end.at),
-            end.and_then(|end| json(end.failure.as_ref())),
-        ])?;
+        .execute(params![number(of), life, attempt, at])?;
     Ok(())
 }
 
@@ -258,10 +297,12 @@ pub(super) fn attempt_ended(
     Ok(())
 }
 
-pub(super) fn ended(connection: &Connection, row: &EndedRow) -> rusqlite::Result<()> {
+pub(super) fn ended(connection: &Connection, last: &Last<'_>) -> rusqlite::Result<()> {
+    let (row, began) = (last.end, last.began);
     connection
         .prepare_cached(
-            "UPDATE work SET ended = ?, answer = ?, failure = ?, output = ?, output_size = ?
+            "UPDATE work SET ended = ?, answer = ?, failure = ?, output = ?, output_size = ?,
+             life = ?, attempt = ?, began = ?
              WHERE number = ?",
         )?
         .execute(params![
@@ -270,6 +311,9 @@ pub(super) fn ended(connection: &Connection, row: &EndedRow) -> rusqlite::Result
             json(row.failure.as_ref()),
             row.output,
             row.output_size.map(size),
+            began.map(|_| last.life),
+            began.map(|_| row.attempt),
+            began,
             number(row.number),
         ])?;
     Ok(())
