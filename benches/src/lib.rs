@@ -25,6 +25,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 ///
 /// Where the operating system refuses the address space.
 pub fn engine(pool: Option<u32>) -> Result<Engine> {
+    Engine::new(&config(pool))
+}
+
+/// The settings of [`engine`].
+#[must_use]
+pub fn config(pool: Option<u32>) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -34,7 +40,7 @@ pub fn engine(pool: Option<u32>) -> Result<Engine> {
     if let Some(instances) = pool {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(instances)));
     }
-    Engine::new(&config)
+    config
 }
 
 fn pooling(instances: u32) -> PoolingAllocationConfig {

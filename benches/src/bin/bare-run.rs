@@ -1,10 +1,10 @@
 //! `bare-run CODE NAME=VALUE...`: one run of a compiled component, mapped from a file. The least
 //! that a command line tool on the wasmtime crate must do.
 
-use leyden_bench::{Command, engine};
+use leyden_bench::{Command, config};
 use wasmtime::component::Component;
 use wasmtime::error::Context;
-use wasmtime::{Result, ensure};
+use wasmtime::{Engine, Result, ensure};
 use wasmtime_wasi::WasiCtxBuilder;
 
 fn main() -> Result<()> {
@@ -17,7 +17,10 @@ fn main() -> Result<()> {
         wasi.env(name, value);
     }
 
-    let engine = engine(None)?;
+    let mut config = config(None);
+    // As in Leyden, where what is compiled already needs none.
+    config.enable_compiler(false);
+    let engine = Engine::new(&config)?;
     // SAFETY: the file is run as native code. The benchmark names one that the `leyden` command
     // wrote just before, into a folder of this user.
     #[allow(unsafe_code, reason = "mapping code is what is measured")]

@@ -25,6 +25,12 @@ pub(crate) const POOL: u32 = 1024;
 /// How many of the Work that sleeps may run at once.
 pub(crate) const SLEEPERS: usize = 1000;
 
+/// Who is measured, as it is printed.
+const PLAIN: &str = "leyden";
+const JOURNAL: &str = "leyden, with its journal";
+const BARE: &str = "bare wasmtime crate";
+const ONE_BY_ONE: &str = "one after the other";
+
 pub(crate) fn measure(arguments: &[String]) -> Result<()> {
     let [guests, folder, python, rounds, counts @ ..] = arguments else {
         wasmtime::bail!("GUESTS FOLDER PYTHON ROUNDS COUNT... are expected");
@@ -46,51 +52,49 @@ pub(crate) fn measure(arguments: &[String]) -> Result<()> {
     )?)?;
     let cores = std::thread::available_parallelism()?.get();
 
+    // Enough that what a run takes besides its Works does not count.
+    let in_turn = first / 2;
+    let mut subjects = [PLAIN, JOURNAL, BARE];
     for round in 0..=rounds {
         // What is done for the first time is not what is measured.
-        let show = |what: &str, who: &str, value: f64| {
+        let show = |what: &str, who: &str, taken: Duration, count: usize| {
             if round > 0 {
-                println!("{what}\t{who}\t{value}");
+                println!(
+                    "{what}\t{who}\t{}",
+                    taken.as_secs_f64() * 1e6 / count as f64
+                );
             }
         };
-        let each = |taken: Duration, count: usize| taken.as_secs_f64() * 1e6 / count as f64;
+        // Each follows each other one in turn.
+        subjects.rotate_left(1);
+        let compare = |what: &str, count: usize, tasks: usize, script: &serde_json::Value| {
+            for who in subjects {
+                let taken = match who {
+                    BARE => timed(&runtime, || many(bare.clone(), tasks, count))?,
+                    _ => side.run(&script.to_string(), who == JOURNAL)?,
+                };
+                show(what, who, taken, count);
+            }
+            Ok::<(), wasmtime::Error>(())
+        };
         for count in [1, 100].into_iter().chain(counts.iter().copied()) {
-            let what = count.to_string();
             let script = json!([
                 { "start": { "work": "echo", "text": "x", "times": count } },
                 "count",
             ]);
-            for (who, journal) in [("leyden", false), ("leyden, with its journal", true)] {
-                let taken = side.run(&script.to_string(), journal)?;
-                show(&format!("start {what}"), who, each(taken, count));
-            }
-            let taken = timed(&runtime, || many(bare.clone(), cores, count))?;
-            show(
-                &format!("start {what}"),
-                "bare wasmtime crate",
-                each(taken, count),
-            );
+            compare(&format!("start {count}"), count, cores, &script)?;
         }
-        let in_turn = first / 10;
         let script = json!([{ "in-turn": { "work": "echo", "text": "x", "times": in_turn } }]);
-        for (who, journal) in [("leyden", false), ("leyden, with its journal", true)] {
-            let taken = side.run(&script.to_string(), journal)?;
-            show("one after the other", who, each(taken, in_turn));
-        }
-        let taken = timed(&runtime, || many(bare.clone(), 1, in_turn))?;
-        show(
-            "one after the other",
-            "bare wasmtime crate",
-            each(taken, in_turn),
-        );
+        compare(ONE_BY_ONE, in_turn, 1, &script)?;
         if !python.is_empty() {
             let start = Instant::now();
             let job = Command::new(python).args(["-c", "print('x')"]).output()?;
             ensure!(job.status.success(), "{python}: {}", job.status);
             show(
-                "one after the other",
+                ONE_BY_ONE,
                 "a Python process for each job",
-                each(start.elapsed(), 1),
+                start.elapsed(),
+                1,
             );
         }
     }
@@ -179,11 +183,11 @@ impl<'a> Side<'a> {
 
     /// Runs a script to its end.
     fn run(&self, script: &str, journal: bool) -> Result<Duration> {
+        let start = Instant::now();
         let journal = match journal {
             true => Some(self.host.begin(&self.runs, &self.bound, b"")?),
             false => None,
         };
-        let start = Instant::now();
         let running = self
             .bound
             .run_with(Self::input(script), Default::default(), journal);
