@@ -1,13 +1,14 @@
 //! `cargo xtask bench`: Leyden beside bare wasmtime, doing the same work in turn, in one go.
 //!
 //! What counts are the ratios: a machine that is busy or slow is so for both sides.
-#![allow(clippy::print_stdout, reason = "its result is what it prints")]
 
 mod admin;
 mod baseline;
 mod instances;
 mod machine;
+mod memory;
 mod one_shot;
+mod output;
 mod plot;
 mod report;
 mod row;
@@ -17,7 +18,6 @@ mod wasmtime;
 mod works;
 
 use std::fs::{self, File, TryLockError};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,6 +27,7 @@ use crate::home::Home;
 use crate::{guests, repository, step};
 use baseline::Baseline;
 use machine::Machine;
+use output::Output;
 use report::Report;
 use wasmtime::Wasmtime;
 
@@ -63,14 +64,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let quick = arguments.quick;
     // What fails, fails before minutes of measuring.
     let _alone = alone(&root.join("target/bench"))?;
-    let mut baseline = (arguments.check || arguments.save)
-        .then(|| Baseline::read(quick))
-        .transpose()?;
-    let json = arguments.json.as_ref().map(|path| {
-        let file = File::options().create(true).append(true).open(path);
-        file.with_context(|| format!("cannot write {}", path.display()))
-    });
-    let json = json.transpose()?;
+    let baseline = match (arguments.check, arguments.save) {
+        (true, _) => Some(Baseline::to_check(quick)?),
+        (_, true) => Some(Baseline::to_save(quick)?),
+        _ => None,
+    };
+    let home = Home::make(root.join("target/bench/home"))?;
+    let outputs = arguments.json.as_ref().map(|path| outputs(path, &home));
+    let mut outputs = outputs.transpose()?;
     if !arguments.built {
         guests::build()?;
         step::run(&mut repository::cargo([
@@ -82,7 +83,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "--bins",
         ])?)?;
     }
-    let home = Home::make(root.join("target/bench/home"))?;
     for guest in ["hello.wasm", "seed-python.wasm"] {
         let from = root.join("target/guests").join(guest);
         fs::copy(&from, home.path().join(guest))
@@ -111,18 +111,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         report.add(row);
     }
     report.add(admin::measure(&home, quick)?);
-    if let (Some(path), Some(mut file)) = (&arguments.json, json) {
-        let text = serde_json::to_string_pretty(&report.to_json())?;
-        file.set_len(0)?;
-        file.write_all(text.as_bytes())
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        plot::draw(&report, &path.with_extension("svg"))?;
+    if let Some((json, picture)) = &mut outputs {
+        json.write(&serde_json::to_string_pretty(&report.to_json())?)?;
+        picture.write(&plot::draw(&report)?)?;
     }
-    match &mut baseline {
+    match baseline {
         Some(baseline) if arguments.save => baseline.save(&report.rows),
         Some(baseline) => baseline.check(&report.rows),
         None => Ok(()),
     }
+}
+
+/// The file of samples, and the picture beside it.
+fn outputs(json: &Path, home: &Home) -> Result<(Output, Output)> {
+    let both = (
+        Output::open(json)?,
+        Output::open(&json.with_extension("svg"))?,
+    );
+    if json.canonicalize()?.starts_with(home.path()) {
+        bail!(
+            "{} is emptied by each run: name another",
+            home.path().display()
+        );
+    }
+    Ok(both)
 }
 
 /// Held while this benchmark uses the folder: two at once would measure each other.

@@ -53,7 +53,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .output()
         .with_context(|| format!("cannot start {}", command.get_program().display()))?;
     if !output.status.success() {
-        bail!("{} failed: {}", shown(command), output.status);
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{} failed: {}\n{said}", shown(command), output.status);
     }
     Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }

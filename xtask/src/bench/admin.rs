@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -19,7 +20,7 @@ const READERS: usize = 32;
 const PAGES: usize = 20;
 
 pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
-    let (secrets, rounds) = if quick { (5_000, 3) } else { (100_000, 10) };
+    let (secrets, rounds) = if quick { (5_000, 7) } else { (100_000, 10) };
     let leyden = super::program(home, "leyden");
     let store = home.path().join("admin");
     fill(home, &leyden, &store, secrets)?;
@@ -29,7 +30,7 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
     server.page(&mut server.connect()?, &session, 0)?;
 
     let (server, session) = (&server, session.as_str());
-    let read = |first: usize| -> Result<Vec<f64>> {
+    let read = |first: usize| -> Result<Samples> {
         let mut connection = server.connect()?;
         let mut taken = Vec::with_capacity(PAGES);
         for page in first..first + PAGES {
@@ -37,47 +38,44 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
             server.page(&mut connection, session, page)?;
             taken.push(start.elapsed().as_secs_f64() * 1e3);
         }
-        Ok(taken)
+        Ok(Samples(taken))
     };
     let read = &read;
-    let mut alone = Samples::default();
+    let mut written = 0;
+    let mut create = || -> Result<()> {
+        let mut set = home.command(&leyden);
+        set.arg("--store").arg(store.join("store.db"));
+        set.arg("--key-file").arg(store.join("root.key"));
+        set.args(["secret", "create", &format!("written-{written}")]);
+        step::output(&mut set)?;
+        written += 1;
+        Ok(())
+    };
+    let [mut alone, mut medians, mut slowest] = [const { Samples(Vec::new()) }; 3];
     for round in 0..rounds {
-        alone.0.extend(at(read(round * PAGES)?, 50));
-    }
-    let (mut medians, mut slowest) = (Samples::default(), Samples::default());
-    let over = AtomicBool::new(false);
-    let written = std::thread::scope(|scope| -> Result<u64> {
-        let writer = scope.spawn(|| -> Result<u64> {
-            let mut written = 0;
-            while !over.load(Ordering::Relaxed) {
-                let mut set = home.command(&leyden);
-                set.arg("--store").arg(store.join("store.db"));
-                set.arg("--key-file").arg(store.join("root.key"));
-                set.args(["secret", "create", &format!("written-{written}")]);
-                step::output(set.stderr(Stdio::null()))?;
-                written += 1;
-            }
-            Ok(written)
-        });
-        for round in 0..rounds {
+        alone.0.extend(read(round * PAGES)?.percentile(50));
+        let over = AtomicBool::new(false);
+        let taken = std::thread::scope(|scope| -> Result<Samples> {
+            let writer = scope.spawn(|| -> Result<()> {
+                while !over.load(Ordering::Relaxed) {
+                    create()?;
+                }
+                Ok(())
+            });
             let readers: Vec<_> = (0..READERS)
                 .map(|reader| scope.spawn(move || read(round * 31 + reader * PAGES)))
                 .collect();
-            let mut taken = Vec::new();
+            let mut taken = Samples::default();
             for reader in readers {
-                let read = reader
-                    .join()
-                    .map_err(|_| anyhow::anyhow!("a reader panicked"));
-                taken.extend(read??);
+                taken.0.extend(joined(reader)?.0);
             }
-            medians.0.extend(at(taken.clone(), 50));
-            slowest.0.extend(at(taken, 99));
-        }
-        over.store(true, Ordering::Relaxed);
-        writer
-            .join()
-            .map_err(|_| anyhow::anyhow!("the writer panicked"))?
-    })?;
+            over.store(true, Ordering::Relaxed);
+            joined(writer)?;
+            Ok(taken)
+        })?;
+        medians.0.extend(taken.percentile(50));
+        slowest.0.extend(taken.percentile(99));
+    }
     ensure!(written > 0, "nothing was written meanwhile");
     Ok(Row {
         id: "the admin page's list".to_owned(),
@@ -103,10 +101,10 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
     })
 }
 
-/// What so many of a hundred did not exceed.
-fn at(mut taken: Vec<f64>, percent: usize) -> Option<f64> {
-    taken.sort_by(f64::total_cmp);
-    taken.get(taken.len() * percent / 100).copied()
+/// What a thread comes to.
+fn joined<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    let ended = thread.join();
+    ended.map_err(|_| anyhow::anyhow!("a reader or the writer panicked"))?
 }
 
 /// A store with so many secrets.

@@ -6,8 +6,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
+use super::report::say;
 use super::row::{Bound, Ratio, Row};
 use super::samples::Summary;
 use crate::repository;
@@ -26,23 +27,61 @@ pub(crate) struct Baseline {
 }
 
 impl Baseline {
-    /// Reads what is kept; nothing, where there is no file.
-    pub(crate) fn read(quick: bool) -> Result<Self> {
-        let path = repository::root()?.join("benches/baseline.json");
+    /// To compare with.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing of this kind is kept, or it is damaged.
+    pub(crate) fn to_check(quick: bool) -> Result<Self> {
+        let baseline = Self::read(quick)?;
+        baseline.before()?;
+        Ok(baseline)
+    }
+
+    /// To keep the ratios in; what is damaged is made anew.
+    pub(crate) fn to_save(quick: bool) -> Result<Self> {
+        Self::read(quick).or_else(|error| {
+            eprintln!("{error:#}: it is made anew.");
+            Self::of(quick, BTreeMap::new())
+        })
+    }
+
+    /// What is kept; nothing, where there is no file.
+    fn read(quick: bool) -> Result<Self> {
+        let path = path()?;
         let kinds = match fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text)
-                .with_context(|| format!("{} is damaged: make it with --save", path.display()))?,
+                .with_context(|| format!("{} is damaged", path.display()))?,
             Err(error) if error.kind() == ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot read {}", path.display()));
             }
         };
-        let kind = if quick { "quick" } else { "whole" };
-        Ok(Self { path, kinds, kind })
+        Self::of(quick, kinds)
+    }
+
+    fn of(quick: bool, kinds: BTreeMap<String, Ratios>) -> Result<Self> {
+        Ok(Self {
+            path: path()?,
+            kinds,
+            kind: if quick { "quick" } else { "whole" },
+        })
+    }
+
+    /// What is compared with.
+    fn before(&self) -> Result<&Ratios> {
+        let before = self.kinds.get(self.kind).filter(|kept| !kept.is_empty());
+        before.with_context(|| {
+            format!(
+                "{} has no {} run: keep one with --save",
+                self.path.display(),
+                self.kind
+            )
+        })
     }
 
     /// Keeps the ratios of this run for later ones.
-    pub(crate) fn save(&mut self, rows: &[Row]) -> Result<()> {
+    pub(crate) fn save(mut self, rows: &[Row]) -> Result<()> {
         let kept = compared(rows)
             .map(|(key, _, of)| (key, (of.median * 1000.0).round() / 1000.0))
             .collect();
@@ -50,7 +89,10 @@ impl Baseline {
         let text = serde_json::to_string_pretty(&self.kinds)? + "\n";
         fs::write(&self.path, text)
             .with_context(|| format!("cannot write {}", self.path.display()))?;
-        println!("\nThe ratios are kept in {}", self.path.display());
+        say(format_args!(
+            "\nThe ratios are kept in {}",
+            self.path.display()
+        ));
         Ok(())
     }
 
@@ -61,10 +103,7 @@ impl Baseline {
     /// Where any got worse, or none can be compared.
     pub(crate) fn check(&self, rows: &[Row]) -> Result<()> {
         let (path, kind) = (self.path.display(), self.kind);
-        let Some(before) = self.kinds.get(kind) else {
-            bail!("{path} has no {kind} run: keep one with --save");
-        };
-        let mut missing = before.clone();
+        let mut missing = self.before()?.clone();
         let (mut worse, mut new, mut count) = (Vec::new(), Vec::new(), 0);
         for (key, bound, of) in compared(rows) {
             let Some(before) = missing.remove(&key) else {
@@ -82,19 +121,32 @@ impl Baseline {
                 worse.push(format!("{key}: {:.3}, and it was {before:.3}", of.median));
             }
         }
-        println!("\n{count} ratios were compared with those of a {kind} run in {path}");
+        say(format_args!(
+            "\n{count} ratios were compared with those of a {kind} run in {path}"
+        ));
         for key in missing.keys() {
-            println!("not measured now: {key}");
+            say(format_args!("not measured now: {key}"));
         }
         for key in new {
-            println!("not measured then: {key}");
+            say(format_args!("not measured then: {key}"));
         }
         if !worse.is_empty() {
             bail!("these got worse:\n  {}", worse.join("\n  "));
         }
-        println!("none got worse by more than {:.0} %", TOLERANCE * 100.0);
+        ensure!(
+            count > 0,
+            "nothing was compared: keep a run of today with --save"
+        );
+        say(format_args!(
+            "none got worse by more than {:.0} %",
+            TOLERANCE * 100.0
+        ));
         Ok(())
     }
+}
+
+fn path() -> Result<PathBuf> {
+    Ok(repository::root()?.join("benches/baseline.json"))
 }
 
 /// What has a goal and was measured beside something of the same run.
@@ -143,7 +195,8 @@ mod tests {
         assert!(quick.check(&[row([1.3; 4])]).is_err());
         // Half of the samples are what they were.
         assert!(quick.check(&[row([1.0, 1.0, 1.6, 1.7])]).is_ok());
-        // Nothing to compare with.
+        // Nothing to compare with, and nothing to compare.
         assert!(baseline("whole").check(&[row([1.0; 4])]).is_err());
+        assert!(quick.check(&[]).is_err());
     }
 }

@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
 use wait4::Wait4 as _;
 
+use super::memory::Memory;
 use super::row::{Bound, Goal, Row};
 use super::samples::Samples;
 use super::wasmtime::Wasmtime;
@@ -59,12 +59,12 @@ pub(crate) fn measure(home: &Home, wasmtime: Option<&Wasmtime>, quick: bool) -> 
     rows.push(first(home, &leyden, wasmtime, rounds(25))?);
     rows.push(python(home, &leyden, wasmtime, rounds(25))?);
     rows.push(version(home, &leyden, wasmtime, rounds(100))?);
-    rows.push(size(&leyden, wasmtime)?);
+    rows.push(size(home, &leyden, wasmtime)?);
     Ok(rows)
 }
 
 /// The folders with the store, its key and what this machine remembers, in memory.
-struct InMemory(TempDir);
+struct InMemory(Memory);
 
 impl InMemory {
     const FOLDERS: [(&str, &str); 3] = [
@@ -75,9 +75,12 @@ impl InMemory {
 
     /// Copies them; none, told, where there is no file system in memory.
     fn copy(home: &Home) -> Result<Option<Self>> {
-        let Ok(folder) = TempDir::new_in("/dev/shm") else {
-            eprintln!("There is no file system in memory: a run without a disk is left out.");
-            return Ok(None);
+        let folder = match Memory::make() {
+            Ok(folder) => folder,
+            Err(error) => {
+                eprintln!("{error:#}: a run without a disk is left out.");
+                return Ok(None);
+            }
         };
         for (_, from) in Self::FOLDERS {
             let to = folder.path().join(from);
@@ -233,20 +236,34 @@ fn version(home: &Home, leyden: &Path, wasmtime: &Wasmtime, rounds: usize) -> Re
     ))
 }
 
-fn size(leyden: &Path, wasmtime: &Wasmtime) -> Result<Row> {
+/// Leyden's is stripped of what only debuggers read: beside it stands the other's without that.
+fn size(home: &Home, leyden: &Path, wasmtime: &Wasmtime) -> Result<Row> {
     let mebibytes = |file: &Path| -> Result<Samples> {
         Ok(Samples(vec![
             fs::metadata(file)?.len() as f64 / f64::from(1 << 20),
         ]))
     };
+    let mut beside = vec![(wasmtime.version.clone(), mebibytes(&wasmtime.path)?)];
+    let stripped = home.path().join("wasmtime-stripped");
+    let mut strip = Command::new("strip");
+    match step::output(strip.arg("-o").arg(&stripped).arg(&wasmtime.path)) {
+        Ok(_) => {
+            let name = format!("stripped {}", wasmtime.version);
+            beside.push((name, mebibytes(&stripped)?));
+        }
+        Err(error) => eprintln!("{error:#}: a stripped wasmtime is left out."),
+    }
     Ok(Row {
         id: "size".into(),
         title: "Size of the command".into(),
         unit: "MiB; less is better",
         digits: 1,
         leyden: vec![("leyden".into(), mebibytes(leyden)?)],
-        beside: vec![(wasmtime.version.clone(), mebibytes(&wasmtime.path)?)],
-        goals: vec![goal("leyden", "wasmtime", 1.0)],
+        beside,
+        goals: vec![
+            goal("leyden", "stripped wasmtime", 1.0),
+            goal("leyden", "wasmtime", 1.0),
+        ],
     })
 }
 

@@ -1,18 +1,16 @@
 //! The ratios as a picture: one line each, on a logarithmic scale, with their goals and numbers.
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use plotters::prelude::*;
 
-use super::report::{Report, digits};
+use super::report::Report;
 use super::row::{Bound, Row};
 use super::samples::Summary;
 
-const WIDTH: u32 = 1350;
+const WIDTH: u32 = 1500;
 const LINE: u32 = 26;
 const LEFT: i32 = 620;
-const RIGHT: i32 = 190;
+const RIGHT: i32 = 340;
 const TOP: i32 = 120;
 const GOOD: RGBColor = RGBColor(20, 110, 80);
 const BAD: RGBColor = RGBColor(190, 50, 30);
@@ -22,38 +20,51 @@ struct Line {
     name: String,
     of: Summary,
     goal: Option<Bound>,
+    /// The medians of either side, with their unit.
+    medians: String,
 }
 
-/// Draws all ratios to this file.
-pub(crate) fn draw(report: &Report, file: &Path) -> Result<()> {
+/// All ratios as SVG.
+pub(crate) fn draw(report: &Report) -> Result<String> {
     let lines: Vec<Line> = report.rows.iter().flat_map(lines).collect();
-    let height = TOP as u32 + LINE * (lines.len() as u32 + 1);
-    let machine = report.machine.to_string();
-    draw_lines(&lines, &machine, file, height)
-        .map_err(|error| anyhow::anyhow!("{error}"))
-        .with_context(|| format!("cannot draw {}", file.display()))
+    let kind = if report.quick {
+        "a quick run"
+    } else {
+        "a whole run"
+    };
+    let above = format!("{}; {kind}", report.machine);
+    let mut picture = String::new();
+    draw_lines(&lines, &above, &mut picture)
+        .map_err(|error| anyhow::anyhow!("cannot draw: {error}"))?;
+    Ok(picture)
 }
 
 fn lines(row: &Row) -> Vec<Line> {
-    let ratios = row.ratios();
+    let median = |name: &str| {
+        let mut all = row.leyden.iter().chain(&row.beside);
+        let samples = all.find(|(subject, _)| subject == name);
+        let median = samples.and_then(|(_, samples)| samples.summary())?.median;
+        Some(format!("{median:.0$}", row.digits))
+    };
+    let unit = row.unit.split(';').next().unwrap_or_default();
     let line = |ratio: super::row::Ratio| {
-        let of = ratio.samples.summary()?;
         Some(Line {
             name: format!("{}: {} / {}", row.id, ratio.own, ratio.other),
-            of,
+            of: ratio.samples.summary()?,
             goal: ratio.goal,
+            medians: format!("{} / {} {unit}", median(&ratio.own)?, median(&ratio.other)?),
         })
     };
-    ratios.into_iter().filter_map(line).collect()
+    row.ratios().into_iter().filter_map(line).collect()
 }
 
 fn draw_lines(
     lines: &[Line],
     machine: &str,
-    file: &Path,
-    height: u32,
+    picture: &mut String,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let area = SVGBackend::new(file, (WIDTH, height)).into_drawing_area();
+    let height = TOP as u32 + LINE * (lines.len() as u32 + 1);
+    let area = SVGBackend::with_string(picture, (WIDTH, height)).into_drawing_area();
     area.fill(&WHITE)?;
     let small = ("sans-serif", 13).into_font();
     let title = "Leyden beside others: the median of the rounds' ratios";
@@ -66,7 +77,7 @@ fn draw_lines(
         (BAD, "goal not met"),
         (
             BLACK,
-            "thick line: middle half of the rounds; bar: the goal",
+            "thick line: middle half of the rounds; bar: the goal; behind it the medians of either side",
         ),
     ];
     for ((colour, text), x) in legend.into_iter().zip([16, 160, 270]) {
@@ -90,7 +101,12 @@ fn draw_lines(
     };
     let bottom = height as i32 - 10;
     let powers = low as i32..=high as i32;
-    for ratio in powers.flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(power))) {
+    // Where there is room for their numbers.
+    let digits: &[f64] = match high - low > 3.0 {
+        true => &[1.0],
+        false => &[1.0, 2.0, 5.0],
+    };
+    for ratio in powers.flat_map(|power| digits.iter().map(move |of| of * 10_f64.powi(power))) {
         if ratio > 10_f64.powf(high) {
             continue;
         }
@@ -112,13 +128,13 @@ fn draw_lines(
         area.draw(&Text::new(line.name.clone(), (16, y), small.clone()))?;
         let met = line.goal.is_none_or(|goal| goal.is_met(line.of.median));
         let colour = if met { GOOD } else { BAD };
-        let digits = digits(line.of.median, line.goal);
+        let digits = super::report::digits(line.of.median, line.goal);
         let goal = line
             .goal
-            .map(|goal| format!("   {goal}"))
+            .map(|goal| format!(" (goal {goal})"))
             .unwrap_or_default();
         area.draw(&Text::new(
-            format!("{:.digits$}{goal}", line.of.median),
+            format!("{:.digits$}{goal}   {}", line.of.median, line.medians),
             (WIDTH as i32 - RIGHT + 20, y),
             small.clone().color(&colour),
         ))?;

@@ -1,5 +1,8 @@
 //! What a benchmark found, for people and as JSON.
 
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
 use serde_json::{Value, json};
 
 use super::machine::Machine;
@@ -9,7 +12,7 @@ use super::samples::Samples;
 /// All comparisons, printed as they come.
 pub(crate) struct Report {
     pub(crate) machine: Machine,
-    quick: bool,
+    pub(crate) quick: bool,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -17,7 +20,8 @@ impl Report {
     /// Prints on what machine this is, and whether the run is a quick one.
     pub(crate) fn begin(machine: Machine, quick: bool) -> Self {
         let kind = if quick { "a quick run" } else { "a whole run" };
-        println!("\n{machine}; {kind}");
+        say(format_args!("\n{machine}; {kind}"));
+        say("A ratio is the median of the rounds' ratios, not that of the medians.");
         Self {
             machine,
             quick,
@@ -27,8 +31,8 @@ impl Report {
 
     /// Prints a comparison and keeps it.
     pub(crate) fn add(&mut self, row: Row) {
-        println!("\n{} ({})", row.title, row.unit);
-        println!("  {:<64} {:>9}   middle half", "", "median");
+        say(format_args!("\n{} ({})", row.title, row.unit));
+        say(format_args!("  {:<64} {:>9}   middle half", "", "median"));
         for (subject, samples) in row.leyden.iter().chain(&row.beside) {
             print_line(subject, samples, row.digits, "");
         }
@@ -77,7 +81,12 @@ fn print_line(name: &str, samples: &Samples, digits: usize, verdict: &str) {
         "  {name:<64} {:>9.digits$}   {spread:<22} {verdict}",
         summary.median
     );
-    println!("{}", line.trim_end());
+    say(line.trim_end());
+}
+
+/// Prints a line. Whoever has closed standard output may still wait for the files.
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 #[cfg(test)]

@@ -34,6 +34,12 @@ impl Samples {
         })
     }
 
+    /// What so many of a hundred do not exceed; `None` where nothing was measured.
+    pub(crate) fn percentile(&self, percent: usize) -> Option<f64> {
+        let mut data = Data::new(self.0.clone());
+        (!self.0.is_empty()).then(|| data.percentile(percent))
+    }
+
     /// Each sample beside the other's of the same round.
     pub(crate) fn ratios_to(&self, other: &Self) -> Self {
         let rounds = self.0.iter().zip(&other.0);

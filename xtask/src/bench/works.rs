@@ -39,7 +39,7 @@ const fn goal(own: &'static str, other: &'static str, most: f64) -> Goal {
 
 pub(crate) fn measure(home: &Home, quick: bool, python: Option<&Path>) -> Result<Vec<Row>> {
     let mut rows = vec![first(home, quick)?];
-    let (rounds, count) = if quick { ("3", 2000) } else { ("7", 10_000) };
+    let (rounds, count) = if quick { ("7", 2000) } else { ("7", 10_000) };
     let counts = if quick {
         vec![count]
     } else {
@@ -141,7 +141,13 @@ pub(crate) fn python() -> Option<PathBuf> {
     let mut asked = Command::new("python3");
     asked.args(["-c", "import sys; print(sys.executable)"]);
     match step::output(&mut asked) {
-        Ok(path) => Some(path.into()),
+        Ok(path) if Path::new(&path).is_file() => Some(path.into()),
+        Ok(path) => {
+            eprintln!(
+                "python3 says that it is {path}: a process of Python for each job is left out."
+            );
+            None
+        }
         Err(error) => {
             eprintln!("{error:#}: a process of Python for each job is left out.");
             None
