@@ -208,7 +208,9 @@ async fn an_observer_that_panics_takes_no_run_with_it() {
 
 #[test]
 fn a_panic_of_the_host_fails_the_work_and_others_have_its_place() {
-    // Without a clock: whatever waits for a time panics.
+    // Without a clock: whatever waits for a time panics, and so does, by its limit of time, a Work that
+    // is interrupted because it has computed for a tick. Of several, some have not.
+    let others = vec![r#"{"start":{"work":"probe","input":{"return":1}}}"#; 30].join(",");
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let host = Host::builder().instances(1).works(1).build().unwrap();
@@ -226,10 +228,10 @@ fn a_panic_of_the_host_fails_the_work_and_others_have_its_place() {
                 told.send(result.clone()).unwrap();
             }
         })),
-        ..script(
-            r#"[{"start":{"work":"probe","input":{"sleep":1}}},{"wait":"all"},
-                {"start":{"work":"probe","input":{"return":1}}},{"wait":"all"}]"#,
-        )
+        ..script(&format!(
+            r#"[{{"start":{{"work":"probe","input":{{"sleep":1}}}}}},{{"wait":"all"}},
+                {others},{{"wait":"all"}}]"#,
+        ))
     };
     let _inside = runtime.enter();
     let running = bound.start(input, Some(journal));
@@ -237,7 +239,8 @@ fn a_panic_of_the_host_fails_the_work_and_others_have_its_place() {
     let next = || heard.recv_timeout(Duration::from_secs(90)).unwrap();
     let failed = next().unwrap_err();
     assert!(failed.to_string().contains("the host failed"), "{failed}");
-    next().unwrap();
+    let ends: Vec<_> = (0..30).map(|_| next()).collect();
+    assert!(ends.iter().any(Result::is_ok), "{ends:?}");
     // Nor does the end of the Flow, which gives its Works a time, go well here.
     runtime.block_on(running.outcome()).unwrap_err();
     let printed = String::from_utf8(printed.take()).unwrap();
@@ -245,7 +248,8 @@ fn a_panic_of_the_host_fails_the_work_and_others_have_its_place() {
     assert!(printed.contains(r#""output":1"#), "{printed}");
     let works = runs.works(&id).unwrap();
     assert_eq!(works[0].failure, Some(failed));
-    assert_eq!(works[1].failure, None);
+    assert_eq!(works.len(), 31);
+    assert!(works.iter().any(|work| work.failure.is_none()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

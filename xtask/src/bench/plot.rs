@@ -11,7 +11,7 @@ const WIDTH: u32 = 1500;
 const LINE: u32 = 26;
 const LEFT: i32 = 620;
 const RIGHT: i32 = 340;
-const TOP: i32 = 120;
+const TOP: i32 = 140;
 const GOOD: RGBColor = RGBColor(20, 110, 80);
 const BAD: RGBColor = RGBColor(190, 50, 30);
 
@@ -133,11 +133,11 @@ fn draw_lines(
             .goal
             .map(|goal| format!(" (goal {goal})"))
             .unwrap_or_default();
-        area.draw(&Text::new(
-            format!("{:.digits$}{goal}   {}", line.of.median, line.medians),
-            (WIDTH as i32 - RIGHT + 20, y),
-            small.clone().color(&colour),
-        ))?;
+        let ratio = format!("{:.digits$}{goal}", line.of.median);
+        let right = WIDTH as i32 - RIGHT;
+        for (text, x) in [(ratio, right + 20), (line.medians.clone(), right + 145)] {
+            area.draw(&Text::new(text, (x, y), small.clone().color(&colour)))?;
+        }
         let middle = y + 7;
         let from_to = vec![
             (x(line.of.first_quartile), middle),
