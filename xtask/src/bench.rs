@@ -90,7 +90,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
 
     install(&home)?;
-    // What a build has left to be written would be written while others wait for the disk.
+    // What a build has left to be written, and then each part of this, would be written while others
+    // wait for the disk.
     rustix::fs::sync();
     let wasmtime = wasmtime::find(&root, &home)?;
     let wasmtime = wasmtime.as_ref();
@@ -101,15 +102,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for row in one_shot::measure(&home, wasmtime, quick)? {
         report.add(row);
     }
+    rustix::fs::sync();
     for row in instances::measure(&home, quick)? {
         report.add(row);
     }
+    rustix::fs::sync();
     for row in works::measure(&home, quick, python.as_deref())? {
         report.add(row);
     }
+    rustix::fs::sync();
     for row in store::measure(&home, quick)? {
         report.add(row);
     }
+    rustix::fs::sync();
     report.add(admin::measure(&home, quick)?);
     if let Some((json, picture)) = &mut outputs {
         json.write(&serde_json::to_string_pretty(&report.to_json())?)?;
