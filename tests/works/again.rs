@@ -119,11 +119,11 @@ fn a_cached_work_answers_the_same_input_from_the_first_start() {
 fn of_many_starts_with_one_failing_input_one_runs_after_the_other() {
     let home = Home::new();
     let app = App::scripted(&home, "cache = true\nparallel = 8\n");
-    let fails = json!({ "error": "no" });
+    let fails = json!([{ "sleep": 5 }, { "error": "no" }]);
     let script = json!([
         { "start": { "work": "probe", "input": fails, "times": 200 } },
-        // One that is stopped keeps nobody waiting.
-        { "stop": [3, 150] },
+        // One that is stopped keeps nobody waiting. Late ones, which wait still.
+        { "stop": [150, 180] },
         "count",
     ]);
     let told = lines(&app.run(&home, &[], &script).succeeded());
