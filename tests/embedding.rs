@@ -241,6 +241,8 @@ fn a_panic_of_the_host_fails_the_work_and_others_have_its_place() {
     assert!(failed.to_string().contains("the host failed"), "{failed}");
     let ends: Vec<_> = (0..30).map(|_| next()).collect();
     assert!(ends.iter().any(Result::is_ok), "{ends:?}");
+    let mut failures = ends.iter().filter_map(|end| end.as_ref().err());
+    assert!(failures.all(|failure| *failure == failed), "{ends:?}");
     // Nor does the end of the Flow, which gives its Works a time, go well here.
     runtime.block_on(running.outcome()).unwrap_err();
     let printed = String::from_utf8(printed.take()).unwrap();
