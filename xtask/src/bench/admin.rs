@@ -65,13 +65,15 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Row> {
             let readers: Vec<_> = (0..READERS)
                 .map(|reader| scope.spawn(move || read(round * 31 + reader * PAGES)))
                 .collect();
-            let mut taken = Samples::default();
-            for reader in readers {
-                taken.0.extend(joined(reader)?.0);
-            }
+            let taken: Vec<_> = readers.into_iter().map(joined).collect();
+            // Also where one failed: the writer is waited for.
             over.store(true, Ordering::Relaxed);
             joined(writer)?;
-            Ok(taken)
+            let mut all = Samples::default();
+            for samples in taken {
+                all.0.extend(samples?.0);
+            }
+            Ok(all)
         })?;
         medians.0.extend(taken.percentile(50));
         slowest.0.extend(taken.percentile(99));

@@ -1,17 +1,16 @@
 //! A folder in memory, where nothing waits for a disk.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+use crate::home::Home;
 use crate::repository;
 
 /// Removed with this.
-pub(crate) struct Memory(PathBuf);
+pub(crate) struct Memory(Home);
 
 impl Memory {
     /// Makes an empty one, of one name for each checkout, where one benchmark runs at a time: what one
@@ -19,25 +18,19 @@ impl Memory {
     pub(crate) fn make() -> Result<Self> {
         let mut hash = DefaultHasher::new();
         repository::root()?.hash(&mut hash);
-        let path = Path::new("/dev/shm").join(format!("leyden-bench-{:016x}", hash.finish()));
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
-            }
-            _ => {}
-        }
-        let made = DirBuilder::new().mode(0o700).create(&path);
-        made.with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self(path))
+        let name = format!("leyden-bench-{:016x}", hash.finish());
+        // Not made where it is not there.
+        let memory = Path::new("/dev/shm").canonicalize()?;
+        Home::make(memory.join(name)).map(Self)
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(self.path());
     }
 }
