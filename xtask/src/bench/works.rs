@@ -19,6 +19,7 @@ const LIGHTNING_NEXT: f64 = 7.0;
 const LIGHTNING_MEMORY: f64 = 7.0 * 1024.0;
 const LIGHTNING_IDLE: f64 = 100.0;
 const LIGHTNING: &str = "Lightning Apps, as measured before";
+const ROUNDS: &str = "7";
 /// As the program calls it that measures.
 const PYTHON: &str = "a Python process for each job";
 
@@ -39,7 +40,7 @@ const fn goal(own: &'static str, other: &'static str, most: f64) -> Goal {
 
 pub(crate) fn measure(home: &Home, quick: bool, python: Option<&Path>) -> Result<Vec<Row>> {
     let mut rows = vec![first(home, quick)?];
-    let (rounds, count) = if quick { ("7", 2000) } else { ("7", 10_000) };
+    let count = if quick { 2000 } else { 10_000 };
     let counts = if quick {
         vec![count]
     } else {
@@ -50,7 +51,7 @@ pub(crate) fn measure(home: &Home, quick: bool, python: Option<&Path>) -> Result
     std::fs::create_dir_all(&folder)?;
     let mut program = super::in_process(home, "works")?;
     program.arg(&guests).arg(folder);
-    program.arg(python.unwrap_or(Path::new(""))).arg(rounds);
+    program.arg(python.unwrap_or(Path::new(""))).arg(ROUNDS);
     program.args(counts.iter().map(usize::to_string));
     let mut measured = samples::parse(&step::output(&mut program)?)?;
     for who in ["leyden", "bare"] {
