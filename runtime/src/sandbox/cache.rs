@@ -14,6 +14,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -38,11 +40,13 @@ const PART: &str = "part";
 /// Age beyond which notes and half-written files are removed.
 const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// A folder of compiled components.
+/// A folder of compiled components. Dropped, it waits until what it keeps is there.
 #[derive(Debug)]
 pub struct Cache {
     path: PathBuf,
     folder: OwnedFd,
+    /// Threads that write code, for which the disk is waited for.
+    writers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What a cache holds, for `leyden doctor`.
@@ -82,6 +86,7 @@ impl Cache {
         Ok(Self {
             path: path.to_owned(),
             folder,
+            writers: Mutex::default(),
         })
     }
 
@@ -93,7 +98,7 @@ impl Cache {
     /// How much is cached.
     pub fn report(&self) -> CacheReport {
         let mut report = CacheReport::default();
-        for (_, metadata) in self.files(CODE) {
+        for (_, metadata) in files(&self.path, CODE) {
             report.entries += 1;
             report.bytes += metadata.len();
         }
@@ -101,19 +106,41 @@ impl Cache {
     }
 
     pub(super) fn get(&self, engine: &Engine, digest: &Digest) -> Option<Compiled> {
-        let file = self.open_file(&code_name(digest))?;
+        let name = code_name(digest);
+        let file = self.open_file(&name).or_else(|| {
+            // It may be what is being written.
+            self.wait_for_writers();
+            self.open_file(&name)
+        })?;
         let compiled = trusted::map_compiled(engine, &file)?;
         // When it was last used decides what is removed first; a failure costs only that.
         let _ = file.set_modified(std::time::SystemTime::now());
         Some(compiled)
     }
 
-    /// Keeps compiled code. Whoever loses a race with another process has written the same.
-    pub(super) fn put(&self, digest: &Digest, code: &Code) -> io::Result<()> {
-        // A name never stands for half-written code, also after a power cut.
-        self.write(&code_name(digest), code.bytes(), File::sync_data)?;
-        self.prune();
-        Ok(())
+    /// Keeps compiled code, while whoever compiled it goes on. Whoever loses a race with another
+    /// process has written the same. A cache that cannot be written costs time, not correctness.
+    pub(super) fn put(&self, digest: &Digest, code: Arc<Code>) {
+        let (path, name) = (self.path.clone(), code_name(digest));
+        let writer = thread::Builder::new().name("leyden-cache".into());
+        let writer = writer.spawn(move || {
+            // A name never stands for half-written code, also after a power cut.
+            if write(&path, &name, code.bytes(), File::sync_data).is_ok() {
+                prune(&path);
+            }
+        });
+        self.writers().extend(writer);
+    }
+
+    fn wait_for_writers(&self) {
+        let writers = std::mem::take(&mut *self.writers());
+        for writer in writers {
+            let _ = writer.join();
+        }
+    }
+
+    fn writers(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The digest of the component that this file held when it was last read.
@@ -128,7 +155,7 @@ impl Cache {
     pub(super) fn remember(&self, file: &FileId, digest: &Digest) -> io::Result<()> {
         let name = index_name(file);
         // Not waited for: what a power cut makes of it is no entry.
-        self.write(&name, &index_entry(&name, digest), |_| Ok(()))
+        write(&self.path, &name, &index_entry(&name, digest), |_| Ok(()))
     }
 
     fn open_file(&self, name: &str) -> Option<File> {
@@ -138,59 +165,65 @@ impl Cache {
         let metadata = file.metadata().ok()?;
         (metadata.is_file() && is_ours(metadata.uid(), metadata.mode())).then_some(file)
     }
+}
 
-    /// Writes a file whole or not at all; `keep` says what it waits for before it has its name.
-    fn write(
-        &self,
-        name: &str,
-        bytes: &[u8],
-        keep: impl FnOnce(&File) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .suffix(&format!(".{PART}"))
-            .tempfile_in(&self.path)?;
-        let closed = fs::Permissions::from_mode(0o600);
-        file.as_file().set_permissions(closed)?;
-        file.write_all(bytes)?;
-        keep(file.as_file())?;
-        file.persist(self.path.join(name))?;
-        Ok(())
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.wait_for_writers();
     }
+}
 
-    fn files(&self, ending: &str) -> Vec<(PathBuf, fs::Metadata)> {
-        let Ok(folder) = fs::read_dir(&self.path) else {
-            return Vec::new();
-        };
-        folder
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|found| found == ending))
-            .filter_map(|path| Some((path.clone(), fs::symlink_metadata(path).ok()?)))
-            .collect()
+/// Writes a file whole or not at all; `keep` says what it waits for before it has its name.
+fn write(
+    folder: &Path,
+    name: &str,
+    bytes: &[u8],
+    keep: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = tempfile::Builder::new()
+        .suffix(&format!(".{PART}"))
+        .tempfile_in(folder)?;
+    let closed = fs::Permissions::from_mode(0o600);
+    file.as_file().set_permissions(closed)?;
+    file.write_all(bytes)?;
+    keep(file.as_file())?;
+    file.persist(folder.join(name))?;
+    Ok(())
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<(PathBuf, fs::Metadata)> {
+    let Ok(folder) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    folder
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|found| found == ending))
+        .filter_map(|path| Some((path.clone(), fs::symlink_metadata(path).ok()?)))
+        .collect()
+}
+
+/// Removes what was used longest ago, and what nobody will use: notes on files that changed
+/// since, and what a killed process left half-written.
+fn prune(folder: &Path) {
+    let is_old = |metadata: &fs::Metadata| {
+        let age = metadata.modified().map(|time| time.elapsed());
+        age.is_ok_and(|age| age.is_ok_and(|age| age > MAX_AGE))
+    };
+    let left_over = files(folder, INDEX).into_iter().chain(files(folder, PART));
+    for (path, _) in left_over.filter(|(_, metadata)| is_old(metadata)) {
+        let _ = fs::remove_file(path);
     }
-
-    /// Removes what was used longest ago, and what nobody will use: notes on files that changed
-    /// since, and what a killed process left half-written.
-    fn prune(&self) {
-        let is_old = |metadata: &fs::Metadata| {
-            let age = metadata.modified().map(|time| time.elapsed());
-            age.is_ok_and(|age| age.is_ok_and(|age| age > MAX_AGE))
-        };
-        let left_over = self.files(INDEX).into_iter().chain(self.files(PART));
-        for (path, _) in left_over.filter(|(_, metadata)| is_old(metadata)) {
-            let _ = fs::remove_file(path);
+    let mut files = files(folder, CODE);
+    let mut total: u64 = files.iter().map(|(_, metadata)| metadata.len()).sum();
+    files.sort_by_key(|(_, metadata)| metadata.modified().ok());
+    for (path, metadata) in files {
+        if total <= MAX_SIZE {
+            break;
         }
-        let mut files = self.files(CODE);
-        let mut total: u64 = files.iter().map(|(_, metadata)| metadata.len()).sum();
-        files.sort_by_key(|(_, metadata)| metadata.modified().ok());
-        for (path, metadata) in files {
-            if total <= MAX_SIZE {
-                break;
-            }
-            // Code that is in use stays mapped after its name is gone.
-            if fs::remove_file(path).is_ok() {
-                total -= metadata.len();
-            }
+        // Code that is in use stays mapped after its name is gone.
+        if fs::remove_file(path).is_ok() {
+            total -= metadata.len();
         }
     }
 }
@@ -240,6 +273,25 @@ fn index_entry(name: &str, digest: &Digest) -> [u8; ENTRY] {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_being_written_is_found_and_is_there_in_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        let engine = Engine::default();
+        let put = |bytes: &[u8]| {
+            let digest = Digest::of(bytes);
+            let code = Code::of_module(&engine, bytes).unwrap();
+            cache.put(&digest, Arc::new(code));
+            digest
+        };
+        let first = put(b"\0asm\x01\0\0\0");
+        assert!(cache.get(&engine, &first).is_some());
+        let second = put(b"\0asm\x01\0\0\0\0\x01\0");
+        let path = cache.path().join(code_name(&second));
+        drop(cache);
+        assert!(path.is_file());
+    }
 
     #[test]
     fn what_a_power_cut_makes_of_an_entry_is_none() {

@@ -163,8 +163,9 @@ impl Sandbox {
             _ => Code::of_module(compiler, bytes),
         }
         .map_err(not_runnable)?;
+        let code = Arc::new(code);
         if let Some(cache) = &self.0.cache {
-            let _ = cache.put(&source.digest()?, &code);
+            cache.put(&source.digest()?, Arc::clone(&code));
         }
         let loaded = code.load(self.engine()).map_err(|error| {
             match is_the_hosts(&error) {
