@@ -97,9 +97,11 @@ pub(super) fn open_logged(path: &Path) -> rusqlite::Result<Connection> {
         // can open.
         connection.execute_batch("PRAGMA journal_mode=MEMORY; PRAGMA journal_mode=WAL")?;
     }
+    // The first write to a log. In a new one nothing stands behind it that could be taken for its own:
+    // the disk need not be waited for.
+    make_works(&connection)?;
     // The log is copied into the database, for which the disk is waited for, each 16 MiB.
     connection.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000")?;
-    make_works(&connection)?;
     Ok(connection)
 }
 
