@@ -21,15 +21,18 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::{guests, repository, step};
 use baseline::Baseline;
 use machine::Machine;
 use output::Output;
 use report::Report;
 use wasmtime::Wasmtime;
+
+/// Bytes that a whole run writes, and more: without room, what is to be warm would not be.
+const ROOM: u64 = 1 << 30;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -70,6 +73,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         _ => None,
     };
     let home = Home::make(root.join("target/bench/home"))?;
+    let free = home::free(home.path())?;
+    ensure!(
+        free >= ROOM,
+        "{} has {} MiB free: {} MiB are needed",
+        home.path().display(),
+        free >> 20,
+        ROOM >> 20
+    );
     let outputs = arguments.json.as_ref().map(|path| outputs(path, &home));
     let mut outputs = outputs.transpose()?;
     if !arguments.built {
@@ -95,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     rustix::fs::sync();
     let wasmtime = wasmtime::find(&root, &home)?;
     let wasmtime = wasmtime.as_ref();
-    let python = works::python();
+    let python = works::python(&home);
 
     let versions = versions(&root, &home, wasmtime, python.as_deref())?;
     let mut report = Report::begin(Machine::look(home.path(), versions)?, quick);
@@ -116,15 +127,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     rustix::fs::sync();
     report.add(admin::measure(&home, quick)?);
-    if let Some((json, picture)) = &mut outputs {
-        json.write(&serde_json::to_string_pretty(&report.to_json())?)?;
-        picture.write(&plot::draw(&report)?)?;
-    }
-    match baseline {
+    // Minutes of measuring end in both, whatever becomes of one.
+    let written = match &mut outputs {
+        Some((json, picture)) => write(&report, json, picture),
+        None => Ok(()),
+    };
+    let judged = match baseline {
         Some(baseline) if arguments.save => baseline.save(&report.rows),
         Some(baseline) => baseline.check(&report.rows),
         None => Ok(()),
+    };
+    if let (Err(error), Err(_)) = (&written, &judged) {
+        eprintln!("{error:#}");
     }
+    judged.and(written)
+}
+
+fn write(report: &Report, json: &mut Output, picture: &mut Output) -> Result<()> {
+    json.write(&serde_json::to_string_pretty(&report.to_json())?)?;
+    picture.write(&plot::draw(report)?)
 }
 
 /// The file of samples, and the picture beside it.

@@ -14,6 +14,13 @@ const KEPT: [&str; 4] = ["PATH", "TERM", "LANG", "NO_COLOR"];
 /// A home folder.
 pub(crate) struct Home(PathBuf);
 
+/// Bytes that can still be written where this folder is.
+pub(crate) fn free(folder: &Path) -> Result<u64> {
+    let file_system = rustix::fs::statvfs(folder)
+        .with_context(|| format!("cannot tell how much of {} is free", folder.display()))?;
+    Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
+}
+
 impl Home {
     /// Makes an empty one; what was there is removed.
     pub(crate) fn make(at: PathBuf) -> Result<Self> {

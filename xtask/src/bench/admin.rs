@@ -138,6 +138,11 @@ fn fill(
     step::output(&mut import).map(drop)
 }
 
+/// Runs its arguments until its standard input ends: also where this process is killed, or both are
+/// interrupted. It lets go of standard error, which ends with what it runs.
+const UNTIL_CLOSED: &str =
+    r#"trap '' INT; "$@" & exec 2>/dev/null; read -r _; kill -9 $!; wait $!"#;
+
 /// `leyden admin`, which ends with this.
 struct Server {
     child: Child,
@@ -147,11 +152,13 @@ struct Server {
 
 impl Server {
     fn start(home: &Home, leyden: &std::path::Path, store: &std::path::Path) -> Result<Self> {
-        let mut admin = home.command(leyden);
+        let mut admin = home.command("sh");
+        admin.args(["-c", UNTIL_CLOSED, "sh"]).arg(leyden);
         admin.arg("--store").arg(store.join("store.db"));
         admin.arg("--key-file").arg(store.join("root.key"));
         let mut child = admin
             .args(["admin", "--port", "0"])
+            .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
         let mut lines =
@@ -201,7 +208,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }

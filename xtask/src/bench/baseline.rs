@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::output::Output;
 use super::report::say;
 use super::row::{Bound, Ratio, Row};
 use super::samples::Summary;
@@ -39,7 +40,12 @@ impl Baseline {
     }
 
     /// To keep the ratios in; what is damaged is made anew.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written.
     pub(crate) fn to_save(quick: bool) -> Result<Self> {
+        drop(Output::open(&path()?)?);
         Self::read(quick).or_else(|error| {
             eprintln!("{error:#}: it is made anew.");
             Self::of(quick, BTreeMap::new())

@@ -4,9 +4,9 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::repository;
 
 /// Removed with this.
@@ -15,13 +15,24 @@ pub(crate) struct Memory(Home);
 impl Memory {
     /// Makes an empty one, of one name for each checkout, where one benchmark runs at a time: what one
     /// that was killed has left is removed.
-    pub(crate) fn make() -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// Where there is no file system in memory, or it has not `room` for so many bytes.
+    pub(crate) fn make(room: u64) -> Result<Self> {
         let mut hash = DefaultHasher::new();
         repository::root()?.hash(&mut hash);
         let name = format!("leyden-bench-{:016x}", hash.finish());
         // Not made where it is not there.
         let memory = Path::new("/dev/shm").canonicalize()?;
-        Home::make(memory.join(name)).map(Self)
+        let made = Self(Home::make(memory.join(name))?);
+        ensure!(
+            home::free(&memory)? >= room,
+            "{} has no {} MiB free",
+            memory.display(),
+            room >> 20
+        );
+        Ok(made)
     }
 
     pub(crate) fn path(&self) -> &Path {

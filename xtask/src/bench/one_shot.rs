@@ -19,6 +19,8 @@ use crate::step;
 
 /// Rounds before the ones that count: caches are filled, and all must print the same.
 const WARM_UP: usize = 2;
+/// Bytes that the store and what belongs to it take in memory, and more.
+const IN_MEMORY: u64 = 16 << 20;
 
 /// What every guest gets: two entries are secrets where there are any.
 const PLAIN: [&str; 3] = [
@@ -73,9 +75,9 @@ impl InMemory {
         ("XDG_STATE_HOME", ".local/state"),
     ];
 
-    /// Copies them; none, told, where there is no file system in memory.
+    /// Copies them; none, told, where there is no file system in memory, or no room in it.
     fn copy(home: &Home) -> Result<Option<Self>> {
-        let folder = match Memory::make() {
+        let folder = match Memory::make(IN_MEMORY) {
             Ok(folder) => folder,
             Err(error) => {
                 eprintln!("{error:#}: a run without a disk is left out.");

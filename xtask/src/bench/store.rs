@@ -12,6 +12,8 @@ use crate::home::Home;
 use crate::step;
 
 const FEW: usize = 100;
+/// Bytes that 100,000 secrets take in memory, and more.
+const IN_MEMORY: u64 = 512 << 20;
 const BARE: &str = "a point read and AES-256-GCM";
 
 /// What is measured of each store: by what the program calls it, and in words.
@@ -41,7 +43,7 @@ pub(crate) fn measure(home: &Home, quick: bool) -> Result<Vec<Row>> {
     };
     let mut measured = measure_in(&home.path().join("stores"))?;
     // A bind of many secrets waits longer for the disk than one of one, which is the commit's.
-    let in_memory = Memory::make().and_then(|folder| measure_in(folder.path()));
+    let in_memory = Memory::make(IN_MEMORY).and_then(|folder| measure_in(folder.path()));
     match in_memory {
         Ok(mut in_memory) => {
             let resolve = in_memory.remove("resolve").unwrap_or_default();

