@@ -35,6 +35,7 @@ mod network;
 mod robust;
 mod scope;
 mod seeds;
+mod terminal;
 mod versions;
 mod works;
 mod works_model;
